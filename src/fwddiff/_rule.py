@@ -1,0 +1,225 @@
+"""The narrow waist between hosts and engines: what a differentiable function of plain arrays is.
+
+A `Rule` maps NumPy arrays to NumPy arrays. Its pushforward, its pullback and its partials are rules again, so a host
+needs one operation class, whatever the order of differentiation: the pullback is recorded with the same operation.
+
+Shapes. A rule applies a *core* function in a loop. Every input has `core_ndim` trailing core axes, which the core
+function sees as one small array (0: a number), and leading loop axes, which broadcast against those of the other inputs
+like NumPy's. What becomes of the loop axes of an output is its `reduce`:
+
+    None       one result per element of the loop            shape = loop + core
+    "sum"      summed over the whole loop                    shape = core
+    i (int)    summed over the axes along which input i is   shape = shape of input i
+               broadcast (this is how cotangents are un-broadcast)
+
+`batch_ndim=b` (for `vmap`) says that the first b axes of *every* input are batch axes (size B, or 1 where an input is not
+batched). They lead the loop, are never reduced, and lead every output.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from fwddiff._errors import DerivativeError, ShapeError
+
+Shape = tuple[int, ...]
+Mode = Literal["auto", "store", "recompute"]
+Passes = Literal["single", "per_argument"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One input or output of a rule. `differentiable` is true of floats only; `reduce` has a meaning for outputs only."""
+
+    dtype: np.dtype
+    core_ndim: int = 0
+    differentiable: bool = True
+    reduce: None | int | Literal["sum"] = None
+
+
+class Rule(ABC):
+    """A differentiable function of plain arrays. Compared by identity; engines and derived rules cache them.
+
+    `mode` and `passes` are the user's choices (see `fwddiff.fwddiff`); derived rules inherit them.
+    """
+
+    name: str
+    inputs: tuple[Slot, ...]
+    mode: Mode = "auto"
+    passes: Passes = "single"
+
+    @property
+    @abstractmethod
+    def outputs(self) -> tuple[Slot, ...]:
+        """Slots of the outputs; asking may compile the function."""
+
+    @abstractmethod
+    def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
+        """Evaluate on arrays of exactly the dtypes of `inputs`: any strides, possibly read-only, never written to.
+
+        Returns new C-contiguous arrays, aligned to 64 bytes. Raises `ShapeError` where loop axes do not broadcast.
+        """
+
+    @abstractmethod
+    def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
+        """Build the derived rule named `kind`; called once per (kind, active)."""
+
+    @abstractmethod
+    def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        """Core shape of each output from the core shapes of the inputs."""
+
+    def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native | None:
+        """Machine code for C-contiguous inputs of these shapes, or `None` where the engine has none."""
+        return None
+
+    # --- derived rules -----------------------------------------------------------------------------------------------
+
+    def pushforward(self, active: Sequence[int]) -> Rule:
+        """(inputs, tangents of the active inputs) → tangents of the differentiable outputs."""
+        return self._derived("pushforward", tuple(active))
+
+    def pullback(self, active: Sequence[int]) -> Rule:
+        """(inputs, cotangents of the differentiable outputs) → cotangents of the active inputs, un-broadcast."""
+        return self._derived("pullback", tuple(active))
+
+    def partials(self, active: Sequence[int]) -> Rule:
+        """(inputs) → (outputs, then for each differentiable output j and each active input a the partial P[j][a]).
+
+        The cotangent of a is the sum over j of ct[j] * P[j][a], un-broadcast to a's shape (for `reduce="sum"`, P[j][a] has
+        a's shape already); the tangent of j is the sum over a of P[j][a] * tangent[a] (for `reduce="sum"`: summed over all
+        elements). Only where `storable`.
+        """
+        if not self.storable:
+            raise DerivativeError(f"{self.name}: partials of array outputs are not stored; use mode='recompute'.")
+        return self._derived("partials", tuple(active))
+
+    def _derived(self, kind: str, active: tuple[int, ...]) -> Rule:
+        cache = self.__dict__.setdefault("_derived_cache", {})
+        if (kind, active) not in cache:
+            wrong = [a for a in active if not self.inputs[a].differentiable]
+            if wrong or not active:
+                raise DerivativeError(f"{self.name}: inputs {wrong or active} have no derivative ({kind}).")
+            rule = self._derive(kind, active)
+            rule.mode, rule.passes = self.mode, self.passes
+            cache[kind, active] = rule
+        return cache[kind, active]
+
+    # --- how hosts choose between them -------------------------------------------------------------------------------
+
+    @property
+    def storable(self) -> bool:
+        """Whether `partials` exists: every differentiable output is a number per element, or a sum of numbers."""
+        return all(slot.core_ndim == 0 and slot.reduce in (None, "sum") for slot in self.differentiable_outputs)
+
+    def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
+        """Whether the host should keep partials from the forward pass (`mode="store"`) rather than inputs alone.
+
+        "auto" stores where one pass then suffices and no array is kept that is larger than the active inputs: sums of one
+        output, and functions with a loop of their own (dear to run twice) whose active inputs are not broadcast.
+        """
+        if not self.storable or self.mode == "recompute":
+            return False
+        if self.mode == "store":
+            return True
+        if len(self.differentiable_outputs) == 1 and self._is_total(shapes):
+            return True
+        loop = self.loop_shape(shapes)
+        return self.dear and all(math.prod(shapes[a]) == math.prod(loop) for a in active)
+
+    def _is_total(self, shapes: Sequence[Shape]) -> bool:
+        (slot,) = self.differentiable_outputs
+        return slot.reduce == "sum" or not self.loop_shape(shapes)
+
+    dear: bool = False
+
+    def pullback_passes(self, active: Sequence[int]) -> list[tuple[int, ...]]:
+        """The groups of active inputs whose cotangents are computed together, by `passes`."""
+        return [tuple(active)] if self.passes == "single" else [(a,) for a in active]
+
+    @property
+    def differentiable_outputs(self) -> tuple[Slot, ...]:
+        return tuple(slot for slot in self.outputs if slot.differentiable)
+
+    # --- shapes ------------------------------------------------------------------------------------------------------
+
+    def loop_shape(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Shape:
+        """Broadcast of the inputs' loop axes, batch axes included."""
+        aligned = self.aligned_loops(shapes, batch_ndim)
+        try:
+            return np.broadcast_shapes(*aligned)
+        except ValueError:
+            listing = ", ".join(str(tuple(shape)) for shape in shapes)
+            raise ShapeError(
+                f"{self.name}: shapes {listing} do not broadcast together. Trailing axes must be equal or 1."
+            ) from None
+
+    def aligned_loops(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> list[Shape]:
+        """Loop shapes of equal length: ones are put between the batch axes and the rest."""
+        loops = []
+        for slot, shape in zip(self.inputs, shapes, strict=True):
+            ndim = len(shape) - slot.core_ndim
+            if ndim < batch_ndim:
+                raise ShapeError(f"{self.name}: an array of {len(shape)} axes where {slot.core_ndim} were expected.")
+            loops.append(tuple(shape[:ndim]))
+        longest = max((len(loop) for loop in loops), default=0)
+        return [loop[:batch_ndim] + (1,) * (longest - len(loop)) + loop[batch_ndim:] for loop in loops]
+
+    def output_shapes(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> tuple[Shape, ...]:
+        """Shapes of the outputs for these shapes of the inputs."""
+        loop = self.loop_shape(shapes, batch_ndim)
+        cores = self.core_shapes([s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)])
+        return tuple(
+            self.reduced_loop(slot, loop, shapes, batch_ndim) + tuple(core)
+            for slot, core in zip(self.outputs, cores, strict=True)
+        )
+
+    def reduced_loop(self, slot: Slot, loop: Shape, shapes: Sequence[Shape], batch_ndim: int) -> Shape:
+        """Loop axes that an output keeps."""
+        if slot.reduce is None:
+            return loop
+        if slot.reduce == "sum":
+            return loop[:batch_ndim]
+        shape = shapes[slot.reduce]
+        return loop[:batch_ndim] + tuple(shape[batch_ndim : len(shape) - self.inputs[slot.reduce].core_ndim])
+
+
+def derived_slots(
+    kind: str, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], active: tuple[int, ...]
+) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    """Inputs and outputs of the derived rule `kind`, from those of its base."""
+    results = tuple(slot for slot in outputs if slot.differentiable)
+    if kind == "pushforward":
+        return inputs + tuple(inputs[a] for a in active), results
+    if kind == "pullback":
+        cotangents = tuple(replace(slot, reduce=None) for slot in results)
+        return inputs + cotangents, tuple(replace(inputs[a], reduce=a) for a in active)
+    if kind == "partials":
+        return inputs, outputs + tuple(_partial_slot(j, inputs[a], a) for j in results for a in active)
+    raise ValueError(kind)
+
+
+def _partial_slot(output: Slot, source: Slot, position: int) -> Slot:
+    dtype = np.promote_types(output.dtype, source.dtype)
+    reduce = position if output.reduce == "sum" else None
+    return Slot(dtype, source.core_ndim, True, reduce)
+
+
+@dataclass(frozen=True)
+class Native:
+    """A compiled rule as machine code, for hosts that call it without Python (XLA).
+
+    `address` is a C function `int64 kernel(int64 *pointers, int64 *layout)`: pointers of the inputs, then of the outputs, all
+    C-contiguous and of the shapes that `layout` was made for; 0 means success. `key` is a hash of the content (the same in
+    every process), `owner` keeps the machine code alive.
+    """
+
+    address: int
+    layout: np.ndarray
+    key: str
+    owner: object

@@ -1,0 +1,44 @@
+# make install   .venv with all that the demo, the tests and the benchmarks need
+# make demo      a real model, fitted through every host; writes weibull.png
+# make test      every test
+# make lint      ruff and pyright
+# make docs      the documentation, into site/
+
+# The first Python of 3.11 or later that can make environments (some systems package ensurepip apart).
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+	$$p -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+WORKERS ?= 2
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test lint docs
+
+install: $(VENV)/.installed
+
+# pip learnt dependency groups in 25.1.
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later with ensurepip found; say make PYTHON=..."; exit 1; }
+	@echo "Installing into $(VENV) with $(PYTHON): some minutes the first time ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet "pip>=25.1"
+	@$(RUN) -m pip install --quiet --editable . --group dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@$(RUN) -m pip install --quiet --group docs
+	@touch $@
+
+demo: install
+	@$(RUN) -m fwddiff demo $(ARGS)
+
+test: install
+	$(RUN) -m pytest -q -n $(WORKERS) $(ARGS)
+
+lint: install
+	$(RUN) -m ruff check .
+	$(RUN) -m pyright --pythonpath $(RUN)
+
+docs: $(VENV)/.docs
+	$(RUN) -m mkdocs build --strict --quiet

@@ -22,12 +22,12 @@ $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or later with ensurepip found; say make PYTHON=..."; exit 1; }
 	@echo "Installing into $(VENV) with $(PYTHON): some minutes the first time ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet "pip>=25.1"
-	@$(RUN) -m pip install --quiet --editable . --group dev
+	@$(RUN) -m pip install -qq "pip>=25.1"
+	@$(RUN) -m pip install -qq --editable . --group dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	@$(RUN) -m pip install --quiet --group docs
+	@$(RUN) -m pip install -qq --group docs
 	@touch $@
 
 demo: install

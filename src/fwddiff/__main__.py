@@ -1,0 +1,74 @@
+"""`python -m fwddiff`: `demo` and `info`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
+
+import llvmlite.binding
+import numba
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run the command. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command == "demo":
+        from fwddiff.demo import main as demo
+
+        return demo(options.output)
+    print("\n".join(f"{name:<10} {value}" for name, value in info().items()))
+    return 0
+
+
+def info() -> dict[str, str]:
+    """What a bug report needs: versions, hosts and engines found, processor and threads. Imports no host."""
+    facts = {name: _version(name) for name in ("fwddiff", "numpy", "numba", "llvmlite", "optree")}
+    facts["LLVM"] = ".".join(map(str, llvmlite.binding.llvm_version_info))
+    facts["Python"] = f"{platform.python_version()} ({platform.python_implementation()})"
+    facts["system"] = f"{platform.system()} {platform.machine()}"
+    facts["processor"] = llvmlite.binding.get_host_cpu_name()
+    facts["threads"] = f"{numba.get_num_threads()} for Numba, {_cores()} cores to run on"
+    facts["hosts"] = ", ".join(f"{name} {_version(name)}" for name in _modules("hosts"))
+    facts["engines"] = ", ".join(_modules("engines"))
+    return facts
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fwddiff", description="Forward-mode pullbacks for every host."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="fit a survival regression through every installed host")
+    demo.add_argument(
+        "--output", type=Path, default=Path("weibull.png"), help="the picture (default: %(default)s)"
+    )
+    commands.add_parser("info", help="versions, hosts, engines, processor: for a bug report")
+    return parser
+
+
+def _modules(folder: str) -> list[str]:
+    """Names of the hosts or engines: the files and folders of `folder`, found without importing them."""
+    return sorted(
+        name for _, name, _ in iter_modules([str(Path(__file__).parent / folder)]) if name[0] != "_"
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(version unknown)" if find_spec(package) else "(not installed)"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Rules made by SymPy: derivatives by `sympy.diff`, evaluation by NumPy. Hosts are tested with them, without any engine."""
+"""Rules made by SymPy (`sympy.diff`), evaluated by NumPy: hosts are tested with them, without any engine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fwddiff._rule import Rule, Shape, Slot, derived_slots
 class SymbolicRule(Rule):
     """A rule of numbers (no core axes) whose outputs are SymPy expressions of its input symbols.
 
-    `evaluations` lists the name of every rule that was evaluated, this one's and all derived from it, in order:
-    "f", "pullback(f, 0, 1)", "partials(f, 1)", ... It is shared by the whole family, so that tests can count.
+    `evaluations` lists the name of every rule that was evaluated, this one's and all derived from it, in
+    order: "f", "pullback(f, 0, 1)", "partials(f, 1)", ... The family shares it, so that tests can count.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ def symbolic_rule(
 ) -> SymbolicRule:
     """`symbolic_rule("x y n:int", "sin(x)*y**n", "n + 1")`: one output per expression.
 
-    Arguments marked `:int` are int64 and have no derivative; an expression of integers alone is an int64 output. `reduce` is
-    one for all outputs, or a list with one per output.
+    Arguments marked `:int` are int64, without a derivative; an expression of integers is an int64 output.
+    `reduce` is one for all outputs, or a list with one per output.
     """
     symbols, inputs = [], []
     for word in arguments.split():

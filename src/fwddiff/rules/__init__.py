@@ -1,0 +1,106 @@
+"""The derivatives of scalar functions: one table of text, read by every engine in its own namespace.
+
+* `RULES`: signature → partial derivatives, as text (see `_rows`).
+* `TABLE`: name → `Row`, the same with the callables that mean the row and the text of its value.
+* `scalar_namespace()`: the names in `Row.value`, as functions that Numba compiles.
+* `add_rule`: one more row at run time.
+
+Reference for the formulas: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (chapters 4, 5, 7, 10).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fwddiff._errors import ArgumentError
+from fwddiff.rules._callables import VALUES, functions_of, scalar_functions
+from fwddiff.rules._language import check_partial, check_value, parse_signature
+from fwddiff.rules._rows import CHOICES, RULES
+
+__all__ = ["CHOICES", "INTEGER_ARGUMENTS", "RULES", "TABLE", "Row", "add_rule", "scalar_namespace"]
+
+
+class Row(NamedTuple):
+    """One scalar function: `arguments` are names, `partials` and `value` are expressions in them (and `y`, the value).
+
+    `functions` are the callables of Python and NumPy that mean this row; `value` is scalar code in the names of
+    `scalar_namespace()`, whose result may be wider than a float32 argument where it calls fwddiff's own functions.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    partials: tuple[str, ...]
+    functions: tuple[Callable, ...]
+    value: str
+
+
+# Rows whose first argument is an integer order or exponent: no derivative with respect to it exists.
+INTEGER_ARGUMENTS: dict[str, tuple[int, ...]] = {"polygamma": (0,), "spherical_jn": (0,), "ldexp": (1,)}
+
+_added: dict[str, Callable] = {}
+
+
+def scalar_namespace() -> dict[str, Callable]:
+    """The functions that `Row.value` refers to, by name; a new dict on every call."""
+    return scalar_functions() | _added
+
+
+def _row(signature: str, partials: str | tuple[str, ...]) -> Row:
+    name, arguments = parse_signature(signature)
+    texts = (partials,) if isinstance(partials, str) else tuple(partials)
+    value = VALUES.get(name, f"{name}({', '.join(arguments)})")
+    return Row(name, arguments, texts, functions_of(name), value)
+
+
+def _check_row(row: Row, signature: str, arities: dict[str, int]) -> None:
+    if len(row.partials) != len(row.arguments):
+        raise ArgumentError(
+            f"{signature} has {len(row.arguments)} arguments but {len(row.partials)} partials: give one per argument."
+        )
+    for partial in row.partials:
+        check_partial(partial, signature, row.arguments, arities)
+
+
+def _build() -> dict[str, Row]:
+    rows = {signature: _row(signature, partials) for signature, partials in RULES.items()}
+    arities = {row.name: len(row.arguments) for row in rows.values()}
+    for signature, row in rows.items():
+        _check_row(row, signature, arities)
+    return {row.name: row for row in rows.values()}
+
+
+TABLE: dict[str, Row] = _build()
+
+
+def add_rule(
+    function: Callable, text_of_signature: str, partials: str | tuple[str, ...], value: str | None = None
+) -> Row:
+    """Add a row for `function` to `TABLE` and return it.
+
+    `text_of_signature` is `"name(a, b)"`; `partials` is one expression per argument in the arguments, `y` (the
+    value), `pi`, integers and functions of the table, the new one included. `value` is scalar code of the same names; by
+    default the function itself is called, which an engine then has to be able to compile.
+
+    A row added before for the same function and name is replaced. Raises ArgumentError where an expression is not of the language,
+    the number of partials is wrong, or the name or the function belongs to another row.
+    """
+    if not callable(function):
+        raise ArgumentError(f"The first argument, {function!r}, is not callable: pass the function of the new row.")
+    name, arguments = parse_signature(text_of_signature)
+    _check_owner(function, name)
+    texts = (partials,) if isinstance(partials, str) else tuple(partials)
+    row = Row(name, arguments, texts, (function,), value or f"{name}({', '.join(arguments)})")
+    arities = {known.name: len(known.arguments) for known in TABLE.values()} | {name: len(arguments)}
+    _check_row(row, text_of_signature, arities)
+    check_value(row.value, text_of_signature, {*scalar_namespace(), *arguments, name})
+    TABLE[name] = row
+    _added[name] = function
+    return row
+
+
+def _check_owner(function: Callable, name: str) -> None:
+    known = TABLE.get(name)
+    if known is not None and _added.get(name) is not function or known is None and name in scalar_namespace():
+        raise ArgumentError(f"The name {name!r} belongs to another row of the table: choose another name.")
+    for row in TABLE.values():
+        if row.name != name and function in row.functions:
+            raise ArgumentError(f"{function!r} already is row {row.name!r}: use that name, or another function.")

@@ -1,0 +1,162 @@
+"""The derivatives, one row of text per scalar function, and the choices made where no derivative exists.
+
+A partial is an expression in the row's arguments and `y`, the function's value. It is evaluated on plain numbers, on arrays
+and on (nested) dual numbers, so it has to be differentiable itself: both sides of a `where` continue the same
+smooth function wherever that function is smooth, and no intermediate overflows where the result does not.
+Integers only (`log(2)`), because SymPy proves the rows exactly and an engine gives the constants the argument's dtype.
+"""
+
+RULES: dict[str, str | tuple[str, ...]] = {
+    # arithmetic
+    "add(a, b)": ("1", "1"),
+    "subtract(a, b)": ("1", "-1"),
+    "multiply(a, b)": ("b", "a"),
+    "divide(a, b)": ("1 / b", "-y / b"),
+    "negative(x)": "-1",
+    "positive(x)": "1",
+    "square(x)": "2*x",
+    "reciprocal(x)": "-y*y",
+    # y == 0 covers 0**b, b > 0, and inf**b, b < 0, where log(a) is infinite. -sqrt(a) is zero at a = 0 with
+    # an infinite slope, which is what the mixed second derivative a**(b - 1) * (1 + b*log(a)) has for b <= 1.
+    "pow(a, b)": (
+        "where(b == 0, 0, b*pow(a, b - 1))",
+        "where(y == 0, where(a == 0, where(b > 1, 0, -sqrt(a)), 0), y*log(a))",
+    ),
+    "remainder(a, b)": ("1", "-floor_divide(a, b)"),
+    # floor(a/b) and trunc(a/b) round up to the next integer just below it; (a - y)/b is an integer but for
+    # rounding, so rint makes it exact.
+    "fmod(a, b)": ("1", "-rint((a - y) / b)"),
+    "ieee_remainder(a, b)": ("1", "-rint((a - y) / b)"),
+    "floor_divide(a, b)": ("0", "0"),
+    # rounding and signs
+    "floor(x)": "0",
+    "ceil(x)": "0",
+    "trunc(x)": "0",
+    "rint(x)": "0",
+    "sign(x)": "0",
+    "heaviside(x, h)": ("0", "where(x == 0, 1, 0)"),
+    "abs(x)": "sign(x)",
+    "copysign(a, b)": ("sign(a)*copysign(1, b)", "0"),
+    # The last branch is reached by nan alone, and y is nan then.
+    "maximum(a, b)": (
+        "where(a > b, 1, where(a < b, 0, where(a == b, 1 / 2, y)))",
+        "where(a < b, 1, where(a > b, 0, where(a == b, 1 / 2, y)))",
+    ),
+    "minimum(a, b)": (
+        "where(a < b, 1, where(a > b, 0, where(a == b, 1 / 2, y)))",
+        "where(a > b, 1, where(a < b, 0, where(a == b, 1 / 2, y)))",
+    ),
+    # x == x is false for nan alone: the other argument is the value.
+    "fmax(a, b)": (
+        "where(a > b, 1, where(a < b, 0, where(a == b, 1 / 2, where(a == a, 1, where(b == b, 0, y)))))",
+        "where(a < b, 1, where(a > b, 0, where(a == b, 1 / 2, where(b == b, 1, where(a == a, 0, y)))))",
+    ),
+    "fmin(a, b)": (
+        "where(a < b, 1, where(a > b, 0, where(a == b, 1 / 2, where(a == a, 1, where(b == b, 0, y)))))",
+        "where(a > b, 1, where(a < b, 0, where(a == b, 1 / 2, where(b == b, 1, where(a == a, 0, y)))))",
+    ),
+    # roots, powers of two: + 0 turns -0.0 into 0.0, so that the slope at both zeros is +inf.
+    "sqrt(x)": "1 / (2*y + 0)",
+    "cbrt(x)": "1 / (3*y*y)",
+    # y == 2*y picks 0 and inf; an infinite argument has slope 1 then, a finite one 0.
+    "hypot(a, b)": (
+        "where(y == 2*y, where(a == 2*a, sign(a), 0), a / y)",
+        "where(y == 2*y, where(b == 2*b, sign(b), 0), b / y)",
+    ),
+    "ldexp(x, n)": ("ldexp(1, n)", "0"),
+    # exponentials and logarithms
+    "exp(x)": "y",
+    "exp2(x)": "y*log(2)",
+    "expm1(x)": "exp(x)",  # y + 1 has no correct digit left below x = -37
+    "log(x)": "1 / (x + 0)",
+    "log2(x)": "1 / (x + 0) / log(2)",
+    "log10(x)": "1 / (x + 0) / log(10)",
+    "log1p(x)": "1 / (1 + x)",
+    # The logistic function of a - b, by the exponential that cannot overflow.
+    "logaddexp(a, b)": (
+        "where(a < b, exp(a - b) / (1 + exp(a - b)), 1 / (1 + exp(b - a)))",
+        "where(b < a, exp(b - a) / (1 + exp(b - a)), 1 / (1 + exp(a - b)))",
+    ),
+    "logaddexp2(a, b)": (
+        "where(a < b, exp2(a - b) / (1 + exp2(a - b)), 1 / (1 + exp2(b - a)))",
+        "where(b < a, exp2(b - a) / (1 + exp2(b - a)), 1 / (1 + exp2(a - b)))",
+    ),
+    # trigonometry
+    "radians(x)": "pi / 180",
+    "degrees(x)": "180 / pi",
+    "sin(x)": "cos(x)",
+    "cos(x)": "-sin(x)",
+    "tan(x)": "1 + y*y",
+    # (1 - x)*(1 + x) keeps all digits at the end points, 1 - x*x loses half of them.
+    "asin(x)": "1 / sqrt((1 - x)*(1 + x))",
+    "acos(x)": "-1 / sqrt((1 - x)*(1 + x))",
+    "atan(x)": "1 / (1 + x*x)",
+    # b/(a*a + b*b) and -a/(a*a + b*b), divided by the larger argument first: no square over- or underflows.
+    "atan2(a, b)": (
+        "where(abs(a) < abs(b), 1 / (b + a*(a / b)), b / a / (a + b*(b / a)))",
+        "where(abs(a) < abs(b), -a / b / (b + a*(a / b)), -1 / (a + b*(b / a)))",
+    ),
+    "sinc(x)": "-pi*spherical_jn(1, pi*x)",
+    "spherical_jn(n, x)": (
+        "0",
+        "where(n == 0, -spherical_jn(1, x), (n*spherical_jn(n - 1, x) - (n + 1)*spherical_jn(n + 1, x)) / (2*n + 1))",
+    ),
+    # hyperbolic functions
+    "sinh(x)": "cosh(x)",
+    "cosh(x)": "sinh(x)",
+    # 1 - y*y has no correct digit left beyond |x| = 19. Both branches are 1/cosh(x)**2 for every x.
+    "tanh(x)": "where(x > 0, exp(-2*x)*(1 + y)**2, exp(2*x)*(1 - y)**2)",
+    "asinh(x)": "1 / hypot(1, x)",
+    "acosh(x)": "1 / (sqrt(x - 1)*sqrt(x + 1))",
+    "atanh(x)": "1 / ((1 - x)*(1 + x))",
+    # special functions
+    "erf(x)": "2 / sqrt(pi)*exp(-x*x)",
+    "erfc(x)": "-2 / sqrt(pi)*exp(-x*x)",
+    "gamma(x)": "y*digamma(x)",
+    "lgamma(x)": "digamma(x)",
+    "digamma(x)": "polygamma(1, x)",
+    "polygamma(n, x)": ("0", "polygamma(n + 1, x)"),
+}
+
+_TIE = "at a = b half each: symmetric, 1 in total, and abs(x) = max(x, -x) keeps its slope 0 at 0"
+_STEP = "0 everywhere, at the jumps too"
+
+CHOICES: dict[str, str] = {
+    "pow": "0**b: slope 0 in b for b > 0, -inf for b <= 0 (the limit); a < 0: nan in b; a**0 has slope 0 in a everywhere",
+    "remainder": "at the jumps the slope of the piece that contains the point",
+    "fmod": "at the jumps the slope of the piece that contains the point",
+    "ieee_remainder": "at the jumps the slope of the piece that contains the point",
+    "floor_divide": _STEP,
+    "floor": _STEP,
+    "ceil": _STEP,
+    "trunc": _STEP,
+    "rint": _STEP,
+    "sign": _STEP,
+    "heaviside": f"{_STEP}; the value at x = 0 is h",
+    "abs": "0 at 0, the mean of both slopes and the smallest subgradient",
+    "copysign": "0 at a = 0, as abs; 0 in b, also where the sign changes",
+    "maximum": _TIE,
+    "minimum": _TIE,
+    "fmax": f"{_TIE}; nan loses",
+    "fmin": f"{_TIE}; nan loses",
+    "sqrt": "inf at 0 and -0.0",
+    "cbrt": "inf at 0",
+    "hypot": "0 at (0, 0), as abs; (1, 1) where both are infinite",
+    "ldexp": "n is an integer: slope 0",
+    "log": "inf at 0 and -0.0; outside the domain the value is nan and the slope is not promised",
+    "log2": "as log",
+    "log10": "as log",
+    "log1p": "inf at -1; outside the domain as log",
+    "logaddexp": "nan where both are the same infinity: the limit depends on the path",
+    "logaddexp2": "as logaddexp",
+    "atan2": "nan at (0, 0): no derivative in any direction exists; at the cut that of the continued function",
+    "asin": "inf at both ends",
+    "acos": "-inf at both ends",
+    "acosh": "inf at 1",
+    "atanh": "inf at both ends; outside the domain as log",
+    "spherical_jn": "n is an integer, the order: slope 0",
+    "gamma": "-inf at 0 and -0.0; nan at the negative integers",
+    "lgamma": "-inf at 0, +inf at -0.0; nan at the negative integers",
+    "digamma": "inf at 0; nan at the negative integers",
+    "polygamma": "n is an integer, the order: slope 0",
+}

@@ -1,0 +1,85 @@
+"""What a host is, and whose arrays these are.
+
+A host is a framework whose reverse mode calls us: one file in `hosts/`, named after the import that makes it exist. It is
+loaded only when its framework already is (`sys.modules`), and it alone says which leaves are its own. A host module has
+
+    owns(leaf) → bool            shape(leaf) → tuple          dtype(leaf) → numpy.dtype
+    integer_dtype(), float_dtype() → numpy.dtype              results that come from no array
+    apply(rule, leaves) → list of outputs                     record an op: the only way derivatives happen
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fwddiff import hosts
+from fwddiff._errors import ArgumentError, HostError
+
+_PLAIN = (float, int, bool, np.generic, np.ndarray, str, bytes, type(None))
+
+
+@functools.cache
+def host_names() -> tuple[str, ...]:
+    """Import names of all frameworks that have a file in `hosts/`."""
+    return tuple(module.name for module in pkgutil.iter_modules(hosts.__path__) if not module.name.startswith("_"))
+
+
+def loaded_hosts() -> list[ModuleType]:
+    """Host modules of the frameworks that the user has imported."""
+    return [_host_module(name) for name in host_names() if name in sys.modules]
+
+
+@functools.cache
+def _host_module(name: str) -> ModuleType:
+    return importlib.import_module(f"fwddiff.hosts.{name}")
+
+
+def owner(leaf: Any) -> ModuleType | None:
+    """The host that owns this leaf, if any."""
+    if isinstance(leaf, _PLAIN):
+        return None
+    for host in loaded_hosts():
+        if host.owns(leaf):
+            return host
+    return None
+
+
+def common_owner(leaves: Iterable[Any], where: str) -> ModuleType | None:
+    """The one host among the owners of these leaves; an error names both if there are two."""
+    found: ModuleType | None = None
+    first: Any = None
+    for leaf in leaves:
+        host = owner(leaf)
+        if host is None or host is found:
+            continue
+        if found is not None:
+            raise HostError(
+                f"{where}: a {_describe(first, found)} and a {_describe(leaf, host)} in one call. "
+                "Convert one of them, so that all arrays belong to the same framework."
+            )
+        found, first = host, leaf
+    return found
+
+
+def _describe(leaf: Any, host: ModuleType) -> str:
+    return f"{type(leaf).__name__} of {host.__name__.rpartition('.')[2]}"
+
+
+def plain_dtype(leaf: Any) -> np.dtype:
+    """Dtype of a leaf without a host; Python numbers give float64, int64 and bool."""
+    dtype = np.asarray(leaf).dtype
+    if dtype.kind not in "fiub":
+        raise ArgumentError(
+            f"a leaf of dtype {dtype} ({type(leaf).__name__}): only real floats, integers and bools are supported."
+        )
+    if dtype.itemsize == 2 and dtype.kind == "f" or dtype.itemsize > 8:
+        raise ArgumentError(f"a leaf of dtype {dtype}: convert it to float32 or float64.")
+    return dtype

@@ -1,0 +1,54 @@
+"""What the wrapper hands to an engine: a function, the structure of its arguments, and what to make of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import optree
+
+from fwddiff import _tree
+from fwddiff._capture import Function
+from fwddiff._rule import Mode, Passes, Slot
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A function of leaves.
+
+    `arguments` is the structure of the tuple of positional arguments (defaults and keywords resolved), `captured` those of
+    the captured values. Their leaves, in this order, are either `statics` (by position) or the rule's inputs.
+    """
+
+    plan: Function
+    arguments: optree.PyTreeSpec
+    captured: tuple[optree.PyTreeSpec, ...]
+    statics: Mapping[int, Any]
+    inputs: tuple[Slot, ...]
+    reduce: None | Literal["sum"] = None
+    float_dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float64))
+    integer_dtype: np.dtype = field(default_factory=lambda: np.dtype(np.int64))
+    mode: Mode = "auto"
+    passes: Passes = "single"
+    chunk: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.plan.function.__name__
+
+    def bind(self, inputs: Sequence[Any]) -> tuple[tuple, list]:
+        """Positional arguments and captured values with these inputs as their leaves."""
+        fresh = iter(inputs)
+        total = self.arguments.num_leaves + sum(spec.num_leaves for spec in self.captured)
+        leaves = iter([self.statics[k] if k in self.statics else next(fresh) for k in range(total)])
+        take = lambda spec: _tree.unflatten(spec, [next(leaves) for _ in range(spec.num_leaves)])  # noqa: E731
+        return take(self.arguments), [take(spec) for spec in self.captured]
+
+    def fingerprint(self) -> str:
+        """Hash of everything that the compiled code depends on, the same in every process."""
+        parts = (self.plan.fingerprint(), str(self.arguments), str(self.captured), sorted(self.statics.items(), key=str))
+        options = (self.inputs, self.reduce, self.float_dtype, self.integer_dtype, self.chunk)
+        return hashlib.sha256(repr((*parts, *options)).encode()).hexdigest()

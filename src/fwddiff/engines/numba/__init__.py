@@ -1,0 +1,89 @@
+"""The default engine: plain Python compiled by Numba, on dual numbers of its own type.
+
+`rule(problem)` compiles nothing yet: a rule compiles a function when its outputs are asked for, and a kernel at its first call.
+"""
+
+from __future__ import annotations
+
+import numba
+import optree
+
+from fwddiff import rules
+from fwddiff._errors import ArgumentError
+from fwddiff._problem import Problem
+from fwddiff.engines.numba import array_functions, operations, scalars, structs
+from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.prepare import Prepared
+from fwddiff.engines.numba.results import result_tree
+from fwddiff.engines.numba.rule import BaseRule
+
+for _row in rules.TABLE.values():
+    operations.register_row(_row)
+scalars.register()
+array_functions.register()
+
+add_row = operations.register_row
+
+
+def rule(problem: Problem) -> BaseRule:
+    """The rule of a problem; its `result_tree()` tells how outputs nest."""
+    prepared = Prepared(problem.plan)
+    core = numba.njit(_function_of_leaves(problem, prepared.entry), error_model="numpy", nogil=True)
+    found = BaseRule(problem, core, prepared.has_loops())
+    found.result_tree = lambda: result_tree(prepared.entry, found)
+    return found
+
+
+def _function_of_leaves(problem: Problem, entry):
+    """`core(*inputs) → flat tuple`: builds the nested arguments, calls the function, takes its result apart."""
+    writer = _ArgumentWriter(problem)
+    arguments = [writer.write(child) for child in problem.arguments.children()]
+    captured = [writer.write(spec) for spec in problem.captured]
+    writer.namespace.update(entry=entry, flat_result=structs.flat_result)
+    parameters = ", ".join(f"x{k}" for k in range(len(problem.inputs)))
+    text = f"def core({parameters}):\n    return flat_result(entry({', '.join(captured + arguments)}))\n"
+    return compile_function("core", text, writer.namespace)
+
+
+class _ArgumentWriter:
+    """Writes expressions that rebuild nested arguments from the leaves `x0, x1, …`."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        self.namespace: dict[str, object] = {}
+        self.leaf = 0
+        total = problem.arguments.num_leaves + sum(spec.num_leaves for spec in problem.captured)
+        self.inputs = [k for k in range(total) if k not in problem.statics]
+
+    def write(self, spec: optree.PyTreeSpec) -> str:
+        if spec.is_leaf():
+            return self._leaf()
+        if spec.type is None or spec.type is type(None):
+            return "None"
+        items = [self.write(child) for child in spec.children()]
+        listing = "".join(f"{item}, " for item in items)
+        if spec.type in (tuple, list):
+            return f"({listing})"
+        name = f"make{len(self.namespace)}"
+        if spec.type is dict:
+            self.namespace[name] = structs.dict_constructor(tuple(map(str, spec.entries())))
+            return f"{name}(({listing}))"
+        if optree.is_namedtuple_class(spec.type):
+            self.namespace[name] = spec.type
+            return f"{name}({listing})"
+        self.namespace[name] = structs.plain_constructor(spec.type)
+        return f"{name}(({listing}))"
+
+    def _leaf(self) -> str:
+        leaf, self.leaf = self.leaf, self.leaf + 1
+        if leaf not in self.problem.statics:
+            return f"x{self.inputs.index(leaf)}"
+        static = self.problem.statics[leaf]
+        if not isinstance(static, str | bytes) and not callable(static):
+            raise ArgumentError(f"an argument of type {type(static).__name__} has no meaning inside a compiled function.")
+        name = f"static{leaf}"
+        self.namespace[name] = static if isinstance(static, str | bytes) else Prepared.of(static)
+        return name
+
+
+__all__ = ["add_row", "rule"]

@@ -1,0 +1,91 @@
+"""Generated implementations: expressions of the rules table turned into source that Numba compiles.
+
+Numbers in an expression become constants of the dtype computed in, or float32 arithmetic would widen; `where` becomes a
+conditional expression, which LLVM turns into a select; small powers become products.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import math
+
+import numpy as np
+from numba.core import types
+
+from fwddiff import rules
+
+_LARGEST_PRODUCT = 4
+
+
+class Source:
+    """Lines of one generated function and the names they use."""
+
+    def __init__(self, number_type: types.Type):
+        self.float32 = number_type == types.float32
+        self.namespace: dict[str, object] = dict(rules.scalar_namespace())
+        self.lines: list[str] = []
+
+    def bind(self, name: str, thing: object) -> None:
+        self.namespace[name] = thing
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def expression(self, text: str) -> str:
+        """Text of the table as text for Numba."""
+        tree = _Rewrite(self).visit(ast.parse(text, mode="eval"))
+        return ast.unparse(ast.fix_missing_locations(tree))
+
+    def constant(self, number: float) -> str:
+        """Name of a constant of the dtype computed in (a Python float where duals or float64 make it weak or exact)."""
+        name = f"c_{number}".replace(".", "_").replace("-", "m").replace("+", "p")
+        self.namespace[name] = np.float32(number) if self.float32 else float(number)
+        return name
+
+    def compile(self, name: str, arguments: tuple[str, ...]):
+        body = "\n".join(f"    {line}" for line in self.lines)
+        name = f"dual_{name}"
+        return compile_function(name, f"def {name}({', '.join(arguments)}):\n{body}\n", self.namespace)
+
+
+class _Rewrite(ast.NodeTransformer):
+    def __init__(self, source: Source):
+        self.source = source
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, bool):
+            return node
+        return ast.Name(self.source.constant(node.value), ast.Load())
+
+    def visit_Name(self, node):
+        return ast.Name(self.source.constant(math.pi), ast.Load()) if node.id == "pi" else node
+
+    def visit_Call(self, node):
+        name = node.func.id
+        arguments = [self.visit(argument) for argument in node.args]
+        if name == "where":
+            return ast.IfExp(*arguments)
+        return ast.Call(node.func, arguments, [])
+
+    def visit_BinOp(self, node):
+        power = node.right.value if isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant) else None
+        if isinstance(node.left, ast.Name) and power in range(2, _LARGEST_PRODUCT + 1):
+            product = node.left
+            for _ in range(power - 1):
+                product = ast.BinOp(product, ast.Mult(), node.left)
+            return self.generic_visit(product) if node.left.id == "pi" else product
+        return self.generic_visit(node)
+
+
+_counter = 0
+
+
+def compile_function(name: str, text: str, namespace: dict[str, object]):
+    """Python function from generated source, with the source kept where tracebacks and Numba look for it."""
+    global _counter
+    _counter += 1
+    filename = f"<fwddiff {name} {_counter}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    exec(compile(text, filename, "exec"), namespace)
+    return namespace[name]

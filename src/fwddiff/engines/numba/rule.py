@@ -1,0 +1,225 @@
+"""Rules whose core function is compiled by Numba."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+from numba.core import types
+
+from fwddiff import _derive
+from fwddiff._errors import DerivativeError, StructureError
+from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots
+from fwddiff.engines.numba import layout, loops
+from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.messages import explained
+from fwddiff.engines.numba.seeding import primitives
+
+_ALIGNMENT = 64
+
+
+class NumbaRule(Rule):
+    """`core` is a Numba function of leaves that returns the tuple of the outputs' leaves."""
+
+    def __init__(self, name: str, core, inputs: tuple[Slot, ...], key: str, depth: int, chunk: int | None, function):
+        self.name, self.core, self.inputs = name, core, inputs
+        self.key, self.depth, self.chunk, self.function = key, depth, chunk, function
+        self._plans: dict = {}
+        self._kernels: dict[str, object] = {}
+        self._natives: dict[str, object] = {}
+
+    # --- evaluation --------------------------------------------------------------------------------------------------
+
+    def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
+        arrays = [_usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
+        key = (batch_ndim, *[(array.shape, array.strides) for array in arrays])
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(arrays, batch_ndim)
+        kernel, table, shapes = plan
+        outputs = [aligned_empty(shape, slot.dtype) for shape, slot in zip(shapes, self.outputs, strict=True)]
+        pointers = np.array([array.ctypes.data for array in (*arrays, *outputs)], np.int64)
+        if kernel(pointers.ctypes.data, table.ctypes.data) == loops.SHAPE_MISMATCH:
+            raise StructureError(
+                f"{self.name} returns an array whose shape depends on the values of its arguments. Return an array whose "
+                "shape follows from the shapes of the arguments."
+            )
+        return tuple(outputs)
+
+    def _plan(self, arrays, batch_ndim: int):
+        shapes, strides = [array.shape for array in arrays], [array.strides for array in arrays]
+        plan = layout.plan(self, shapes, strides, batch_ndim)
+        return self._kernel(plan.pattern), plan.layout, plan.output_shapes
+
+    def _kernel(self, pattern: str):
+        if pattern not in self._kernels:
+            with explained(self.function):
+                self._kernels[pattern] = loops.build_kernel(self.core, self.inputs, self.outputs, pattern)
+        return self._kernels[pattern]
+
+    def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native:
+        strides = [
+            layout.contiguous_strides(shape, slot.dtype.itemsize) for shape, slot in zip(shapes, self.inputs, strict=True)
+        ]
+        plan = layout.plan(self, shapes, strides, batch_ndim)
+        if plan.pattern not in self._natives:
+            self._natives[plan.pattern] = _without_exceptions(self._kernel(plan.pattern))
+        function = self._natives[plan.pattern]
+        key = hashlib.sha256(f"{self.key} {plan.pattern}".encode()).hexdigest()
+        return Native(function.address, plan.layout, key, function)
+
+    # --- what the function returns ------------------------------------------------------------------------------------
+
+    @property
+    def outputs(self) -> tuple[Slot, ...]:
+        if "_outputs" not in self.__dict__:
+            self._outputs = self._find_outputs()
+        return self._outputs
+
+    def _find_outputs(self) -> tuple[Slot, ...]:
+        raise NotImplementedError
+
+    def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        raise NotImplementedError
+
+    def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
+        return DerivedRule(self, kind, active)
+
+
+class BaseRule(NumbaRule):
+    """The user's own function."""
+
+    def __init__(self, problem, core, dear: bool):
+        super().__init__(
+            problem.name, core, problem.inputs, problem.fingerprint(), 0, problem.chunk, problem.plan.function
+        )
+        self.problem, self.dear = problem, dear
+        self.mode, self.passes = problem.mode, problem.passes
+        self._core_shapes: dict = {}
+
+    def compile(self, kinds: tuple[types.Type, ...]) -> None:
+        """Compile the function for leaves of these types, which tells what it returns."""
+        with explained(self.function):
+            self.core.compile(kinds)
+        if "_outputs" not in self.__dict__:
+            returned = self.core.overloads[kinds].signature.return_type
+            self._outputs = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
+
+    def _find_outputs(self) -> tuple[Slot, ...]:
+        self.compile(tuple(loops.leaf_type(slot) for slot in self.inputs))
+        return self._outputs
+
+    def _slot(self, position: int, kind: types.Type) -> Slot:
+        ndim = kind.ndim if isinstance(kind, types.Array) else 0
+        element = kind.dtype if ndim or isinstance(kind, types.Array) else kind
+        if hasattr(element, "layers"):
+            return Slot(np.dtype(str(element.base)), ndim, True, self.problem.reduce)
+        if isinstance(element, types.Float):
+            return Slot(self.problem.float_dtype, ndim, True, self.problem.reduce)
+        if isinstance(element, types.Boolean):
+            dtype = self.problem.integer_dtype if self.problem.reduce else np.dtype(bool)
+            return Slot(dtype, ndim, False, self.problem.reduce)
+        if isinstance(element, types.Integer):
+            return Slot(self.problem.integer_dtype, ndim, False, self.problem.reduce)
+        raise StructureError(
+            f"{self.name} returns a value of type {kind} (output {position}). Return numbers, small arrays, and tuples, "
+            "NamedTuples, dataclasses or dicts of them."
+        )
+
+    def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        if all(slot.core_ndim == 0 for slot in self.outputs):
+            return ((),) * len(self.outputs)
+        key = tuple(map(tuple, core_inputs))
+        if key not in self._core_shapes:
+            self._core_shapes[key] = self._probe(key)
+        return self._core_shapes[key]
+
+    def _probe(self, core_inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
+        """Shapes of array outputs: the function is run once on ones."""
+        arrays = [np.ones(shape, slot.dtype) for shape, slot in zip(core_inputs, self.inputs, strict=True)]
+        extents = np.array([extent for shape in core_inputs for extent in shape] or [0], np.int64)
+        found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
+        pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
+        with explained(self.function):
+            probe = self._probe_kernel()
+        probe(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
+        remaining = iter(found.tolist())
+        return tuple(tuple(next(remaining) for _ in range(slot.core_ndim)) for slot in self.outputs)
+
+    @functools.cache  # noqa: B019 - rules live as long as the program
+    def _probe_kernel(self):
+        return loops.build_probe(self.core, self.inputs, self.outputs)
+
+    def seeded_types(self, kind: str, active: tuple[int, ...], level: int) -> tuple[types.Type, ...] | None:
+        """Types of the leaves in a statically seeded pass; `None` where the pass is of another kind."""
+        if kind == "pushforward" or not _derive.in_one_pass(self.inputs, active, self.chunk):
+            return None
+        kinds = [loops.leaf_type(slot) for slot in self.inputs]
+        for k, a in enumerate(active):
+            kinds[a] = type(kinds[a])(kinds[a].base, ((level, (k,)),))
+        return tuple(kinds)
+
+
+class DerivedRule(NumbaRule):
+    """Pushforward, pullback or partials of another rule."""
+
+    def __init__(self, base: NumbaRule, kind: str, active: tuple[int, ...]):
+        depth = base.depth + 1
+        level = _derive.OUTERMOST_LEVEL - depth
+        if isinstance(base, BaseRule) and (kinds := base.seeded_types(kind, active, level)) is not None:
+            base.compile(kinds)
+        self.base, self.kind, self.active = base, kind, active
+        if not base.differentiable_outputs:
+            raise DerivativeError(f"{base.name} has no output that depends smoothly on its arguments: all are integers.")
+        inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
+        text = _derive.derived_source(kind, base.inputs, base.outputs, active, base.chunk)
+        namespace = primitives(level, base.chunk or _derive.CHUNK, len(active)) | {"f": base.core}
+        core = numba.njit(compile_function(kind, text, namespace), error_model="numpy", nogil=True)
+        key = hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
+        super().__init__(f"{kind} of {base.name}", core, inputs, key, depth, base.chunk, base.function)
+        self.dear = base.dear
+
+    def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+        given = core_inputs[: len(self.base.inputs)]
+        if self.kind == "pullback":
+            return tuple(tuple(given[a]) for a in self.active)
+        values = self.base.core_shapes(given)
+        results = [j for j, slot in enumerate(self.base.outputs) if slot.differentiable]
+        if self.kind == "pushforward":
+            return tuple(values[j] for j in results)
+        return values + tuple(tuple(given[a]) for _ in results for a in self.active)
+
+
+def _usable(array: np.ndarray, slot: Slot) -> np.ndarray:
+    """The array itself if a kernel can read it: right dtype, aligned, core axes contiguous; else a copy."""
+    if type(array) is not np.ndarray or array.dtype != slot.dtype or not array.flags.aligned:
+        array = np.require(array, slot.dtype, ["ALIGNED"])
+    if slot.core_ndim and not array.flags.c_contiguous:
+        core = array.shape[array.ndim - slot.core_ndim :]
+        if array.strides[array.ndim - slot.core_ndim :] != layout.contiguous_strides(core, array.itemsize):
+            array = np.ascontiguousarray(array)
+    return array
+
+
+def aligned_empty(shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """Uninitialised C-contiguous array aligned to 64 bytes, as XLA and TensorFlow want it for zero copies."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _without_exceptions(kernel):
+    """C function that turns an exception into a status: one that leaves a `cfunc` would return garbage."""
+
+    def native(pointers, table):
+        try:
+            return kernel(pointers, table)
+        except Exception:
+            return 1
+
+    return numba.cfunc(types.int64(types.int64, types.int64))(native)

@@ -1,0 +1,346 @@
+"""The primitives of `fwddiff._derive` for Numba: seeds in, partials out, at one level of differentiation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic, overload, register_jitable
+
+from fwddiff.engines.numba.arrays import DualArrayType, empty_like_of, frozen
+from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.types import (
+    DualType,
+    build_dual,
+    constructor,
+    converter,
+    is_dual,
+    join,
+    partials_of,
+    value_of,
+)
+
+
+def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
+    """Namespace for derived source: `count` static positions, chunks of `chunk`."""
+    layer = _Level(level)
+    dense = tuple(range(chunk))
+    namespace: dict[str, object] = {
+        "lift": layer.lift(),
+        "seed_at": layer.seed_at(dense),
+        "seed_array": layer.seed_array(dense),
+        "value": layer.value(),
+        "tangent_array": layer.tangent_array(),
+        "chunk_partials": layer.chunk_partials(dense),
+        "chunk_weighted": layer.chunk_weighted(dense),
+        "chunk_sum": _chunk_sum(chunk),
+        "zeros": zeros,
+        "pick": pick,
+        "scatter": scatter,
+        "chunk": chunk,
+    }
+    for k in range(max(count, 1)):
+        namespace[f"seed_{k}"] = layer.seed(k)
+        namespace[f"partial_{k}"] = layer.partial(k)
+        namespace[f"weighted_{k}"] = layer.weighted(k, namespace[f"partial_{k}"])
+    return namespace
+
+
+def _with_layer(kind: DualType, level: int, positions: tuple[int, ...]) -> DualType:
+    return DualType(kind.base, (*kind.layers, (level, positions)))
+
+
+class _Level:
+    """Makes the primitives of one level. Each is an intrinsic or an overload, chosen by the types it meets."""
+
+    def __init__(self, level: int):
+        self.level = level
+
+    def has(self, kind) -> bool:
+        return is_dual(kind) and kind.level == self.level
+
+    def seed(self, position: int):
+        level = self.level
+
+        @intrinsic
+        def seed(typing_context, x):
+            result = _with_layer(x, level, (position,))
+
+            def codegen(context, builder, signature, arguments):
+                value = context.cast(builder, _bare(context, builder, x, arguments[0]), _bare_type(x), result.value_type)
+                one = context.cast(builder, context.get_constant(result.base, 1.0), result.base, result.value_type)
+                return build_dual(context, builder, result, value, [one])
+
+            return result(x), codegen
+
+        return seed
+
+    def lift(self):
+        level = self.level
+
+        def lift(x, t):
+            raise NotImplementedError
+
+        @overload(lift)
+        def typer(x, t):
+            if isinstance(x, types.Array):
+                return _lift_array(_with_layer(join(x.dtype, t.dtype), level, (0,)))
+            build = constructor(_with_layer(join(x, t), level, (0,)))
+            bare = _strip_bottom
+            return lambda x, t: build(bare(x), (bare(t),))
+
+        return lift
+
+    def seed_at(self, dense: tuple[int, ...]):
+        level, slots = self.level, ", ".join(f"one if k == {p} else zero" for p in dense)
+
+        def seed_at(x, k):
+            raise NotImplementedError
+
+        @overload(seed_at)
+        def typer(x, k):
+            result = _with_layer(x, level, dense)
+            namespace = {"build": constructor(result), "cast": converter(result.value_type), "bare": _strip_bottom}
+            text = f"def seed_at(x, k):\n    one = cast(1.0)\n    zero = cast(0.0)\n    return build(bare(x), ({slots},))\n"
+            return compile_function("seed_at", text, namespace)
+
+        return seed_at
+
+    def seed_array(self, dense: tuple[int, ...]):
+        seed_at, level = self.seed_at(dense), self.level
+
+        def seed_array(x, k):
+            raise NotImplementedError
+
+        @overload(seed_array)
+        def typer(x, k):
+            empty = empty_like_of(_with_layer(x.dtype, level, dense))
+
+            def implementation(x, k):
+                out = empty(x)
+                source, target = x.ravel(), out.ravel()
+                for e in range(source.size):
+                    target[e] = seed_at(source[e], k + e)
+                return frozen(out)
+
+            return implementation
+
+        return seed_array
+
+    def value(self):
+        has = self.has
+
+        def value(y):
+            raise NotImplementedError
+
+        @overload(value)
+        def typer(y):
+            return (lambda y: value_of(y)) if has(y) else (lambda y: y)
+
+        return value
+
+    def partial(self, position: int):
+        has = self.has
+
+        @intrinsic
+        def partial(typing_context, y):
+            found = has(y) and position in y.positions
+            result = y.value_type if found else (y.base if is_dual(y) else types.float64)
+
+            def codegen(context, builder, signature, arguments):
+                if not found:
+                    return context.get_constant(result, 0.0)
+                proxy = cgutils.create_struct_proxy(y)(context, builder, arguments[0])
+                return builder.extract_value(proxy.partials, y.positions.index(position))
+
+            return result(y), codegen
+
+        return partial
+
+    def tangent_array(self):
+        partial, has = self.partial(0), self.has
+
+        def tangent_array(y):
+            raise NotImplementedError
+
+        @overload(tangent_array)
+        def typer(y):
+            kind = y.dtype
+            inner = kind.value_type if has(kind) else kind
+            empty = empty_like_of(inner if is_dual(inner) else DualType(_float_type(inner)))
+
+            def implementation(y):
+                out = empty(y)
+                source, target = y.copy().ravel(), out.ravel()
+                for e in range(source.size):
+                    target[e] = partial(source[e])
+                return out
+
+            return implementation
+
+        return tangent_array
+
+    def weighted(self, position: int, partial):
+        has = self.has
+
+        def weighted(c, y):
+            raise NotImplementedError
+
+        @overload(weighted)
+        def typer(c, y):
+            kind = y.dtype if isinstance(y, types.Array) else y
+            if not has(kind) or position not in kind.positions:
+                return lambda c, y: 0.0
+            if not isinstance(y, types.Array):
+                return lambda c, y: c * partial(y)
+
+            def implementation(c, y):
+                total = 0.0
+                for weight, element in zip(c.ravel(), y.copy().ravel()):
+                    total += weight * partial(element)
+                return total
+
+            return implementation
+
+        return weighted
+
+    def chunk_partials(self, dense: tuple[int, ...]):
+        has, zeros_text = self.has, ", ".join("0.0" for _ in dense)
+
+        def chunk_partials(y):
+            raise NotImplementedError
+
+        @overload(chunk_partials)
+        def typer(y):
+            if has(y):
+                return lambda y: partials_of(y)
+            return compile_function("chunk_partials", f"def chunk_partials(y):\n    return ({zeros_text},)\n", {})
+
+        return chunk_partials
+
+    def chunk_weighted(self, dense: tuple[int, ...]):
+        has, size = self.has, len(dense)
+        add = _chunk_sum(size)
+
+        def chunk_weighted(c, y):
+            raise NotImplementedError
+
+        @overload(chunk_weighted)
+        def typer(c, y):
+            kind = y.dtype if isinstance(y, types.Array) else y
+            if not has(kind):
+                return _zero_chunk(size)
+            times = _scaled(size)
+            if not isinstance(y, types.Array):
+                return lambda c, y: times(c, partials_of(y))
+            start = _widened(size, join(c.dtype, kind.value_type if is_dual(kind.value_type) else DualType(kind.base)))
+
+            def implementation(c, y):
+                total = start()
+                for weight, element in zip(c.ravel(), y.copy().ravel()):
+                    total = add(total, times(weight, partials_of(element)))
+                return total
+
+            return implementation
+
+        return chunk_weighted
+
+
+# --- helpers that belong to no level ------------------------------------------------------------------------------------
+
+
+def _bare_type(kind):
+    return kind if kind.layers else kind.base
+
+
+def _bare(context, builder, kind, dual):
+    return dual if kind.layers else cgutils.create_struct_proxy(kind)(context, builder, dual).value
+
+
+@intrinsic
+def _strip_bottom(typing_context, x):
+    """A dual without layers as a bare float; everything else as it is."""
+    bottom = is_dual(x) and not x.layers
+
+    def codegen(context, builder, signature, arguments):
+        if bottom:
+            return cgutils.create_struct_proxy(x)(context, builder, arguments[0]).value
+        return arguments[0]
+
+    return (x.base if bottom else x)(x), codegen
+
+
+def _float_type(kind):
+    return kind if isinstance(kind, types.Float) else types.float64
+
+
+def _lift_array(result: DualType):
+    build, bare, empty = constructor(result), _strip_bottom, empty_like_of(result)
+
+    def implementation(x, t):
+        out = empty(x)
+        target, source, tangent = out.ravel(), x.ravel(), t.ravel()
+        for e in range(source.size):
+            target[e] = build(bare(source[e]), (bare(tangent[e]),))
+        return frozen(out)
+
+    return implementation
+
+
+def _tuple_function(name: str, arguments: str, item: str, size: int, namespace: dict | None = None):
+    items = ", ".join(item.format(k=k) for k in range(size))
+    return compile_function(name, f"def {name}({arguments}):\n    return ({items},)\n", namespace or {})
+
+
+def _chunk_sum(size: int):
+    return register_jitable(_tuple_function("chunk_sum", "p, q", "p[{k}] + q[{k}]", size))
+
+
+def _scaled(size: int):
+    return register_jitable(_tuple_function("scaled", "c, p", "c * p[{k}]", size))
+
+
+def _zero_chunk(size: int):
+    return _tuple_function("zero_chunk", "c, y", "0.0", size)
+
+
+def _widened(size: int, kind: DualType):
+    """Start of a sum over elements: zeros of the type that the sum will have."""
+    return register_jitable(_tuple_function("zeros", "", "cast(0.0)", size, {"cast": converter(kind)}))
+
+
+def zeros(x):
+    raise NotImplementedError
+
+
+@overload(zeros)
+def _zeros(x):
+    empty = empty_like_of(x.dtype)
+
+    def implementation(x):
+        out = empty(x)
+        target = out.ravel()
+        for e in range(target.size):
+            target[e] = 0.0
+        return out
+
+    return implementation
+
+
+@register_jitable
+def pick(p, k, default):
+    result = default
+    for j in range(len(p)):
+        if j == k:
+            result = p[j]
+    return result
+
+
+@register_jitable
+def scatter(array, p, k):
+    target = array.ravel()
+    for j in range(len(p)):
+        if 0 <= j - k < target.size:
+            target[j - k] = p[j]
+
+
+__all__ = ["DualArrayType", "np", "pick", "primitives", "scatter", "zeros"]

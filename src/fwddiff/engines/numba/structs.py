@@ -1,0 +1,237 @@
+"""Structs in kernels: dataclasses, dicts with string keys, and how results come apart into leaves.
+
+A dataclass becomes a Numba type of its own per class and field types; it is constructed, read, passed, returned, and its
+methods are compiled when first used. Nothing is boxed: a struct lives in registers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+from numba.core import cgutils, types
+from numba.core.imputils import lower_getattr_generic
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer
+from numba.extending import (
+    infer_getattr,
+    intrinsic,
+    lower_builtin,
+    lower_cast,
+    models,
+    overload,
+    overload_attribute,
+    overload_method,
+    register_model,
+    type_callable,
+)
+
+from fwddiff import _capture
+from fwddiff._errors import CompileError
+from fwddiff.engines.numba.expressions import compile_function
+
+
+class StructType(types.Type):
+    """Numba type of a dataclass instance with fields of these types."""
+
+    def __init__(self, cls: type, names: tuple[str, ...], fields: tuple[types.Type, ...]):
+        self.cls, self.names, self.fields = cls, names, fields
+        self.is_dict = cls is dict
+        listing = ", ".join(f"{name}: {field}" for name, field in zip(names, fields, strict=True))
+        super().__init__(name=f"{cls.__module__}.{cls.__qualname__}#{id(cls)}({listing})")
+
+    def unify(self, context, other):
+        """Two branches may return structs whose fields unify."""
+        if not isinstance(other, StructType) or other.cls is not self.cls:
+            return None
+        fields = tuple(context.unify_pairs(a, b) for a, b in zip(self.fields, other.fields, strict=True))
+        return None if None in fields else StructType(self.cls, self.names, fields)
+
+    def can_convert_to(self, context, other):
+        if not isinstance(other, StructType) or other.cls is not self.cls:
+            return None
+        kinds = [context.can_convert(a, b) for a, b in zip(self.fields, other.fields, strict=True)]
+        return None if None in kinds else max(kinds)
+
+
+@register_model(StructType)
+class _StructModel(models.StructModel):
+    def __init__(self, manager, struct):
+        super().__init__(manager, struct, list(zip(struct.names, struct.fields, strict=True)))
+
+
+@infer_getattr
+class _Fields(AttributeTemplate):
+    key = StructType
+
+    def generic_resolve(self, struct, attribute):
+        return struct.fields[struct.names.index(attribute)] if attribute in struct.names else None
+
+
+@lower_getattr_generic(StructType)
+def _get_field(context, builder, struct, value, attribute):
+    return builder.extract_value(value, struct.names.index(attribute))
+
+
+@lower_cast(StructType, StructType)
+def _cast_struct(context, builder, source, target, value):
+    proxy = cgutils.create_struct_proxy(target)(context, builder)
+    for k, (name, kind) in enumerate(zip(source.names, source.fields, strict=True)):
+        setattr(proxy, name, context.cast(builder, builder.extract_value(value, k), kind, target.fields[k]))
+    return proxy._getvalue()
+
+
+_registered: set[type] = set()
+
+
+def register(cls: type) -> None:
+    """Teach Numba this dataclass: its constructor, its properties and its methods."""
+    if cls in _registered:
+        return
+    _registered.add(cls)
+    for name in ("__post_init__", "__new__"):
+        if name in vars(cls):
+            raise CompileError(
+                f"dataclass {cls.__qualname__} defines {name}, which a kernel would not run. Move the check out of the class, "
+                "or use engine='numpy'."
+            )
+    _register_constructor(cls)
+    for name in dir(cls):
+        member = inspect.getattr_static(cls, name)
+        if inspect.isfunction(member) and not name.startswith("__"):
+            _register_method(cls, name, member)
+        elif isinstance(member, property) and member.fget is not None:
+            _register_property(cls, name, member.fget)
+
+
+def _register_constructor(cls: type) -> None:
+    fields = dataclasses.fields(cls)
+    names = tuple(field.name for field in fields)
+    namespace: dict[str, object] = {"build": _constructor_of(cls, names)}
+    parameters = []
+    for field in fields:
+        default = field.default
+        if default is dataclasses.MISSING:
+            parameters.append(field.name)
+        else:
+            namespace[f"default_{field.name}"] = default
+            parameters.append(f"{field.name}=default_{field.name}")
+    values = "".join(f"{name}, " for name in names)
+    text = f"def implementation({', '.join(parameters)}):\n    return build(({values}))\n"
+    implementation = compile_function("implementation", text, namespace)
+    typer = compile_function("typer", f"def typer({', '.join(parameters)}):\n    return implementation\n",
+                             namespace | {"implementation": implementation})
+    overload(cls)(typer)
+
+
+def _method_dispatcher(member):
+    from fwddiff.engines.numba.prepare import Prepared
+
+    plan = _capture.plan(member)
+    if plan.captures:
+        raise CompileError(
+            f"method {member.__qualname__} captures `{plan.captures[0].name}`; methods of structs cannot capture values. "
+            "Make it a field or an argument."
+        )
+    return Prepared(plan).entry
+
+
+def _register_method(cls: type, name: str, member) -> None:
+    parameters = list(inspect.signature(member).parameters)
+    listing = ", ".join(parameters)
+    text = f"def typer({listing}):\n    return make() if {parameters[0]}.cls is cls else None\n"
+    body = f"def method({listing}):\n    return compiled({listing})\n"
+
+    def make():
+        return compile_function("method", body, {"compiled": _method_dispatcher(member)})
+
+    overload_method(StructType, name)(compile_function("typer", text, {"make": make, "cls": cls}))
+
+
+def _register_property(cls: type, name: str, getter) -> None:
+    def typer(struct):
+        if struct.cls is not cls:
+            return None
+        compiled = _method_dispatcher(getter)
+        return lambda struct: compiled(struct)
+
+    overload_attribute(StructType, name)(typer)
+
+
+# --- dicts: read with constant string keys ------------------------------------------------------------------------------
+
+
+def dict_constructor(keys: tuple[str, ...]):
+    """Intrinsic `values tuple → struct that is read like a dict`."""
+    return _constructor_of(dict, keys)
+
+
+def plain_constructor(cls: type):
+    """Intrinsic `values tuple → dataclass struct`, whatever the class's own `__init__` does."""
+    register(cls)
+    return _constructor_of(cls, tuple(field.name for field in dataclasses.fields(cls)))
+
+
+def _constructor_of(cls: type, names: tuple[str, ...]):
+    @intrinsic
+    def construct(typing_context, values):
+        struct = StructType(cls, names, tuple(map(types.unliteral, values.types)))
+
+        def codegen(context, builder, signature, arguments):
+            proxy = cgutils.create_struct_proxy(struct)(context, builder)
+            given = zip(names, values.types, struct.fields, cgutils.unpack_tuple(builder, arguments[0]), strict=True)
+            for name, source, kind, value in given:
+                setattr(proxy, name, context.cast(builder, value, source, kind))
+            return proxy._getvalue()
+
+        return struct(values), codegen
+
+    return construct
+
+
+@infer
+class _DictItem(AbstractTemplate):
+    key = "static_getitem"
+
+    def generic(self, arguments, keywords):
+        struct, index = arguments
+        if isinstance(struct, StructType) and struct.is_dict and index in struct.names:
+            return struct.fields[struct.names.index(index)](*arguments)
+        return None
+
+
+@lower_builtin("static_getitem", StructType, types.StringLiteral)
+@lower_builtin("static_getitem", StructType, types.Any)
+def _get_item(context, builder, signature, arguments):
+    struct, index = signature.args[0], arguments[1]
+    return builder.extract_value(arguments[0], struct.names.index(index))
+
+
+# --- results: nested tuples and structs as one flat tuple of leaves -----------------------------------------------------
+
+
+def flat_result(result):
+    """`nested result → flat tuple of leaves` inside kernels."""
+    raise NotImplementedError
+
+
+@overload(flat_result)
+def _flat_result(result):
+    text = "def flat_result(result):\n    return (" + "".join(f"{leaf}, " for leaf in _leaf_texts(result, "result")) + ")\n"
+    return compile_function("flat_result", text, {})
+
+
+def _leaf_texts(kind, text: str) -> list[str]:
+    return [leaf for child, path in children(kind, text) for leaf in _leaf_texts(child, path)] if is_node(kind) else [text]
+
+
+def is_node(kind) -> bool:
+    return isinstance(kind, types.BaseTuple | types.NoneType | StructType)
+
+
+def children(kind, text: str = "") -> list[tuple[types.Type, str]]:
+    """Types of a node's children and the expressions that read them."""
+    if isinstance(kind, types.NoneType):
+        return []
+    if isinstance(kind, StructType):
+        return [(field, f"{text}.{name}") for name, field in zip(kind.names, kind.fields, strict=True)]
+    return [(child, f"{text}[{k}]") for k, child in enumerate(kind.types)]

@@ -1,4 +1,4 @@
-"""`python -m fwddiff demo`: a censored Weibull survival regression, its gradient taken by fwddiff in each host.
+"""`python -m fwddiff demo`: a censored Weibull survival regression with gradients from fwddiff in each host.
 
     survival   the data and the log-likelihood of one person: plain Python, with an `if`
     hosts      that log-likelihood summed and differentiated in each host, with and without fwddiff
@@ -19,7 +19,7 @@ NEEDED = ("scipy", "pandas", "lifelines", "matplotlib", "rich")
 
 
 def main(output: Path) -> int:
-    """Run the demo and write its picture to `output`. Returns the exit status: 1 where packages are missing."""
+    """Run the demo, write its picture to `output`, return the exit status: 1 where packages are missing."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         sys.stderr.write(f"The demo needs {', '.join(missing)}: python -m pip install 'fwddiff[demo]'\n")

@@ -16,8 +16,8 @@ from fwddiff.demo.survival import Scaling
 def fit(value_and_gradient: ValueAndGradient, scaling: Scaling) -> tuple[np.ndarray, float]:
     """Minimise from zero until the gradient vanishes.
 
-    Returns the parameters (β…, log ρ) in the covariates' own units, and the value there. Raises `RuntimeError` where
-    the optimiser stops anywhere else.
+    Returns the parameters (β…, log ρ) in the covariates' own units, and the value there. Raises
+    `RuntimeError` where the optimiser stops anywhere else.
     """
     start = np.zeros(len(scaling.mean) + 2)
     # A first scale near the data's own: from exp(0) = 1 week the first step would have to be very long.
@@ -31,7 +31,7 @@ def fit(value_and_gradient: ValueAndGradient, scaling: Scaling) -> tuple[np.ndar
 
 
 def lifelines_fit(names: Sequence[str]) -> np.ndarray:
-    """The parameters (β…, log ρ) that lifelines' `WeibullAFTFitter` finds for the same data, in the order of `names`.
+    """The parameters (β…, log ρ) that lifelines' `WeibullAFTFitter` finds for the same data, as in `names`.
 
     Its own tolerance stops at the fourth digit, so it is asked for more.
     """
@@ -46,7 +46,7 @@ def lifelines_fit(names: Sequence[str]) -> np.ndarray:
 def median_times(
     calls: Sequence[Callable[[], object]], rounds: int = 25, round_seconds: float = 0.02
 ) -> list[float]:
-    """Median seconds per call. The calls take turns, so that a slow moment of the machine falls on all of them."""
+    """Median seconds per call. The calls take turns: a slow moment of the machine falls on all of them."""
     repeats = [_repeats(call, round_seconds) for call in calls]
     samples: list[list[float]] = [[] for _ in calls]
     for _ in range(rounds):

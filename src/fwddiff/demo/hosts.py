@@ -1,8 +1,8 @@
 """The negative log-likelihood and its gradient in each host: with fwddiff, and in the host's own operations.
 
-A host's function takes the data and returns two functions of a NumPy vector (β…, log ρ), each of which returns the
-value and the gradient as NumPy: what SciPy's optimisers ask for. With fwddiff the scalar function `loglik` is used as
-it stands; without it, its `if` becomes a `where`, and both sides are computed for everyone.
+A host's function takes the data and returns two functions of a NumPy vector (β…, log ρ), each of which
+returns the value and the gradient as NumPy: what SciPy's optimisers ask for. With fwddiff the scalar function
+`loglik` is used as it stands; without it, its `if` becomes a `where`, and both sides are computed for everyone.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def torch_pair(data: Survival) -> Pair:
 
 
 def jax_pair(data: Survival) -> Pair:
-    """Both are compiled by `jax.jit`. Double precision is switched on for the whole process, as JAX has it."""
+    """Both are compiled by `jax.jit`. Switches double precision on, for the whole process as JAX has it."""
     import jax
     import jax.numpy as jnp
 

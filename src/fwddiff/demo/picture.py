@@ -43,7 +43,7 @@ def draw(
 
 
 def kaplan_meier(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of the product-limit estimate (Kaplan and Meier 1958): times, and the survival from each of them on."""
+    """Steps of the product-limit estimate (Kaplan and Meier 1958): times, and the survival from each on."""
     times = np.unique(time[event])
     at_risk = np.array([np.sum(time >= moment) for moment in times])
     events = np.array([np.sum(event & (time == moment)) for moment in times])

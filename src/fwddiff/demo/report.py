@@ -22,7 +22,7 @@ COPIES = (1, 200)
 
 
 def run(output: Path) -> int:
-    """Returns the exit status: 1 where no host is installed or a fit disagrees with lifelines in the fourth digit."""
+    """Returns the exit status: 1 where no host is installed or a fit is not lifelines' to four digits."""
     console = Console()
     hosts = _installed(console)
     if not hosts:
@@ -57,7 +57,7 @@ def parameter_table(names: Sequence[str], expected: np.ndarray, fits: Mapping[st
 
 
 def timing_table(timings: Mapping[str, Sequence[Timing]]) -> Table:
-    """Median microseconds for one value and gradient, with fwddiff and without: in the host's own operations."""
+    """Median microseconds for one value and gradient, with fwddiff and in the host's own operations."""
     table = Table(title="One value and gradient, median µs", box=box.SIMPLE_HEAD, title_justify="left")
     for index, title in enumerate(("host", "n", "with fwddiff", "without", "without / with")):
         table.add_column(title, justify="right" if index else "left")

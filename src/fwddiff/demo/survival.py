@@ -1,8 +1,8 @@
 """The model: a Weibull survival regression with censored cases, and the data it is fitted to.
 
-Each person's time to arrest is Weibull with scale λ = exp(x·β) and shape ρ. Who had not been arrested when the study
-ended is censored: the data say only that the arrest came later, if at all. These are the parameters of lifelines'
-`WeibullAFTFitter`, whose documentation is the source of the formula.
+Each person's time to arrest is Weibull with scale λ = exp(x·β) and shape ρ. Who had not been arrested when
+the study ended is censored: the data say only that the arrest came later, if at all. These are the parameters of
+lifelines' `WeibullAFTFitter`, whose documentation is the source of the formula.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 def loglik(log_scale, log_shape, time, event):
-    """Log-likelihood of one person, in plain Python: the density where the event was seen, else the survival function."""
+    """Log-likelihood of one person: log density where the event was seen, else log survival function."""
     log_cumulative_hazard = math.exp(log_shape) * (math.log(time) - log_scale)
     survival = -math.exp(log_cumulative_hazard)
     if event:
@@ -35,7 +35,7 @@ class Survival(NamedTuple):
 
 
 def rossi() -> tuple[Survival, list[str]]:
-    """432 persons released from prison and followed for a year (Rossi, Berk and Lenihan 1980), as lifelines ships them.
+    """432 persons released from prison and followed for a year (Rossi et al. 1980), as lifelines ships them.
 
     Returns the data and the names of the covariates, "Intercept" last.
     """
@@ -49,7 +49,7 @@ def rossi() -> tuple[Survival, list[str]]:
 
 
 class Scaling(NamedTuple):
-    """Mean and standard deviation of each covariate but the column of ones: the optimiser sees standardised ones."""
+    """Mean and deviation of each covariate but the column of ones: the optimiser sees standardised ones."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -65,7 +65,7 @@ class Scaling(NamedTuple):
         return data._replace(covariates=covariates)
 
     def undo(self, parameters: np.ndarray) -> np.ndarray:
-        """Parameters (β…, intercept, log ρ) of the standardised covariates → those of the covariates themselves."""
+        """Parameters (β…, intercept, log ρ) of standardised covariates → those of the original ones."""
         unscaled = parameters.copy()
         unscaled[:-2] /= self.deviation
         unscaled[-2] -= self.mean @ unscaled[:-2]

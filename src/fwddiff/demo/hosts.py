@@ -2,7 +2,7 @@
 
 A host's function takes the data and returns two functions of a NumPy vector (β…, log ρ), each of which
 returns the value and the gradient as NumPy: what SciPy's optimisers ask for. With fwddiff the scalar function
-`loglik` is used as it stands; without it, its `if` becomes a `where`, and both sides are computed for everyone.
+`loglik` is used as it stands; without it, its `if` becomes a `where`, and both sides are computed for all.
 """
 
 from __future__ import annotations

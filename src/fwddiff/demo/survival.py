@@ -1,8 +1,8 @@
 """The model: a Weibull survival regression with censored cases, and the data it is fitted to.
 
 Each person's time to arrest is Weibull with scale λ = exp(x·β) and shape ρ. Who had not been arrested when
-the study ended is censored: the data say only that the arrest came later, if at all. These are the parameters of
-lifelines' `WeibullAFTFitter`, whose documentation is the source of the formula.
+the study ended is censored: the data say only that the arrest came later, if at all. These are the parameters
+of lifelines' `WeibullAFTFitter`, whose documentation is the source of the formula.
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+"""Everything that fwddiff takes from inside JAX, in one place, so that a new JAX release is checked here.
+
+`jax.custom_vjp` has no forward mode and `jax.custom_jvp` cannot run a pullback kernel of its own, so the host is a primitive.
+JAX offers `Primitive` and the tables of rules in `jax.extend.core` and `jax.interpreters` for that purpose, without
+a promise of stability. What is measured to work is jax 0.5 to 0.10 (`lowering.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.extend.core import Primitive
+from jax.extend.mlir.dialects import stablehlo
+from jax.interpreters import ad, batching, mlir
+from jax.interpreters import partial_eval as pe
+
+ShapedArray = jax.core.ShapedArray
+Tracer = jax.core.Tracer
+
+__all__ = [
+    "Primitive",
+    "ShapedArray",
+    "Tracer",
+    "ad",
+    "batching",
+    "is_zero",
+    "mlir",
+    "pe",
+    "stablehlo",
+    "typeof",
+    "zero_tangent",
+]
+
+
+def typeof(value: Any) -> Any:
+    """Abstract value of an array or tracer (`jax.typeof` came with jax 0.6)."""
+    return jax.typeof(value) if hasattr(jax, "typeof") else jax.core.get_aval(value)
+
+
+def is_zero(tangent: Any) -> bool:
+    """Whether a tangent or cotangent is a symbolic zero, or of the dtype that stands for "no derivative"."""
+    return type(tangent) is ad.Zero or getattr(tangent, "dtype", None) == jax.dtypes.float0
+
+
+def zero_tangent(value: Any) -> Any:
+    """The symbolic zero that is the tangent of `value`."""
+    return ad.Zero(typeof(value).to_tangent_aval())

@@ -1,0 +1,98 @@
+"""From a call to XLA: machine code by the typed FFI where there is some, a call back into Python elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fwddiff._errors import HostError
+from fwddiff._rule import Native
+from fwddiff.hosts.jax.callback import lower_to_callback
+from fwddiff.hosts.jax.internals import ShapedArray, mlir, stablehlo
+from fwddiff.hosts.jax.primitive import Operation, primitive, static_shapes
+
+TARGET = "fwddiff_kernel"
+OLDEST, NEWEST = (0, 5), (0, 10)
+
+
+def lower(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Sequence[Any]:
+    """Lowering rule of the primitive on CPUs."""
+    rule = operation.rule
+    if handler_registered():
+        native = rule.native(static_shapes(rule, ctx.avals_in), batch_ndim)
+        if native is not None:
+            return _lower_to_kernel(ctx, operands, operation, native)
+    return lower_to_callback(ctx, *operands, operation=operation, batch_ndim=batch_ndim)
+
+
+def _lower_to_kernel(ctx: Any, operands: Sequence[Any], operation: Operation, native: Native) -> Sequence[Any]:
+    """The custom call. Kernels have the dtypes of the rule's slots, of 64 bits even where JAX narrows them to 32."""
+    from fwddiff.hosts.jax.handler import load_kernel
+
+    rule = operation.rule
+    avals_in = [ShapedArray(a.shape, slot.dtype) for a, slot in zip(ctx.avals_in, rule.inputs, strict=True)]
+    avals_out = [ShapedArray(a.shape, slot.dtype) for a, slot in zip(ctx.avals_out, rule.outputs, strict=True)]
+    call = jax.ffi.ffi_lowering(TARGET)
+    results = call(
+        ctx.replace(avals_in=avals_in, avals_out=avals_out),
+        *_converted(operands, ctx.avals_in, avals_in),
+        key=load_kernel(native, rule.name),
+        layout=np.ascontiguousarray(native.layout, np.int64),
+    )
+    return _converted(results, avals_out, ctx.avals_out)
+
+
+def _converted(values: Sequence[Any], given: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
+    return [
+        x if a.dtype == b.dtype else stablehlo.convert(mlir.aval_to_ir_type(b), x)
+        for x, a, b in zip(values, given, wanted, strict=True)
+    ]
+
+
+@functools.cache
+def handler_registered() -> bool:
+    """Register the FFI handler, once. False, with a warning, for a JAX whose FFI nobody has tried it with.
+
+    A handler that XLA refuses before its CPU backend exists would break that backend for the whole process: hence the
+    versions, and the backend is made first.
+    """
+    version = tuple(int(part) for part in re.findall(r"\d+", jax.__version__)[:2])
+    if not OLDEST <= version <= NEWEST:
+        _warn_slow(f"jax {jax.__version__} is not one of the versions 0.5 to 0.10 that it knows")
+        return False
+    from fwddiff.hosts.jax.handler import compile_handler
+
+    try:
+        jax.local_devices(backend="cpu")
+        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(compile_handler()), platform="cpu", api_version=1)
+    except Exception as error:
+        _warn_slow(f"jax {jax.__version__} refused its kernels ({error})")
+        return False
+    return True
+
+
+def _warn_slow(reason: str) -> None:
+    warnings.warn(
+        f"fwddiff calls Python from compiled JAX programs (right, but about 100 µs per call), because {reason}.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def refuse(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Sequence[Any]:
+    """Lowering rule of the primitive on all other platforms."""
+    platforms = ctx.platforms or ctx.module_context.platforms
+    raise HostError(
+        f"{operation.rule.name}: fwddiff runs on CPUs, and this program is compiled for {', '.join(platforms)}. "
+        "Move its arrays with jax.device_put(x, jax.devices('cpu')[0])."
+    )
+
+
+mlir.register_lowering(primitive, refuse)
+mlir.register_lowering(primitive, lower, platform="cpu")

@@ -1,0 +1,92 @@
+"""One JAX primitive for every rule: a call of the rule, whatever its order of differentiation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from fwddiff._errors import ArgumentError, HostError
+from fwddiff._rule import Rule, Shape, Slot
+from fwddiff.hosts.jax.internals import Primitive, ShapedArray
+
+Kind = Literal["pushforward", "pullback", "partials"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A rule and where it comes from: `rule` is `base.rule`'s derived rule `kind` with respect to `active`.
+
+    The origin is what a transpose needs: a pushforward is transposed by the pullback of its base, and the reverse.
+    """
+
+    rule: Rule
+    kind: Kind | None = None
+    base: Operation | None = field(default=None, compare=False)
+    active: tuple[int, ...] = field(default=(), compare=False)
+
+    def derive(self, kind: Kind, active: Sequence[int]) -> Operation:
+        active = tuple(active)
+        return Operation(getattr(self.rule, kind)(active), kind, self, active)
+
+    def __repr__(self) -> str:
+        return self.rule.name
+
+
+primitive = Primitive("fwddiff")
+primitive.multiple_results = True
+
+
+def bind(operation: Operation, arrays: Sequence[Any], batch_ndim: int = 0) -> list[Any]:
+    """Record a call of `operation` on JAX arrays or tracers; one array per output of its rule."""
+    return primitive.bind(*arrays, operation=operation, batch_ndim=batch_ndim)
+
+
+@lru_cache(maxsize=4096)
+def compiled(operation: Operation, batch_ndim: int) -> Callable[..., list[Any]]:
+    """The call as a jitted function, which is how JAX runs a primitive outside `jit` (it keeps one program per shape)."""
+
+    def fwddiff(*arrays: Any) -> list[Any]:
+        return bind(operation, arrays, batch_ndim)
+
+    return jax.jit(fwddiff)
+
+
+def jax_dtype(slot: Slot) -> np.dtype:
+    """What a slot's dtype is in JAX: 64 bits become 32 unless `jax_enable_x64` is set."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(slot.dtype))
+
+
+def static_shapes(rule: Rule, avals: Sequence[Any]) -> list[Shape]:
+    """Shapes as integers; raises `HostError` for the symbolic dimensions of `jax.export`."""
+    shapes = [tuple(aval.shape) for aval in avals]
+    for i, shape in enumerate(shapes):
+        if not all(isinstance(n, int) for n in shape):
+            raise HostError(
+                f"{rule.name}: array {i} has the symbolic shape {shape}; "
+                "fwddiff compiles for known sizes: export once per shape."
+            )
+    return shapes
+
+
+def _evaluate(*arrays: Any, operation: Operation, batch_ndim: int) -> list[Any]:
+    return compiled(operation, batch_ndim)(*arrays)
+
+
+def _abstract(*avals: Any, operation: Operation, batch_ndim: int) -> list[Any]:
+    rule = operation.rule
+    shapes = rule.output_shapes(static_shapes(rule, avals), batch_ndim)
+    for i, (aval, slot) in enumerate(zip(avals, rule.inputs, strict=True)):
+        if aval.dtype != jax_dtype(slot):
+            raise ArgumentError(
+                f"{rule.name}: array {i} has dtype {aval.dtype}, but was declared {jax_dtype(slot)}."
+            )
+    return [ShapedArray(shape, jax_dtype(slot)) for shape, slot in zip(shapes, rule.outputs, strict=True)]
+
+
+primitive.def_impl(_evaluate)
+primitive.def_abstract_eval(_abstract)

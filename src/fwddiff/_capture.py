@@ -157,7 +157,11 @@ def _constant_text(value: Any) -> str:
 
 def _chains(code: types.CodeType, self_name: str | None) -> Iterator[tuple[Path, list[dis.Instruction]]]:
     """Each chain of loads with the instructions that follow it."""
-    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "PUSH_NULL", "PRECALL", "EXTENDED_ARG")]
+    instructions = [
+        i
+        for i in dis.get_instructions(code)
+        if i.opname not in ("CACHE", "PUSH_NULL", "PRECALL", "EXTENDED_ARG")
+    ]
     for position, instruction in enumerate(instructions):
         is_self = instruction.opname in _FAST_NAMES and instruction.argval == self_name
         if not is_self and instruction.opname not in _LOAD_NAMES:
@@ -242,7 +246,9 @@ def _cell_contents(cell: types.CellType, name: str) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        raise CaptureError(f"the captured variable {name!r} has no value yet; assign it before the call.") from None
+        raise CaptureError(
+            f"the captured variable {name!r} has no value yet; assign it before the call."
+        ) from None
 
 
 def _attribute_reader(read: Callable[[], Any], attribute: str) -> Callable[[], Any]:
@@ -308,7 +314,10 @@ def _refuse_hidden_arrays(value: Any, name: str, owned: Owned) -> None:
 
 def holds_host_array(value: Any, owned: Owned, depth: int = _SEARCH_DEPTH) -> bool:
     """Whether an array of a host is found in this value, its containers and its attributes."""
-    if isinstance(value, str | bytes | int | float | np.ndarray | np.generic | types.ModuleType | type) or value is None:
+    if (
+        isinstance(value, str | bytes | int | float | np.ndarray | np.generic | types.ModuleType | type)
+        or value is None
+    ):
         return False
     if owned(value):
         return True

@@ -71,10 +71,15 @@ def _static(kind, names, inputs, outputs, active, results) -> list[str]:
     arguments = [f"seed_{position[i]}({x})" if i in position else x for i, x in enumerate(names)]
     first = f"y = f({', '.join(arguments)})"
     if kind == "pullback":
-        sums = [" + ".join(f"weighted_{k}(c{j}, y[{j}])" for j in results) or "0.0" for k in position.values()]
+        sums = [
+            " + ".join(f"weighted_{k}(c{j}, y[{j}])" for j in results) or "0.0" for k in position.values()
+        ]
         return [first, f"return {_tuple(sums)}"]
     values = [f"value(y[{j}])" for j in range(len(outputs))]
-    return [first, f"return {_tuple(values + [f'partial_{k}(y[{j}])' for j in results for k in position.values()])}"]
+    return [
+        first,
+        f"return {_tuple(values + [f'partial_{k}(y[{j}])' for j in results for k in position.values()])}",
+    ]
 
 
 def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
@@ -87,10 +92,16 @@ def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
     gathered = [(f"g{a}{tag}", f"p{tag}", a) for tag, _ in sums for a in active]
     body = [f"{g} = zeros({names[a]})" if inputs[a].core_ndim else f"{g} = 0.0" for g, _, a in gathered]
     body += [f"for start in range(0, max(1, {total}), chunk):"]
-    body += [f"    y = f({', '.join(_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs))})"]
+    body += [
+        f"    y = f({', '.join(_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs))})"
+    ]
     body += [f"    p{tag} = {_chunk_sum(kind, js)}" for tag, js in sums]
     for g, p, a in gathered:
-        body.append(f"    scatter({g}, {p}, {starts[a]})" if inputs[a].core_ndim else f"    {g} = pick({p}, {starts[a]}, {g})")
+        body.append(
+            f"    scatter({g}, {p}, {starts[a]})"
+            if inputs[a].core_ndim
+            else f"    {g} = pick({p}, {starts[a]}, {g})"
+        )
     values = [] if kind == "pullback" else [f"value(y[{j}])" for j in range(len(outputs))]
     return [*body, f"return {_tuple(values + [g for g, _, _ in gathered])}"]
 
@@ -102,7 +113,9 @@ def _chunk_argument(name: str, slot: Slot, start: str | None) -> str:
 
 
 def _chunk_sum(kind: str, results: Sequence[int]) -> str:
-    terms = [f"chunk_weighted(c{j}, y[{j}])" if kind == "pullback" else f"chunk_partials(y[{j}])" for j in results]
+    terms = [
+        f"chunk_weighted(c{j}, y[{j}])" if kind == "pullback" else f"chunk_partials(y[{j}])" for j in results
+    ]
     text = terms[0]
     for term in terms[1:]:
         text = f"chunk_sum({text}, {term})"

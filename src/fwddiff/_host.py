@@ -29,7 +29,9 @@ _PLAIN = (float, int, bool, np.generic, np.ndarray, str, bytes, type(None))
 @functools.cache
 def host_names() -> tuple[str, ...]:
     """Import names of all frameworks that have a file in `hosts/`."""
-    return tuple(module.name for module in pkgutil.iter_modules(hosts.__path__) if not module.name.startswith("_"))
+    return tuple(
+        module.name for module in pkgutil.iter_modules(hosts.__path__) if not module.name.startswith("_")
+    )
 
 
 def loaded_hosts() -> list[ModuleType]:

@@ -49,6 +49,11 @@ class Problem:
 
     def fingerprint(self) -> str:
         """Hash of everything that the compiled code depends on, the same in every process."""
-        parts = (self.plan.fingerprint(), str(self.arguments), str(self.captured), sorted(self.statics.items(), key=str))
+        parts = (
+            self.plan.fingerprint(),
+            str(self.arguments),
+            str(self.captured),
+            sorted(self.statics.items(), key=str),
+        )
         options = (self.inputs, self.reduce, self.float_dtype, self.integer_dtype, self.chunk)
         return hashlib.sha256(repr((*parts, *options)).encode()).hexdigest()

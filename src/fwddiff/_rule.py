@@ -96,7 +96,9 @@ class Rule(ABC):
         elements). Only where `storable`.
         """
         if not self.storable:
-            raise DerivativeError(f"{self.name}: partials of array outputs are not stored; use mode='recompute'.")
+            raise DerivativeError(
+                f"{self.name}: partials of array outputs are not stored; use mode='recompute'."
+            )
         return self._derived("partials", tuple(active))
 
     def _derived(self, kind: str, active: tuple[int, ...]) -> Rule:
@@ -115,7 +117,9 @@ class Rule(ABC):
     @property
     def storable(self) -> bool:
         """Whether `partials` exists: every differentiable output is a number per element, or a sum of numbers."""
-        return all(slot.core_ndim == 0 and slot.reduce in (None, "sum") for slot in self.differentiable_outputs)
+        return all(
+            slot.core_ndim == 0 and slot.reduce in (None, "sum") for slot in self.differentiable_outputs
+        )
 
     def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
         """Whether the host should keep partials from the forward pass (`mode="store"`) rather than inputs alone.
@@ -165,7 +169,9 @@ class Rule(ABC):
         for slot, shape in zip(self.inputs, shapes, strict=True):
             ndim = len(shape) - slot.core_ndim
             if ndim < batch_ndim:
-                raise ShapeError(f"{self.name}: an array of {len(shape)} axes where {slot.core_ndim} were expected.")
+                raise ShapeError(
+                    f"{self.name}: an array of {len(shape)} axes where {slot.core_ndim} were expected."
+                )
             loops.append(tuple(shape[:ndim]))
         longest = max((len(loop) for loop in loops), default=0)
         return [loop[:batch_ndim] + (1,) * (longest - len(loop)) + loop[batch_ndim:] for loop in loops]
@@ -173,7 +179,9 @@ class Rule(ABC):
     def output_shapes(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> tuple[Shape, ...]:
         """Shapes of the outputs for these shapes of the inputs."""
         loop = self.loop_shape(shapes, batch_ndim)
-        cores = self.core_shapes([s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)])
+        cores = self.core_shapes(
+            [s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)]
+        )
         return tuple(
             self.reduced_loop(slot, loop, shapes, batch_ndim) + tuple(core)
             for slot, core in zip(self.outputs, cores, strict=True)

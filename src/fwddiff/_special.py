@@ -1,17 +1,17 @@
-"""Scalar functions that `math` lacks, in plain Python that Numba compiles unchanged (float64 inside, for any number).
+"""Scalar functions that `math` lacks, in plain Python that Numba compiles unchanged; float64 inside.
 
-Every function stands alone: Numba can inline none of this file's names into another. eps = 2.2e-16 in the error bounds,
-which tests hold against mpmath. Sources: NIST DLMF (https://dlmf.nist.gov), and J. M. Bernardo, Algorithm AS 103:
-Psi (Digamma) Function, Applied Statistics 25 (1976), for recurrence followed by the asymptotic series.
+Every function stands alone, because Numba cannot call a plain function from another one. In the error bounds,
+which the tests hold against mpmath, eps = 2.2e-16. Sources: NIST DLMF (https://dlmf.nist.gov), and J. M. Bernardo,
+Algorithm AS 103: Psi (Digamma) Function, Applied Statistics 25 (1976), for recurrence before an asymptotic series.
 """
 
 import math
 
 
 def digamma(x):
-    """ψ(x) = d log|Γ(x)| / dx. Error below 6 eps max(1, |ψ|); ∓inf at ±0, nan at the negative integers and -inf.
+    """ψ(x) = d log|Γ(x)| / dx; ∓inf at ±0, nan at the negative integers and -inf.
 
-    DLMF 5.5.2 (recurrence), 5.5.4 (reflection), 5.11.2 (asymptotic series from 8 on).
+    Error below 6 eps max(1, |ψ|). DLMF 5.5.2 (recurrence), 5.5.4 (reflection), 5.11.2 (asymptotic series from 8 on).
     """
     z = 1.0 * x
     if z == 0.0:
@@ -28,15 +28,21 @@ def digamma(x):
         total -= 1.0 / z
         z += 1.0
     w = 1.0 / z / z
-    tail = 1.0 / 12 - w * (1.0 / 120 - w * (1.0 / 252 - w * (1.0 / 240 - w * (1.0 / 132 - w * (
-        691.0 / 32760 - w * (1.0 / 12 - w * (3617.0 / 8160)))))))
+    tail = 1.0 / 12 - w * (
+        1.0 / 120
+        - w
+        * (
+            1.0 / 252
+            - w * (1.0 / 240 - w * (1.0 / 132 - w * (691.0 / 32760 - w * (1.0 / 12 - w * (3617.0 / 8160)))))
+        )
+    )
     return total + (math.log(z) - 0.5 / z - w * tail)
 
 
 def polygamma(n, x):
     """ψ⁽ⁿ⁾(x), the n-th derivative of digamma; nan unless n is an integer >= 0.
 
-    Error below 30 eps max(1, |value|) for n <= 8, x of any sign; inf at the poles for odd n, nan for even n (∓inf at ±0).
+    Error below 30 eps max(1, |value|) for n <= 8. At the poles inf for odd n, nan for even n (∓inf at ±0).
 
     (-1)ⁿ⁺¹ n! ζ(n + 1, x), DLMF 5.15.1 and 25.11; the Hurwitz zeta function as a sum over the terms around
     the pole nearest to zero plus Euler-Maclaurin tails (DLMF 25.11.43): one to the right, and for x < 0 the
@@ -67,13 +73,20 @@ def polygamma(n, x):
             while q < far:
                 zeta += (1.0 / q) ** s
                 q += 1.0
-            zeta += (-math.log(q) if s == 1.0 else q ** (1.0 - s) / (s - 1.0)) + 0.5 * q ** -s
+            zeta += (-math.log(q) if s == 1.0 else q ** (1.0 - s) / (s - 1.0)) + 0.5 * q**-s
             term = s * q ** (-s - 1.0)
             w = 1.0 / q / q
             for j in range(1, 11):
                 zeta += (
-                    1.0 / 12, -1.0 / 720, 1.0 / 30240, -1.0 / 1209600, 1.0 / 47900160, -691.0 / 1307674368000,
-                    1.0 / 74724249600, -3617.0 / 10670622842880000, 43867.0 / 5109094217170944000,
+                    1.0 / 12,
+                    -1.0 / 720,
+                    1.0 / 30240,
+                    -1.0 / 1209600,
+                    1.0 / 47900160,
+                    -691.0 / 1307674368000,
+                    1.0 / 74724249600,
+                    -3617.0 / 10670622842880000,
+                    43867.0 / 5109094217170944000,
                     -174611.0 / 802857662698291200000,
                 )[j - 1] * term
                 term *= (s + 2.0 * j - 1.0) * (s + 2.0 * j) * w
@@ -93,7 +106,7 @@ def sinc(x):
 
 
 def spherical_jn(n, x):
-    """Spherical Bessel function jₙ(x) of the first kind; nan unless n is an integer >= 0, and for infinite x zero.
+    """Spherical Bessel function jₙ(x) of the first kind; nan unless n is an integer >= 0.
 
     Power series for x² < 4n + 6 (DLMF 10.53.1), else upward recurrence (10.51.1) from j₀ and j₁ (10.49.3).
     Error below 20 eps for n <= 6.
@@ -120,7 +133,7 @@ def spherical_jn(n, x):
 
 
 def ieee_remainder(a, b):
-    """a - b*k for the integer k nearest to a / b, the even one of two; exact, as `math.remainder`; nan for b = 0."""
+    """a - b*k for the integer k nearest to a / b, the even one of two; exact; nan for b = 0 and infinite a."""
     size, divisor = abs(1.0 * a), abs(1.0 * b)
     if size == math.inf or divisor == 0.0 or size != size or divisor != divisor:
         return math.nan

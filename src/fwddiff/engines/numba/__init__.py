@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-import numba
 import optree
 
+import numba
 from fwddiff import rules
 from fwddiff._errors import ArgumentError
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import array_functions, operations, scalars, structs
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree
 from fwddiff.engines.numba.rule import BaseRule
@@ -28,7 +29,7 @@ add_row = operations.register_row
 def rule(problem: Problem) -> BaseRule:
     """The rule of a problem; its `result_tree()` tells how outputs nest."""
     prepared = Prepared(problem.plan)
-    core = numba.njit(_function_of_leaves(problem, prepared.entry), error_model="numpy", nogil=True)
+    core = numba.njit(_function_of_leaves(problem, prepared.entry), **INTERNAL)
     found = BaseRule(problem, core, prepared.has_loops())
     found.result_tree = lambda: result_tree(prepared.entry, found)
     return found
@@ -80,7 +81,9 @@ class _ArgumentWriter:
             return f"x{self.inputs.index(leaf)}"
         static = self.problem.statics[leaf]
         if not isinstance(static, str | bytes) and not callable(static):
-            raise ArgumentError(f"an argument of type {type(static).__name__} has no meaning inside a compiled function.")
+            raise ArgumentError(
+                f"an argument of type {type(static).__name__} has no meaning inside a compiled function."
+            )
         name = f"static{leaf}"
         self.namespace[name] = static if isinstance(static, str | bytes) else Prepared.of(static)
         return name

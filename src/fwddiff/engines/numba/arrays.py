@@ -7,11 +7,11 @@ to an argument is then a typing error, which becomes our message.
 from __future__ import annotations
 
 from llvmlite import ir
+
+from fwddiff.engines.numba.types import is_dual
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np import arrayobj
-
-from fwddiff.engines.numba.types import is_dual
 
 
 def DualArrayType(dtype: types.Type, ndim: int) -> types.Array:
@@ -79,7 +79,9 @@ def view_of(dtype: types.Type, ndim: int, readonly: bool = True):
             for extent in reversed(dims[1:]):
                 strides.insert(0, builder.mul(strides[0], extent))
             data = builder.inttoptr(arguments[0], array.data.type)
-            arrayobj.populate_array(array, data=data, shape=dims, strides=strides, itemsize=item, meminfo=None)
+            arrayobj.populate_array(
+                array, data=data, shape=dims, strides=strides, itemsize=item, meminfo=None
+            )
             return array._getvalue()
 
         return result(address, shape), codegen

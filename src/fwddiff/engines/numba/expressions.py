@@ -11,9 +11,9 @@ import linecache
 import math
 
 import numpy as np
-from numba.core import types
 
 from fwddiff import rules
+from numba.core import types
 
 _LARGEST_PRODUCT = 4
 
@@ -69,7 +69,11 @@ class _Rewrite(ast.NodeTransformer):
         return ast.Call(node.func, arguments, [])
 
     def visit_BinOp(self, node):
-        power = node.right.value if isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant) else None
+        power = (
+            node.right.value
+            if isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant)
+            else None
+        )
         if isinstance(node.left, ast.Name) and power in range(2, _LARGEST_PRODUCT + 1):
             product = node.left
             for _ in range(power - 1):

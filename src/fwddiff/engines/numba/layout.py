@@ -41,7 +41,9 @@ def plan(rule: Rule, shapes: Sequence[Shape], strides: Sequence[Shape], batch_nd
     for slot, shape in zip(rule.outputs, output_shapes, strict=True):
         kept = rule.reduced_loop(slot, loop, shapes, batch_ndim)
         operands.append(_output_operand(slot, shape, kept, loop, batch_ndim))
-    operands = [operand._replace(strides=_padded(operand.strides, len(loop), batch_ndim)) for operand in operands]
+    operands = [
+        operand._replace(strides=_padded(operand.strides, len(loop), batch_ndim)) for operand in operands
+    ]
     extents, columns = _simplified(loop, [operand.strides for operand in operands])
     pattern = "".join(_letter(operand, column[-1]) for operand, column in zip(operands, columns, strict=True))
     return Plan(pattern, _table(extents, columns, operands, len(rule.inputs)), output_shapes)
@@ -57,7 +59,9 @@ def contiguous_strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
 
 def _input_operand(slot, shape, strides, own_loop) -> Operand:
     ndim = len(shape) - slot.core_ndim
-    used = tuple(0 if extent == 1 else stride for extent, stride in zip(shape[:ndim], strides[:ndim], strict=True))
+    used = tuple(
+        0 if extent == 1 else stride for extent, stride in zip(shape[:ndim], strides[:ndim], strict=True)
+    )
     core = tuple(shape[ndim:])
     return Operand(used, slot.dtype.itemsize * math.prod(core), core)
 
@@ -65,7 +69,9 @@ def _input_operand(slot, shape, strides, own_loop) -> Operand:
 def _output_operand(slot, shape, kept, loop, batch_ndim) -> Operand:
     core = tuple(shape[len(kept) :])
     step = slot.dtype.itemsize * math.prod(core)
-    used = tuple(0 if extent == 1 else s for extent, s in zip(kept, contiguous_strides(kept, step), strict=True))
+    used = tuple(
+        0 if extent == 1 else s for extent, s in zip(kept, contiguous_strides(kept, step), strict=True)
+    )
     accumulated = math.prod(kept) != math.prod(loop)
     return Operand(used, step, core, accumulated, math.prod(shape))
 

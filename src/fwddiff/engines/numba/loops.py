@@ -17,16 +17,16 @@ A summed output is accumulated over blocks in a register and the blocks' sums ar
 
 from __future__ import annotations
 
-import numba
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
-from numba.np import numpy_support
 
+import numba
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.arrays import load_int64, pointer_to, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import DualType, converter
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np import numpy_support
 
 BLOCK = 256
 SHAPE_MISMATCH = 2
@@ -81,7 +81,11 @@ class _Writer:
         self.inputs, self.outputs, self.pattern = inputs, outputs, pattern
         self.n_in = len(inputs)
         self.sums = [j for j, slot in enumerate(outputs) if self._is_register_sum(j, slot)]
-        self.namespace: dict[str, object] = {"at": load_int64, "add_in_any_order": add_in_any_order, "as_float64": as_float64}
+        self.namespace: dict[str, object] = {
+            "at": load_int64,
+            "add_in_any_order": add_in_any_order,
+            "as_float64": as_float64,
+        }
         for k, slot in enumerate(self.slots):
             self._bind(k, slot)
 
@@ -114,7 +118,11 @@ class _Writer:
         lines += ["for o in range(outer):"]
         lines += [f"    a{k} = at(pointers, {k})" for k in operands]
         lines += ["    rest = o", "    for axis in range(axes - 1, -1, -1):"]
-        lines += ["        extent = at(layout, 3 + axis)", "        index = rest % extent", "        rest = rest // extent"]
+        lines += [
+            "        extent = at(layout, 3 + axis)",
+            "        index = rest % extent",
+            "        rest = rest // extent",
+        ]
         lines += [f"        a{k} += index * at(layout, table + {k} * (axes + 1) + axis)" for k in operands]
         lines += [f"    p{k} = pointer{k}(a{k})" for k in operands if self.letter(k) in "cC0Z"]
         lines += [f"    {line}" for line in self._inner()]
@@ -158,7 +166,10 @@ class _Writer:
         lines = [f"total{j} = 0.0" for j in self.sums] + [f"lost{j} = 0.0" for j in self.sums]
         lines += [f"for begin in range(0, n, {BLOCK}):"]
         lines += [f"    s{j} = {name}" for j, name in kinds.items()]
-        lines += [f"    for i in range(begin, min(begin + {BLOCK}, n)):", *(f"        {line}" for line in body)]
+        lines += [
+            f"    for i in range(begin, min(begin + {BLOCK}, n)):",
+            *(f"        {line}" for line in body),
+        ]
         for j in self.sums:
             lines += [
                 f"    block = as_float64(s{j})",
@@ -236,6 +247,8 @@ def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
     lines.append(f"r = core({', '.join(f'x{k}' for k in range(len(inputs)))})")
     axes = [(j, axis) for j, slot in enumerate(outputs) for axis in range(slot.core_ndim)]
     lines += [f"set_at(found, {number}, r[{j}].shape[{axis}])" for number, (j, axis) in enumerate(axes)]
-    text = "def probe(pointers, extents, found):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
+    text = "def probe(pointers, extents, found):\n" + "".join(
+        f"    {line}\n" for line in [*lines, "return 0"]
+    )
     signature = types.int64(types.int64, types.int64, types.int64)
     return numba.njit(signature, error_model="numpy")(compile_function("probe", text, writer.namespace))

@@ -9,22 +9,33 @@ import re
 from collections.abc import Iterator
 from types import FunctionType
 
-from numba.core import errors
-
 from fwddiff._errors import CompileError, FwdDiffError, StructureError
+from numba.core import errors
 
 _LOCATION = re.compile(r'File "([^"]+)", line (\d+)')
 _ADVICE = "Rewrite that line with what Numba supports, or use engine='numpy', which runs any Python."
 
 # What a typing error says → what it means for the user; `{0}` is the first group.
 _MEANINGS: list[tuple[str, str]] = [
-    (r"Cannot modify readonly array", "an argument is written to in place. Arguments are read-only; work on a copy (`x.copy()`)"),
-    (r"Can't unify return type from the following types: (.+)", "branches return results of different structure: {0}"),
-    (r"Cannot unify (.+) and (.+) for '(.+)'", "the variable `{2}` has different types on different paths: {0} and {1}"),
+    (
+        r"Cannot modify readonly array",
+        "an argument is written to in place. Arguments are read-only; work on a copy (`x.copy()`)",
+    ),
+    (
+        r"Can't unify return type from the following types: (.+)",
+        "branches return results of different structure: {0}",
+    ),
+    (
+        r"Cannot unify (.+) and (.+) for '(.+)'",
+        "the variable `{2}` has different types on different paths: {0} and {1}",
+    ),
     (r"Untyped global name '([^']+)'", "the name `{0}` is nothing that can be compiled"),
     (r"NameError: name '([^']+)' is not defined", "the name `{0}` is not defined"),
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
-    (r"No implementation of function (.+?) found for signature", "{0} has no compiled form for these arguments"),
+    (
+        r"No implementation of function (.+?) found for signature",
+        "{0} has no compiled form for these arguments",
+    ),
     (r"Use of unsupported (.+)", "unsupported {0}"),
     (r"Unsupported (.+)", "unsupported {0}"),
     (r"Failed in nopython mode pipeline \(step: (.+)\)\s*\n(.+)", "{1}"),
@@ -41,7 +52,15 @@ def explained(function: FunctionType) -> Iterator[None]:
     except errors.NumbaError as error:
         own = _own_error(error)
         raise (own if own is not None else _translated(error, function)) from error
-    except (AssertionError, NotImplementedError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (
+        AssertionError,
+        NotImplementedError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+    ) as error:
         raise CompileError(f"{_where(function, None)}: {type(error).__name__}: {error}. {_ADVICE}") from error
 
 
@@ -67,7 +86,9 @@ def _translated(error: errors.NumbaError, function: FunctionType) -> FwdDiffErro
 
 def _first_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if not line.startswith("Failed in")), lines[0] if lines else "unknown error")
+    return next(
+        (line for line in lines if not line.startswith("Failed in")), lines[0] if lines else "unknown error"
+    )
 
 
 def _readable(text: str) -> str:

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 import operator
 
-from numba.extending import overload
-
 from fwddiff import rules
 from fwddiff.engines.numba.expressions import Source
-from fwddiff.engines.numba.types import constructor, converter, is_dual, is_number, join, partials_of, value_of
+from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.types import (
+    constructor,
+    converter,
+    is_dual,
+    is_number,
+    join,
+    partials_of,
+    value_of,
+)
 
 # Functions that `scalars` treats itself, because Python gives them a meaning beyond the row.
 SPECIAL_CASES: set = set()
@@ -80,8 +87,11 @@ def _of_floats(row: rules.Row, result):
 def _of_layers(row: rules.Row, kinds: tuple, result):
     """One layer: `y = f(values)`, then the chain rule position by position."""
     top = result.level
-    carriers = [(name, text, kind) for name, text, kind in zip(row.arguments, row.partials, kinds, strict=True)
-                if is_dual(kind) and kind.level == top and text != "0"]
+    carriers = [
+        (name, text, kind)
+        for name, text, kind in zip(row.arguments, row.partials, kinds, strict=True)
+        if is_dual(kind) and kind.level == top and text != "0"
+    ]
     source = Source(result.value_type)
     source.bind("value_of", value_of)
     source.bind("partials_of", partials_of)
@@ -92,7 +102,9 @@ def _of_layers(row: rules.Row, kinds: tuple, result):
             source.line(f"p_{name} = partials_of({name})")
         if is_dual(kind) and kind.level == top:
             source.line(f"{name} = value_of({name})")
-        elif (is_number(kind) or not kind.layers) and position not in rules.INTEGER_ARGUMENTS.get(row.name, ()):
+        elif (is_number(kind) or not kind.layers) and position not in rules.INTEGER_ARGUMENTS.get(
+            row.name, ()
+        ):
             source.line(f"{name} = strip({name})")
     source.line(f"y = {source.expression(row.value)}")
     if not carriers:
@@ -124,5 +136,3 @@ def _chain(position: int, carriers: list) -> str:
             part = f"p_{name}[{kind.positions.index(position)}]"
             terms.append({"1": part, "-1": f"-{part}"}.get(text, f"d_{name} * {part}"))
     return " + ".join(terms)
-
-

@@ -13,18 +13,19 @@ import dataclasses
 import dis
 from types import FunctionType
 
-import numba
 import numpy as np
-from numba.core import bytecode, interpreter, ir
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.untyped_passes import TranslateByteCode
 
+import numba
 from fwddiff._capture import Function, Path
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.scalars import to_float32, to_float64
+from numba.core import bytecode, interpreter, ir
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.untyped_passes import TranslateByteCode
 
 # What user code may name that Numba would compile for bare floats only.
 REPLACED = {np.float64: to_float64, np.float32: to_float32}
@@ -51,17 +52,18 @@ class Prepared:
 
     def has_loops(self) -> bool:
         """Whether the function, or one that it calls, jumps backwards."""
-        return any("JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER"
-                   for function in self.plan.reached() for i in dis.get_instructions(function.__code__))
+        return any(
+            "JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER"
+            for function in self.plan.reached()
+            for i in dis.get_instructions(function.__code__)
+        )
 
     def dispatcher(self, node: Function):
         key = id(node.function)
         if key not in self.dispatchers:
             stub = _stub(node)
             stub.__fwddiff_node__ = node, self
-            self.dispatchers[key] = numba.njit(
-                stub, pipeline_class=_Compiler, error_model="numpy", nogil=True
-            )
+            self.dispatchers[key] = numba.njit(stub, pipeline_class=_Compiler, **INTERNAL)
         return self.dispatchers[key]
 
 
@@ -75,7 +77,10 @@ def _stub(node: Function) -> FunctionType:
     stub = namespace[name]
     code = node.function.__code__
     keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-    defaults = (*(node.function.__defaults__ or ()), *((node.function.__kwdefaults__ or {}).get(k) for k in keyword_only))
+    defaults = (
+        *(node.function.__defaults__ or ()),
+        *((node.function.__kwdefaults__ or {}).get(k) for k in keyword_only),
+    )
     stub.__defaults__ = defaults[-len(own) :] if own and defaults else None
     stub.__module__ = node.function.__module__
     return stub
@@ -197,12 +202,18 @@ class _Rewriter:
         variables = {}
         for position in needed:
             variables[position] = ir.Var(entry.scope, f"$captured_{position}", self.first)
-            entry.body.insert(0, ir.Assign(self._argument(position, self.first), variables[position], self.first))
+            entry.body.insert(
+                0, ir.Assign(self._argument(position, self.first), variables[position], self.first)
+            )
             self.ir._definitions[f"$captured_{position}"] = [entry.body[0].value]
         for block in self.ir.blocks.values():
             for statement in block.body:
                 expression = getattr(statement, "value", None)
-                if isinstance(expression, ir.Expr) and expression.op == "call" and expression.func.name in self.called:
+                if (
+                    isinstance(expression, ir.Expr)
+                    and expression.op == "call"
+                    and expression.func.name in self.called
+                ):
                     captured = [variables[position] for position in self.called[expression.func.name]]
                     expression.args = [*captured, *expression.args]
                 elif isinstance(statement, ir.Assign | ir.Return | ir.Yield):
@@ -238,8 +249,14 @@ class _Rewriter:
             return statement.value not in used and statement.value in self.paths
         if not isinstance(statement, ir.Assign) or statement.target.name in used:
             return False
-        return statement.target.name in self.paths and not isinstance(statement.value, ir.Expr) or (
-            isinstance(statement.value, ir.Expr) and statement.value.op == "getattr" and statement.target.name in self.paths
+        return (
+            statement.target.name in self.paths
+            and not isinstance(statement.value, ir.Expr)
+            or (
+                isinstance(statement.value, ir.Expr)
+                and statement.value.op == "getattr"
+                and statement.target.name in self.paths
+            )
         )
 
 
@@ -252,5 +269,9 @@ def _read_variables(statement) -> list:
         return []
     if isinstance(statement, ir.Assign):
         value = statement.value
-        return [value] if isinstance(value, ir.Var) else (value.list_vars() if isinstance(value, ir.Expr) else [])
+        return (
+            [value]
+            if isinstance(value, ir.Var)
+            else (value.list_vars() if isinstance(value, ir.Expr) else [])
+        )
     return statement.list_vars()

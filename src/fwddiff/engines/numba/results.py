@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from numba.core import types
-
 from fwddiff import _tree
 from fwddiff._errors import StructureError
 from fwddiff.engines.numba import structs
+from numba.core import types
 
 
 def result_tree(entry, rule):

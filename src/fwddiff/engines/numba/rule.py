@@ -7,17 +7,18 @@ import hashlib
 import math
 from collections.abc import Sequence
 
-import numba
 import numpy as np
-from numba.core import types
 
+import numba
 from fwddiff import _derive
 from fwddiff._errors import DerivativeError, StructureError
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots
 from fwddiff.engines.numba import layout, loops
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.messages import explained
+from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.seeding import primitives
+from numba.core import types
 
 _ALIGNMENT = 64
 
@@ -25,7 +26,9 @@ _ALIGNMENT = 64
 class NumbaRule(Rule):
     """`core` is a Numba function of leaves that returns the tuple of the outputs' leaves."""
 
-    def __init__(self, name: str, core, inputs: tuple[Slot, ...], key: str, depth: int, chunk: int | None, function):
+    def __init__(
+        self, name: str, core, inputs: tuple[Slot, ...], key: str, depth: int, chunk: int | None, function
+    ):
         self.name, self.core, self.inputs = name, core, inputs
         self.key, self.depth, self.chunk, self.function = key, depth, chunk, function
         self._plans: dict = {}
@@ -63,7 +66,8 @@ class NumbaRule(Rule):
 
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native:
         strides = [
-            layout.contiguous_strides(shape, slot.dtype.itemsize) for shape, slot in zip(shapes, self.inputs, strict=True)
+            layout.contiguous_strides(shape, slot.dtype.itemsize)
+            for shape, slot in zip(shapes, self.inputs, strict=True)
         ]
         plan = layout.plan(self, shapes, strides, batch_ndim)
         if plan.pattern not in self._natives:
@@ -174,11 +178,13 @@ class DerivedRule(NumbaRule):
             base.compile(kinds)
         self.base, self.kind, self.active = base, kind, active
         if not base.differentiable_outputs:
-            raise DerivativeError(f"{base.name} has no output that depends smoothly on its arguments: all are integers.")
+            raise DerivativeError(
+                f"{base.name} has no output that depends smoothly on its arguments: all are integers."
+            )
         inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
         text = _derive.derived_source(kind, base.inputs, base.outputs, active, base.chunk)
         namespace = primitives(level, base.chunk or _derive.CHUNK, len(active)) | {"f": base.core}
-        core = numba.njit(compile_function(kind, text, namespace), error_model="numpy", nogil=True)
+        core = numba.njit(compile_function(kind, text, namespace), **INTERNAL)
         key = hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
         super().__init__(f"{kind} of {base.name}", core, inputs, key, depth, base.chunk, base.function)
         self.dear = base.dear

@@ -10,13 +10,22 @@ import math
 import operator
 
 import numpy as np
-from numba.core import types
-from numba.extending import overload
 
 from fwddiff import rules
 from fwddiff.engines.numba import operations
 from fwddiff.engines.numba.expressions import Source
-from fwddiff.engines.numba.types import DualType, constructor, converter, is_dual, is_number, join, partials_of, value_of
+from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.types import (
+    DualType,
+    constructor,
+    converter,
+    is_dual,
+    is_number,
+    join,
+    partials_of,
+    value_of,
+)
+from numba.core import types
 
 COMPARISONS = {
     operator.lt: "<",

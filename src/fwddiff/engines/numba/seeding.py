@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba.core import cgutils, types
-from numba.extending import intrinsic, overload, register_jitable
 
 from fwddiff.engines.numba.arrays import DualArrayType, empty_like_of, frozen
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import (
     DualType,
     build_dual,
@@ -18,6 +17,8 @@ from fwddiff.engines.numba.types import (
     partials_of,
     value_of,
 )
+from numba.core import cgutils, types
+from numba.extending import intrinsic, register_jitable
 
 
 def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
@@ -66,8 +67,12 @@ class _Level:
             result = _with_layer(x, level, (position,))
 
             def codegen(context, builder, signature, arguments):
-                value = context.cast(builder, _bare(context, builder, x, arguments[0]), _bare_type(x), result.value_type)
-                one = context.cast(builder, context.get_constant(result.base, 1.0), result.base, result.value_type)
+                value = context.cast(
+                    builder, _bare(context, builder, x, arguments[0]), _bare_type(x), result.value_type
+                )
+                one = context.cast(
+                    builder, context.get_constant(result.base, 1.0), result.base, result.value_type
+                )
                 return build_dual(context, builder, result, value, [one])
 
             return result(x), codegen
@@ -99,7 +104,11 @@ class _Level:
         @overload(seed_at)
         def typer(x, k):
             result = _with_layer(x, level, dense)
-            namespace = {"build": constructor(result), "cast": converter(result.value_type), "bare": _strip_bottom}
+            namespace = {
+                "build": constructor(result),
+                "cast": converter(result.value_type),
+                "bare": _strip_bottom,
+            }
             text = f"def seed_at(x, k):\n    one = cast(1.0)\n    zero = cast(0.0)\n    return build(bare(x), ({slots},))\n"
             return compile_function("seed_at", text, namespace)
 
@@ -213,7 +222,9 @@ class _Level:
         def typer(y):
             if has(y):
                 return lambda y: partials_of(y)
-            return compile_function("chunk_partials", f"def chunk_partials(y):\n    return ({zeros_text},)\n", {})
+            return compile_function(
+                "chunk_partials", f"def chunk_partials(y):\n    return ({zeros_text},)\n", {}
+            )
 
         return chunk_partials
 
@@ -232,7 +243,9 @@ class _Level:
             times = _scaled(size)
             if not isinstance(y, types.Array):
                 return lambda c, y: times(c, partials_of(y))
-            start = _widened(size, join(c.dtype, kind.value_type if is_dual(kind.value_type) else DualType(kind.base)))
+            start = _widened(
+                size, join(c.dtype, kind.value_type if is_dual(kind.value_type) else DualType(kind.base))
+            )
 
             def implementation(c, y):
                 total = start()

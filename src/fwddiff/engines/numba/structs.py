@@ -9,7 +9,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
+from fwddiff import _capture
+from fwddiff._errors import CompileError
+from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.options import overload
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.core.imputils import lower_getattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer
 from numba.extending import (
@@ -18,16 +23,10 @@ from numba.extending import (
     lower_builtin,
     lower_cast,
     models,
-    overload,
     overload_attribute,
     overload_method,
     register_model,
-    type_callable,
 )
-
-from fwddiff import _capture
-from fwddiff._errors import CompileError
-from fwddiff.engines.numba.expressions import compile_function
 
 
 class StructType(types.Type):
@@ -101,6 +100,9 @@ def register(cls: type) -> None:
             _register_method(cls, name, member)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
+    # A function may be half compiled already when its class is met.
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 
 def _register_constructor(cls: type) -> None:
@@ -118,8 +120,11 @@ def _register_constructor(cls: type) -> None:
     values = "".join(f"{name}, " for name in names)
     text = f"def implementation({', '.join(parameters)}):\n    return build(({values}))\n"
     implementation = compile_function("implementation", text, namespace)
-    typer = compile_function("typer", f"def typer({', '.join(parameters)}):\n    return implementation\n",
-                             namespace | {"implementation": implementation})
+    typer = compile_function(
+        "typer",
+        f"def typer({', '.join(parameters)}):\n    return implementation\n",
+        namespace | {"implementation": implementation},
+    )
     overload(cls)(typer)
 
 
@@ -178,7 +183,9 @@ def _constructor_of(cls: type, names: tuple[str, ...]):
 
         def codegen(context, builder, signature, arguments):
             proxy = cgutils.create_struct_proxy(struct)(context, builder)
-            given = zip(names, values.types, struct.fields, cgutils.unpack_tuple(builder, arguments[0]), strict=True)
+            given = zip(
+                names, values.types, struct.fields, cgutils.unpack_tuple(builder, arguments[0]), strict=True
+            )
             for name, source, kind, value in given:
                 setattr(proxy, name, context.cast(builder, value, source, kind))
             return proxy._getvalue()
@@ -216,12 +223,20 @@ def flat_result(result):
 
 @overload(flat_result)
 def _flat_result(result):
-    text = "def flat_result(result):\n    return (" + "".join(f"{leaf}, " for leaf in _leaf_texts(result, "result")) + ")\n"
+    text = (
+        "def flat_result(result):\n    return ("
+        + "".join(f"{leaf}, " for leaf in _leaf_texts(result, "result"))
+        + ")\n"
+    )
     return compile_function("flat_result", text, {})
 
 
 def _leaf_texts(kind, text: str) -> list[str]:
-    return [leaf for child, path in children(kind, text) for leaf in _leaf_texts(child, path)] if is_node(kind) else [text]
+    return (
+        [leaf for child, path in children(kind, text) for leaf in _leaf_texts(child, path)]
+        if is_node(kind)
+        else [text]
+    )
 
 
 def is_node(kind) -> bool:

@@ -101,7 +101,9 @@ def build_dual(context, builder, dual, value, partials):
     if dual.layers:
         inner = dual.value_type
         if not partials:
-            partials = [context.cast(builder, context.get_constant(dual.base, 0.0), dual.base, inner)] * len(dual.positions)
+            partials = [context.cast(builder, context.get_constant(dual.base, 0.0), dual.base, inner)] * len(
+                dual.positions
+            )
         proxy.partials = context.make_tuple(builder, types.UniTuple(inner, len(partials)), partials)
     return proxy._getvalue()
 
@@ -134,7 +136,9 @@ def cast_dual(context, builder, source, target, dual):
         position: context.cast(builder, builder.extract_value(proxy.partials, k), source.value_type, inner)
         for k, position in enumerate(source.positions)
     }
-    return build_dual(context, builder, target, value, [held.get(position, zero) for position in target.positions])
+    return build_dual(
+        context, builder, target, value, [held.get(position, zero) for position in target.positions]
+    )
 
 
 # --- the only other LLVM-level code: construction and field access ------------------------------------------------------
@@ -149,7 +153,9 @@ def constructor(dual: DualType):
             inner = dual.value_type
             given = list(zip(cgutils.unpack_tuple(builder, arguments[1]), partials.types, strict=True))
             parts = [context.cast(builder, part, kind, inner) for part, kind in given]
-            return build_dual(context, builder, dual, context.cast(builder, arguments[0], value, inner), parts)
+            return build_dual(
+                context, builder, dual, context.cast(builder, arguments[0], value, inner), parts
+            )
 
         return dual(value, partials), codegen
 

@@ -1,0 +1,62 @@
+"""Forward-mode pullbacks for every reverse-mode framework.
+
+A call passes these files, top to bottom, and imports point the same way:
+
+    _wrapper      fwddiff(f), g(...), g.broadcast(...), g.sum(...)      _chainrules   rrule, frule, thunks
+    _function     the user's callable: parameters, defaults, partials   _capture      what it closes over
+    _tree         nested arguments ↔ leaves                             _host         whose arrays are these?
+    hosts/        one framework, one file: records a rule as an operation
+    _rule         the waist: a function of plain arrays, its pushforward, its pullback
+    engines/      one way, one file or folder, to run f on dual numbers
+    _derive       derived functions as text, dual, rules: a value and its partials, one row per derivative
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fwddiff._chainrules import frule as frule
+    from fwddiff._chainrules import rrule as rrule
+    from fwddiff._thunk import Thunk as Thunk
+    from fwddiff._thunk import unthunk as unthunk
+    from fwddiff._wrapper import fwddiff as fwddiff
+
+__version__ = "0.1.0"
+
+# Where each public name lives: loaded when first used, so that importing fwddiff costs next to nothing.
+_HOMES = {
+    "fwddiff": "_wrapper",
+    "rrule": "_chainrules",
+    "frule": "_chainrules",
+    "Thunk": "_thunk",
+    "unthunk": "_thunk",
+    **dict.fromkeys(
+        [
+            "ArgumentError",
+            "CaptureError",
+            "CompileError",
+            "DerivativeError",
+            "FwdDiffError",
+            "HostError",
+            "ShapeError",
+            "StructureError",
+        ],
+        "_errors",
+    ),
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fwddiff' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fwddiff.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

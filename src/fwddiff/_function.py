@@ -1,0 +1,120 @@
+"""The callable that a user wraps, brought to one form: a Python function with named parameters and preset arguments."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable
+from typing import Any
+
+from fwddiff import _capture
+from fwddiff._errors import ArgumentError
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class Target:
+    """`call(*arguments)` runs the user's function; `function` is what engines compile.
+
+    Parameters are in the order in which a code object keeps them: positional, keyword-only, then `*rest`. What
+    `functools.partial` presets is bound as an argument, so that its derivative is not lost.
+    """
+
+    def __init__(self, callable_: Callable):
+        self.original = callable_
+        self.preset_args, self.preset_kwargs, inner = _without_partials(callable_)
+        self.function = _with_code(inner)
+        self.signature = _signature(self.function)
+        parameters = list(self.signature.parameters.values())
+        self.names = [p.name for p in parameters if p.kind not in _VARIADIC]
+        self.rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
+        self.takes_keywords = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+        self._simple = not self.preset_args and not self.preset_kwargs
+
+    def bind(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
+        """Positional arguments for the compiled function, defaults and presets filled in."""
+        if self._simple and not kwargs and len(args) == len(self.names) and not self.rest:
+            return args
+        bound = self.signature.bind(*self.preset_args, *args, **{**self.preset_kwargs, **kwargs})
+        bound.apply_defaults()
+        if self.takes_keywords and any(bound.arguments[p] for p in bound.arguments if self._is_keywords(p)):
+            raise ArgumentError(
+                f"{self.name} takes **keywords, which cannot be differentiated: pass a dict instead."
+            )
+        named = tuple(bound.arguments[name] for name in self.names)
+        return named + (bound.arguments[self.rest] if self.rest else ())
+
+    def _is_keywords(self, name: str) -> bool:
+        return self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+
+    @property
+    def name(self) -> str:
+        return getattr(self.original, "__name__", None) or getattr(self.function, "__name__", "function")
+
+    def argument_name(self, position: int) -> str:
+        """How to call an argument in messages."""
+        if position < len(self.names):
+            return repr(self.names[position])
+        return f"'{self.rest}[{position - len(self.names)}]'"
+
+    def positions(self, wrt: Any) -> frozenset[int] | None:
+        """Positions of the arguments that `wrt` names; `None` for all."""
+        if wrt is None:
+            return None
+        items = (wrt,) if isinstance(wrt, str | int) else tuple(wrt)
+        return frozenset(self._position(item) for item in items)
+
+    def _position(self, item: Any) -> int:
+        if isinstance(item, str) and item in self.names:
+            return self.names.index(item)
+        if isinstance(item, int) and not isinstance(item, bool):
+            size = len(self.names)
+            if -size <= item < size or (self.rest and item >= 0):
+                return item % size if item < size else item
+        raise ArgumentError(
+            f"wrt={item!r} names no argument of {self.name}. Its arguments are {', '.join(self.names) or 'none'} "
+            f"(positions 0 to {len(self.names) - 1})."
+        )
+
+
+def _without_partials(callable_: Callable) -> tuple[tuple, dict[str, Any], Callable]:
+    if isinstance(callable_, functools.partial):
+        args, kwargs, inner = _without_partials(callable_.func)
+        return (*args, *callable_.args), {**kwargs, **callable_.keywords}, inner
+    return (), {}, callable_
+
+
+def _with_code(callable_: Callable) -> Callable:
+    """The function itself if it has Python code; classes and builtins get a function that calls them."""
+    if not callable(callable_):
+        raise ArgumentError(f"fwddiff needs a function, not {type(callable_).__name__} {callable_!r}.")
+    if isinstance(callable_, type):
+        return _calling(callable_)
+    if _capture.has_code(callable_):
+        return callable_
+    method = getattr(type(callable_), "__call__", None)
+    if isinstance(method, types.FunctionType):
+        return types.MethodType(method, callable_)
+    return _calling(callable_)
+
+
+def _calling(callable_: Callable) -> types.FunctionType:
+    """`def function(a, b): return callable_(a, b)` with the callable's own parameter names, if it has any."""
+    try:
+        names = list(inspect.signature(callable_).parameters)
+        listing = (
+            ", ".join(names)
+            if all(name.isidentifier() for name in names) and "args" not in names
+            else "*args"
+        )
+    except (TypeError, ValueError):
+        listing = "*args"
+    name = callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"
+    namespace = {"callable_": callable_}
+    exec(f"def {name}({listing}): return callable_({listing})", namespace)
+    return namespace[name]
+
+
+def _signature(function: Callable) -> inspect.Signature:
+    return inspect.signature(getattr(function, "py_func", function))

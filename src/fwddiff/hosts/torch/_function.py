@@ -1,0 +1,167 @@
+"""The `autograd.Function` of a rule. Its backward and its jvp record derived rules with the same kind of function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.autograd import Function
+
+from fwddiff._rule import Rule
+from fwddiff.hosts.torch._evaluation import TORCH_DTYPES, evaluate
+
+Tensors = tuple[torch.Tensor, ...]
+MakeOperation = Callable[..., Callable[..., Tensors]]
+
+
+def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type[Function]:
+    """A function that keeps its inputs and runs the pullback rule when cotangents arrive."""
+    integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
+
+    class RuleFunction(Function):
+        @staticmethod
+        def forward(*tensors: torch.Tensor) -> Tensors:
+            return evaluate(rule, batch_ndim, tensors)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Tensors, output: Tensors) -> None:
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+            _describe_outputs(ctx, output, integers)
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
+            active = _wanted(ctx, cotangents)
+            if not active:
+                return (None,) * len(rule.inputs)
+            tensors = ctx.saved_tensors
+            given = _filled(rule, ctx.output_shapes, cotangents, tensors[0])
+            return _run_pullback(rule, batch_ndim, operation, active, tensors, given)
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: torch.Tensor | None) -> Any:
+            active = tuple(i for i, tangent in enumerate(tangents) if tangent is not None)
+            pushforward = operation(rule.pushforward(active), batch_ndim)
+            results = iter(pushforward(*ctx.saved_tensors, *[tangents[a] for a in active]))
+            return tuple(next(results) if slot.differentiable else None for slot in rule.outputs)
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Sequence[int | None], *tensors: torch.Tensor) -> Any:
+            batched = [
+                tensor.unsqueeze(0) if axis is None else tensor.movedim(axis, 0)
+                for tensor, axis in zip(tensors, in_dims, strict=True)
+            ]
+            results = operation(rule, batch_ndim + 1)(*batched)
+            return results, (0,) * len(results)
+
+    return RuleFunction
+
+
+def make_storing_function(rule: Rule, operation: MakeOperation) -> type[Function]:
+    """A function that computes partials with the value and multiplies them by the cotangents (no `torch.func`).
+
+    The inputs are kept beside the partials: differentiating the backward pass (`create_graph`) takes the pullback rule.
+    """
+    integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
+
+    class StoringFunction(Function):
+        @staticmethod
+        def forward(ctx: Any, *tensors: torch.Tensor) -> Tensors:
+            ctx.active = tuple(i for i, needed in enumerate(ctx.needs_input_grad) if needed)
+            results = evaluate(rule.partials(ctx.active), 0, tensors)
+            output, partials = results[: len(rule.outputs)], results[len(rule.outputs) :]
+            ctx.save_for_backward(*tensors, *partials)
+            _describe_outputs(ctx, output, integers)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
+            active = _wanted(ctx, cotangents)
+            if not active:
+                return (None,) * len(rule.inputs)
+            saved = ctx.saved_tensors
+            tensors, partials = saved[: len(rule.inputs)], saved[len(rule.inputs) :]
+            if torch.is_grad_enabled():
+                given = _filled(rule, ctx.output_shapes, cotangents, tensors[0])
+                return _run_pullback(rule, 0, operation, active, tensors, given)
+            return _contract(rule, ctx.active, active, tensors, partials, cotangents)
+
+    return StoringFunction
+
+
+def _describe_outputs(ctx: Any, output: Tensors, integers: Sequence[int]) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.output_shapes = [tensor.shape for tensor in output]
+    if integers:
+        ctx.mark_non_differentiable(*[output[j] for j in integers])
+
+
+def _wanted(ctx: Any, cotangents: Sequence[torch.Tensor | None]) -> tuple[int, ...]:
+    """Inputs whose cotangents are asked for and not known to be zero."""
+    if all(cotangent is None for cotangent in cotangents):
+        return ()
+    return tuple([i for i, needed in enumerate(ctx.needs_input_grad) if needed])
+
+
+def _filled(
+    rule: Rule, shapes: Sequence[Any], cotangents: Sequence[torch.Tensor | None], like: torch.Tensor
+) -> list[torch.Tensor]:
+    """Cotangents of the differentiable outputs; undefined ones are zeros that take no memory."""
+    return [
+        like.new_zeros((), dtype=TORCH_DTYPES[slot.dtype]).expand(shape) if cotangent is None else cotangent
+        for slot, shape, cotangent in zip(rule.outputs, shapes, cotangents, strict=True)
+        if slot.differentiable
+    ]
+
+
+def _run_pullback(
+    rule: Rule,
+    batch_ndim: int,
+    operation: MakeOperation,
+    active: tuple[int, ...],
+    tensors: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor | None, ...]:
+    results: list[torch.Tensor | None] = [None] * len(rule.inputs)
+    for group in rule.pullback_passes(active):
+        found = operation(rule.pullback(group), batch_ndim)(*tensors, *cotangents)
+        for a, cotangent in zip(group, found, strict=True):
+            results[a] = _without_batch(cotangent, tensors[a], batch_ndim) if batch_ndim else cotangent
+    return tuple(results)
+
+
+def _without_batch(cotangent: torch.Tensor, source: torch.Tensor, batch_ndim: int) -> torch.Tensor:
+    """Sum over the batch axes that the input does not have (rules never reduce batch axes)."""
+    axes = [i for i in range(batch_ndim) if source.shape[i] == 1 and cotangent.shape[i] != 1]
+    return cotangent.sum(axes, keepdim=True) if axes else cotangent
+
+
+def _contract(
+    rule: Rule,
+    stored: tuple[int, ...],
+    active: tuple[int, ...],
+    tensors: Sequence[torch.Tensor],
+    partials: Sequence[torch.Tensor],
+    cotangents: Sequence[torch.Tensor | None],
+) -> tuple[torch.Tensor | None, ...]:
+    """The cotangent of a is the sum over outputs j of ct[j] * P[j][a], un-broadcast to the shape of a."""
+    results: list[torch.Tensor | None] = [None] * len(rule.inputs)
+    given = [c for c, slot in zip(cotangents, rule.outputs, strict=True) if slot.differentiable]
+    for a in active:
+        for j, cotangent in enumerate(given):
+            if cotangent is not None:
+                term = _term(rule, a, tensors[a], partials[j * len(stored) + stored.index(a)], cotangent)
+                results[a] = term if results[a] is None else results[a] + term
+    return tuple(results)
+
+
+def _term(
+    rule: Rule, a: int, source: torch.Tensor, partial: torch.Tensor, cotangent: torch.Tensor
+) -> torch.Tensor:
+    # A cotangent has the output's loop axes, the partial has the input's core axes after them.
+    core_ndim = rule.inputs[a].core_ndim
+    if cotangent.ndim:
+        cotangent = cotangent[(...,) + (None,) * core_ndim]
+    product = cotangent * partial
+    return product if product.shape == source.shape else product.sum_to_size(source.shape).to(source.dtype)

@@ -1,0 +1,78 @@
+"""A rule as a callable of tensors, by the cheapest way that is right for the call at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch.autograd import forward_ad
+
+from fwddiff._rule import Rule, Shape
+from fwddiff.hosts.torch._evaluation import evaluate
+from fwddiff.hosts.torch._function import make_function, make_storing_function
+
+Tensors = tuple[torch.Tensor, ...]
+Operation = Callable[..., Tensors]
+
+# Private names, so each has a safe substitute: `Function.apply` in Python, which costs some 14 µs more.
+_functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+
+
+def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
+    """The rule as a function of tensors, one per input; made once per number of batch axes and kept with the rule."""
+    operations = rule.__dict__.get("_torch_operations")
+    if operations is None:
+        operations = rule.__dict__.setdefault("_torch_operations", {})
+    found = operations.get(batch_ndim)
+    if found is None:
+        found = operations.setdefault(batch_ndim, _make_operation(rule, batch_ndim))
+    return found
+
+
+def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
+    function = make_function(rule, batch_ndim, operation)
+    # `Function.apply` of Python binds a signature at each call; the C method below it is enough outside `torch.func`.
+    record = super(torch.autograd.Function, function).apply
+    stored = _storing(rule, record) if batch_ndim == 0 and rule.mode != "recompute" else record
+
+    def run(*tensors: torch.Tensor) -> Tensors:
+        if _functorch_is_active():
+            return function.apply(*tensors)
+        if getattr(forward_ad, "_current_level", 0) >= 0:
+            return record(*tensors)
+        if torch.is_grad_enabled():
+            for tensor in tensors:
+                if tensor.requires_grad:
+                    return stored(*tensors)
+        return evaluate(rule, batch_ndim, tensors)
+
+    # `torch.compile` keeps the call as one node and traces the `autograd.Function` below it; traced by Dynamo itself,
+    # an `autograd.Function` gives zeros under a compiled `torch.func.grad` or `jvp`.
+    torch.compiler.allow_in_graph(run)
+    return run
+
+
+def _storing(rule: Rule, record: Operation) -> Operation:
+    """Record so that partials are kept where the rule says so, else by `record`."""
+    function = make_storing_function(rule, operation)
+    store = super(torch.autograd.Function, function).apply
+    answers: dict[tuple, bool] = {}
+
+    def run(*tensors: torch.Tensor) -> Tensors:
+        if any(type(tensor) not in _PLAIN_TYPES for tensor in tensors):
+            return record(*tensors)
+        question = (tuple([t.requires_grad for t in tensors]), tuple([t.shape for t in tensors]))
+        answer = answers.get(question)
+        if answer is None:
+            if len(answers) > 1000:
+                answers.clear()
+            answer = answers[question] = _stores(rule, *question)
+        return store(*tensors) if answer else record(*tensors)
+
+    return run
+
+
+def _stores(rule: Rule, requires_grad: Sequence[bool], shapes: Sequence[Shape]) -> bool:
+    active = [i for i, needed in enumerate(requires_grad) if needed]
+    return rule.stores(active, [tuple(shape) for shape in shapes])

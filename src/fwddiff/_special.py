@@ -1,8 +1,9 @@
 """Scalar functions that `math` lacks, in plain Python that Numba compiles unchanged; float64 inside.
 
 Every function stands alone, because Numba cannot call a plain function from another one. In the error bounds,
-which the tests hold against mpmath, eps = 2.2e-16. Sources: NIST DLMF (https://dlmf.nist.gov), and J. M. Bernardo,
-Algorithm AS 103: Psi (Digamma) Function, Applied Statistics 25 (1976), for recurrence before an asymptotic series.
+which the tests hold against mpmath, eps = 2.2e-16. Sources: NIST DLMF (https://dlmf.nist.gov), and
+J. M. Bernardo, Algorithm AS 103: Psi (Digamma) Function, Applied Statistics 25 (1976), for recurrence before
+an asymptotic series.
 """
 
 import math
@@ -11,7 +12,7 @@ import math
 def digamma(x):
     """ψ(x) = d log|Γ(x)| / dx; ∓inf at ±0, nan at the negative integers and -inf.
 
-    Error below 6 eps max(1, |ψ|). DLMF 5.5.2 (recurrence), 5.5.4 (reflection), 5.11.2 (asymptotic series from 8 on).
+    Error below 6 eps (|ψ(x)| + |x ψ'(x)|). DLMF 5.5.2 (recurrence), 5.5.4 (reflection), 5.11.2 (asymptotic series).
     """
     z = 1.0 * x
     if z == 0.0:
@@ -42,7 +43,7 @@ def digamma(x):
 def polygamma(n, x):
     """ψ⁽ⁿ⁾(x), the n-th derivative of digamma; nan unless n is an integer >= 0.
 
-    Error below 30 eps max(1, |value|) for n <= 8. At the poles inf for odd n, nan for even n (∓inf at ±0).
+    Error below 8 eps (|ψ⁽ⁿ⁾(x)| + |x ψ⁽ⁿ⁺¹⁾(x)|) for n <= 8. At the poles inf for odd n, nan for even n (∓inf at ±0).
 
     (-1)ⁿ⁺¹ n! ζ(n + 1, x), DLMF 5.15.1 and 25.11; the Hurwitz zeta function as a sum over the terms around
     the pole nearest to zero plus Euler-Maclaurin tails (DLMF 25.11.43): one to the right, and for x < 0 the
@@ -65,13 +66,16 @@ def polygamma(n, x):
     if z < -far:
         left = z + math.floor(-z - far)
         starts = (left, -left + 1.0, 1.0 - z)
-        weights = (1.0, -sign, sign)
+        weights = (1.0, sign, -sign)
     for part in range(3):
         q = starts[part]
         if weights[part] != 0.0:
             zeta = 0.0
             while q < far:
-                zeta += (1.0 / q) ** s
+                power = 1.0 / q  # by products: ** raises in Python where it overflows
+                for _ in range(int(order)):
+                    power /= q
+                zeta += power
                 q += 1.0
             zeta += (-math.log(q) if s == 1.0 else q ** (1.0 - s) / (s - 1.0)) + 0.5 * q**-s
             term = s * q ** (-s - 1.0)
@@ -109,7 +113,7 @@ def spherical_jn(n, x):
     """Spherical Bessel function jₙ(x) of the first kind; nan unless n is an integer >= 0.
 
     Power series for x² < 4n + 6 (DLMF 10.53.1), else upward recurrence (10.51.1) from j₀ and j₁ (10.49.3).
-    Error below 20 eps for n <= 6.
+    Error below 4 eps (|jₙ(x)| + |x jₙ'(x)|) for n <= 6.
     """
     order = 1.0 * n
     z = 1.0 * x
@@ -133,7 +137,7 @@ def spherical_jn(n, x):
 
 
 def ieee_remainder(a, b):
-    """a - b*k for the integer k nearest to a / b, the even one of two; exact; nan for b = 0 and infinite a."""
+    """a - b*k for the integer k nearest to a / b, the even one of two; exact; nan for b = 0 or infinite a."""
     size, divisor = abs(1.0 * a), abs(1.0 * b)
     if size == math.inf or divisor == 0.0 or size != size or divisor != divisor:
         return math.nan

@@ -5,7 +5,8 @@
 * `scalar_namespace()`: the names in `Row.value`, as functions that Numba compiles.
 * `add_rule`: one more row at run time.
 
-Reference for the formulas: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov (chapters 4, 5, 7, 10).
+Source of the formulas: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, chapters 4, 5,
+7 and 10.
 """
 
 from collections.abc import Callable
@@ -20,10 +21,10 @@ __all__ = ["CHOICES", "INTEGER_ARGUMENTS", "RULES", "TABLE", "Row", "add_rule", 
 
 
 class Row(NamedTuple):
-    """One scalar function: `arguments` are names, `partials` and `value` are expressions in them (and `y`, the value).
+    """One scalar function, with one text in `partials` per name in `arguments`.
 
-    `functions` are the callables of Python and NumPy that mean this row; `value` is scalar code in the names of
-    `scalar_namespace()`, whose result may be wider than a float32 argument where it calls fwddiff's own functions.
+    `functions` are the callables of Python and NumPy that mean this row. `value` is scalar code in the names
+    of `scalar_namespace()`; it gives float64 for float32 arguments where it calls fwddiff's own functions.
     """
 
     name: str
@@ -54,7 +55,8 @@ def _row(signature: str, partials: str | tuple[str, ...]) -> Row:
 def _check_row(row: Row, signature: str, arities: dict[str, int]) -> None:
     if len(row.partials) != len(row.arguments):
         raise ArgumentError(
-            f"{signature} has {len(row.arguments)} arguments but {len(row.partials)} partials: give one per argument."
+            f"{signature} has {len(row.arguments)} arguments but {len(row.partials)} partials: "
+            "give one per argument."
         )
     for partial in row.partials:
         check_partial(partial, signature, row.arguments, arities)
@@ -76,15 +78,16 @@ def add_rule(
 ) -> Row:
     """Add a row for `function` to `TABLE` and return it.
 
-    `text_of_signature` is `"name(a, b)"`; `partials` is one expression per argument in the arguments, `y` (the
-    value), `pi`, integers and functions of the table, the new one included. `value` is scalar code of the same names; by
-    default the function itself is called, which an engine then has to be able to compile.
+    `text_of_signature` is `"name(a, b)"`. `partials` is one expression per argument, in the arguments, `y`
+    (the value), `pi`, integers and functions of the table, the new one included. `value` is scalar code in
+    the arguments and the names of `scalar_namespace()`; by default the function itself is called, which an
+    engine then has to be able to compile. A row added before for the same function and name is replaced.
 
-    A row added before for the same function and name is replaced. Raises ArgumentError where an expression is not of the language,
-    the number of partials is wrong, or the name or the function belongs to another row.
+    Raises ArgumentError where an expression is not of the language, the number of partials is wrong, or the
+    name or the function belongs to another row.
     """
     if not callable(function):
-        raise ArgumentError(f"The first argument, {function!r}, is not callable: pass the function of the new row.")
+        raise ArgumentError(f"The first argument, {function!r}, is not callable: pass a function.")
     name, arguments = parse_signature(text_of_signature)
     _check_owner(function, name)
     texts = (partials,) if isinstance(partials, str) else tuple(partials)
@@ -99,8 +102,9 @@ def add_rule(
 
 def _check_owner(function: Callable, name: str) -> None:
     known = TABLE.get(name)
-    if known is not None and _added.get(name) is not function or known is None and name in scalar_namespace():
+    taken = name in scalar_namespace() if known is None else _added.get(name) is not function
+    if taken or name == "where":
         raise ArgumentError(f"The name {name!r} belongs to another row of the table: choose another name.")
     for row in TABLE.values():
         if row.name != name and function in row.functions:
-            raise ArgumentError(f"{function!r} already is row {row.name!r}: use that name, or another function.")
+            raise ArgumentError(f"{function!r} already is row {row.name!r}: it cannot have a second one.")

@@ -110,17 +110,19 @@ def functions_of(name: str) -> tuple[Callable, ...]:
 # Numba's `math.floor` and `math.ceil` return int64, wrong beyond 2**63, and it has no `math.fmod` and no
 # `math.cbrt`; NumPy's versions compile to one instruction or one call and keep float32.
 _SCALAR = {
-    "numpy": "cbrt ceil floor fmax fmin fmod logaddexp logaddexp2 maximum minimum reciprocal rint sign square trunc",
+    "numpy": "cbrt ceil floor fmax fmin fmod logaddexp logaddexp2 maximum minimum reciprocal rint sign "
+    "square trunc",
     "special": "digamma heaviside ieee_remainder polygamma sinc spherical_jn",
-    "math": "acos acosh asin asinh atan atan2 atanh copysign cos cosh degrees erf erfc exp expm1 gamma hypot ldexp "
-    "lgamma log log10 log1p log2 radians sin sinh sqrt tan tanh",
+    "math": "acos acosh asin asinh atan atan2 atanh copysign cos cosh degrees erf erfc exp expm1 gamma hypot "
+    "ldexp lgamma log log10 log1p log2 radians sin sinh sqrt tan tanh",
     "builtins": "abs int",
 }
 _OPERATORS = "add subtract multiply divide negative positive pow remainder floor_divide"
 
 
 def scalar_functions() -> dict[str, Callable]:
-    """The names that value and partial expressions use; all compile under Numba for float64, float32 and int."""
-    names = {name: getattr(_MODULES[module], name) for module, text in _SCALAR.items() for name in text.split()}
+    """The names that value and partial expressions use; Numba compiles all for floats and ints."""
+    paths = [(module, name) for module, text in _SCALAR.items() for name in text.split()]
+    names = {name: getattr(_MODULES[module], name) for module, name in paths}
     names |= {name: functions_of(name)[0] for name in _OPERATORS.split()}
     return names | {"exp2": getattr(math, "exp2", numpy.exp2)}

@@ -1,9 +1,10 @@
 """The derivatives, one row of text per scalar function, and the choices made where no derivative exists.
 
-A partial is an expression in the row's arguments and `y`, the function's value. It is evaluated on plain numbers, on arrays
-and on (nested) dual numbers, so it has to be differentiable itself: both sides of a `where` continue the same
-smooth function wherever that function is smooth, and no intermediate overflows where the result does not.
-Integers only (`log(2)`), because SymPy proves the rows exactly and an engine gives the constants the argument's dtype.
+A partial is an expression in the row's arguments and `y`, the function's value. It is evaluated on plain
+numbers, on arrays and on (nested) dual numbers, so it has to be differentiable itself: both sides of a
+`where` continue the same smooth function wherever that function is smooth, and no intermediate overflows
+where the result does not. Integers only (`log(2)`), because SymPy proves the rows exactly and an engine gives
+the constants the argument's dtype.
 """
 
 RULES: dict[str, str | tuple[str, ...]] = {
@@ -99,7 +100,8 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "sinc(x)": "-pi*spherical_jn(1, pi*x)",
     "spherical_jn(n, x)": (
         "0",
-        "where(n == 0, -spherical_jn(1, x), (n*spherical_jn(n - 1, x) - (n + 1)*spherical_jn(n + 1, x)) / (2*n + 1))",
+        "where(n == 0, -spherical_jn(1, x), "
+        "(n*spherical_jn(n - 1, x) - (n + 1)*spherical_jn(n + 1, x)) / (2*n + 1))",
     ),
     # hyperbolic functions
     "sinh(x)": "cosh(x)",
@@ -122,7 +124,7 @@ _TIE = "at a = b half each: symmetric, 1 in total, and abs(x) = max(x, -x) keeps
 _STEP = "0 everywhere, at the jumps too"
 
 CHOICES: dict[str, str] = {
-    "pow": "0**b: slope 0 in b for b > 0, -inf for b <= 0 (the limit); a < 0: nan in b; a**0 has slope 0 in a everywhere",
+    "pow": "0**b: slope 0 in b for b > 0, -inf for b <= 0 (the limit); nan in b for a < 0; a**0 has slope 0",
     "remainder": "at the jumps the slope of the piece that contains the point",
     "fmod": "at the jumps the slope of the piece that contains the point",
     "ieee_remainder": "at the jumps the slope of the piece that contains the point",
@@ -149,7 +151,7 @@ CHOICES: dict[str, str] = {
     "log1p": "inf at -1; outside the domain as log",
     "logaddexp": "nan where both are the same infinity: the limit depends on the path",
     "logaddexp2": "as logaddexp",
-    "atan2": "nan at (0, 0): no derivative in any direction exists; at the cut that of the continued function",
+    "atan2": "nan at (0, 0), where none exists; at the cut that of the continued function",
     "asin": "inf at both ends",
     "acos": "-inf at both ends",
     "acosh": "inf at 1",

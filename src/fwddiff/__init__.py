@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fwddiff._chainrules import frule as frule
     from fwddiff._chainrules import rrule as rrule
+    from fwddiff._custom import custom_rule as custom_rule
+    from fwddiff._custom import scalar_rule as scalar_rule
     from fwddiff._thunk import Thunk as Thunk
     from fwddiff._thunk import unthunk as unthunk
     from fwddiff._wrapper import fwddiff as fwddiff
@@ -32,6 +34,8 @@ _HOMES = {
     "frule": "_chainrules",
     "Thunk": "_thunk",
     "unthunk": "_thunk",
+    "custom_rule": "_custom",
+    "scalar_rule": "_custom",
     **dict.fromkeys(
         [
             "ArgumentError",

@@ -25,7 +25,8 @@ def rrule(f: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
         args: Python numbers, NumPy arrays, structs of them.
 
     Returns:
-        `(y, pullback)`. `pullback(cotangent of y)` returns one `Thunk` per argument; nothing is computed before `fd.unthunk`.
+        `(y, pullback)`. `pullback(cotangent of y)` returns one `Thunk` per positional argument; nothing is computed before
+        `fd.unthunk`. Keyword arguments and defaults are constants.
         A cotangent mirrors its argument: the same container and shapes, `None` in the place of what has no derivative
         (integers, strings, `None`). The cotangent of y mirrors y; `None` or 0 stands for zero.
 
@@ -33,14 +34,17 @@ def rrule(f: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
         HostError: an argument is an array of a framework, which differentiates by itself.
         StructureError, ShapeError: (from the pullback) the cotangent does not mirror y.
     """
-    call = _operation(f).prepare(*args, **kwargs)
+    operation = _operation(f)
+    call = operation.prepare(*args, **kwargs)
     arrays = _plain_arrays(call, f)
     outputs = call.rule(arrays)
+    given = operation.wrapped.target.given_positions(len(args))
     y = _tree.unflatten(call.result_tree(), [_like_leaf(output) for output in outputs])
 
     def pullback(cotangent: Any) -> tuple[Thunk, ...]:
         cotangents = _cotangents(call, cotangent, outputs)
-        return _Pullback(call, arrays, cotangents).thunks()
+        thunks = _Pullback(call, arrays, cotangents).thunks()
+        return tuple(thunks[position] for position in given)
 
     return y, pullback
 
@@ -54,10 +58,12 @@ def frule(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
         raise StructureError(
             f"{len(primals)} primals but {len(tangents)} tangents: give one tangent per argument."
         )
-    call = _operation(f).prepare(*primals)
+    operation = _operation(f)
+    call = operation.prepare(*primals)
     arrays = _plain_arrays(call, f)
     outputs = call.rule(arrays)
-    moving = _tangents(call, arrays, primals, tangents)
+    given = operation.wrapped.target.given_positions(len(primals))
+    moving = _tangents(call, arrays, dict(zip(given, tangents, strict=True)))
     results = iter(_pushforward(call, arrays, moving, outputs))
     moved = [next(results) if slot.differentiable else None for slot in call.rule.outputs]
     tree = call.result_tree()
@@ -162,11 +168,13 @@ class _Pullback:
         self.computed.update(zip(group, results, strict=True))
 
 
-def _tangents(call: Call, arrays, primals, tangents) -> dict[int, np.ndarray]:
+def _tangents(call: Call, arrays, tangents: dict[int, Any]) -> dict[int, np.ndarray]:
     """Tangents of the inputs that move, by position."""
     leaves: list[Any] = []
-    for k, (child, tangent) in enumerate(zip(call.spec.children(), tangents, strict=False)):
-        leaves += _mirror(tangent, child, child.num_leaves, f"the tangent of argument {k}", "the argument")
+    for k, child in enumerate(call.spec.children()):
+        leaves += _mirror(
+            tangents.get(k), child, child.num_leaves, f"the tangent of argument {k}", "the argument"
+        )
     moving = {}
     for i, leaf in enumerate(call.dynamic):
         tangent = leaves[leaf] if leaf < len(leaves) else None

@@ -28,6 +28,7 @@ class Target:
         self.signature = _signature(self.function)
         parameters = list(self.signature.parameters.values())
         self.names = [p.name for p in parameters if p.kind not in _VARIADIC]
+        self._positional = sum(p.kind not in (*_VARIADIC, p.KEYWORD_ONLY) for p in parameters)
         self.rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         self.takes_keywords = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
         self._simple = not self.preset_args and not self.preset_kwargs
@@ -44,6 +45,12 @@ class Target:
             )
         named = tuple(bound.arguments[name] for name in self.names)
         return named + (bound.arguments[self.rest] if self.rest else ())
+
+    def given_positions(self, count: int) -> list[int]:
+        """Where in `bind`'s result the first `count` positional arguments of a call are."""
+        first = len(self.preset_args)
+        skipped = len(self.names) - self._positional  # keyword-only parameters stand before `*rest`
+        return [k if k < self._positional else k + skipped for k in range(first, first + count)]
 
     def _is_keywords(self, name: str) -> bool:
         return self.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD

@@ -131,7 +131,7 @@ class FwdDiff:
             self.passes,
             self.chunk,
         )
-        return _engine(self.engine).rule(problem)
+        return self.engine(problem) if callable(self.engine) else _engine(self.engine).rule(problem)
 
 
 class Operation:

@@ -1,0 +1,120 @@
+"""`python -m fwddiff`, as a person runs it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fwddiff.__main__ import main
+from fwddiff.demo.picture import Timing
+from fwddiff.demo.report import parameter_table, relative_difference, timing_table
+
+
+def run(*arguments: str, before: str = "", cwd=None) -> subprocess.CompletedProcess:
+    """`python -m fwddiff *arguments` in a fresh interpreter, after the statements `before`."""
+    code = f"import sys; {before}; from fwddiff.__main__ import main; sys.exit(main({list(arguments)!r}))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd)
+
+
+def text_of(table) -> str:
+    console = Console(file=StringIO(), width=120)
+    console.print(table)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    return run("demo", cwd=folder), folder / "weibull.png"
+
+
+def test_demo_prints_the_parameters_of_all_hosts_beside_those_of_lifelines(demo):
+    finished, _ = demo
+    assert finished.returncode == 0, finished.stderr
+    row = re.search(r"^\s*Intercept (.*)$", finished.stdout, flags=re.MULTILINE)[1].split()
+    np.testing.assert_allclose(np.array(row, float), 3.99013, atol=1e-5)
+    assert len(row) == 4
+    assert "the same four digits" in finished.stdout
+
+
+@pytest.mark.parametrize("host", ["PyTorch", "JAX (jit)", "HIPS autograd"])
+def test_demo_prints_times_at_two_sizes(demo, host):
+    rows = re.findall(
+        rf"^\s*{re.escape(host)} +([\d,]+) +([\d,.]+) +([\d,.]+) +([\d.]+)", demo[0].stdout, re.MULTILINE
+    )
+    assert [row[0] for row in rows] == ["432", "86,400"]
+
+
+def test_demo_says_what_it_is_doing_and_warns_of_nothing(demo):
+    assert "PyTorch: L-BFGS-B with the gradient from fwddiff ..." in demo[0].stdout
+    assert demo[0].stderr == ""
+
+
+def test_demo_writes_its_picture(demo):
+    content = demo[1].read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(content) > 30_000
+
+
+def test_missing_packages_are_one_clear_line():
+    finished = run("demo", before="sys.modules['lifelines'] = sys.modules['rich'] = None")
+    assert finished.returncode == 1
+    assert finished.stderr == "The demo needs lifelines, rich: python -m pip install 'fwddiff[demo]'\n"
+
+
+def test_missing_hosts_are_left_out_with_a_line(tmp_path):
+    finished = run("demo", before="sys.modules['torch'] = sys.modules['jax'] = None", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "PyTorch is not installed and is left out: pip install 'fwddiff[torch]'" in finished.stdout
+    assert "JAX (jit) is not installed" in finished.stdout
+    assert "HIPS autograd  " in finished.stdout
+
+
+def test_missing_folder_is_said_before_the_work(tmp_path, capsys):
+    assert main(["demo", "--output", str(tmp_path / "nowhere" / "a.png")]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+
+
+def test_info_names_what_a_bug_report_needs(capsys):
+    assert main(["info"]) == 0
+    facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert facts["numpy"] == np.__version__
+    assert {"torch", "jax", "autograd"} <= set(re.findall(r"[a-z]+", facts["hosts"]))
+    assert "numba" in facts["engines"]
+    assert facts["threads"].endswith("cores to run on")
+
+
+def test_info_imports_no_host():
+    finished = run(
+        "info", before="import atexit; atexit.register(lambda: print({'torch', 'jax'} & set(sys.modules)))"
+    )
+    assert finished.returncode == 0
+    assert finished.stdout.endswith("set()\n")
+
+
+def test_help_and_errors(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "survival regression" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "required" in capsys.readouterr().err
+
+
+def test_tables_hold_what_they_are_given():
+    parameters = np.array([0.25, -1.5, 0.75])
+    text = text_of(parameter_table(["fin", "Intercept"], parameters, {"PyTorch": parameters + 1}))
+    assert re.search(r"Intercept\s+-1\.500000\s+-0\.500000", text)
+    assert re.search(r"log ρ\s+0\.750000\s+1\.750000", text)
+    text = text_of(timing_table({"JAX (jit)": [Timing(1000, 2e-6, 3e-6)]}))
+    assert re.search(r"JAX \(jit\)\s+1,000\s+2\.0\s+3\.0\s+1\.50", text)
+
+
+def test_relative_difference_is_the_worst_one():
+    assert relative_difference(np.array([1.0, 2.2]), np.array([1.0, 2.0])) == pytest.approx(0.1)

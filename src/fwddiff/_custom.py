@@ -13,7 +13,7 @@ import numpy as np
 from fwddiff import _tree, rules
 from fwddiff._errors import ArgumentError, DerivativeError, ShapeError, StructureError
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, Slot, derived_slots
+from fwddiff._rule import Rule, Shape, Slot, derived_slots, probe_values
 from fwddiff._thunk import unthunk
 from fwddiff._wrapper import FwdDiff
 
@@ -55,6 +55,8 @@ def scalar_rule(function: Callable, *partials: str, value: str | None = None) ->
     Raises:
         ArgumentError: an expression is not of the language, or the number of partials is not that of the arguments.
     """
+    if not function.__name__.isidentifier():
+        raise ArgumentError(f"scalar_rule needs a function with a name, not {function.__name__!r}: use def.")
     names = list(inspect.signature(function).parameters)
     row = rules.add_rule(function, f"{function.__name__}({', '.join(names)})", partials, value)
     numba_engine = sys.modules.get("fwddiff.engines.numba")
@@ -71,11 +73,12 @@ class _CustomRule(Rule):
         self.inputs, self.name = problem.inputs, problem.name
         self.mode, self.passes = problem.mode, problem.passes
         self._tree: Any = None
+        self._core_shapes: dict = {}
 
     @property
     def outputs(self) -> tuple[Slot, ...]:
         if self._tree is None:
-            self._run_on_ones([(1,) * slot.core_ndim for slot in self.inputs])
+            self._note_shapes([probe_values((2,) * slot.core_ndim, slot.dtype) for slot in self.inputs])
         return self._outputs
 
     def result_tree(self) -> Any:
@@ -83,14 +86,13 @@ class _CustomRule(Rule):
         return self._tree
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-        if all(slot.core_ndim == 0 for slot in self.outputs):
-            return ((),) * len(self._outputs)
-        return tuple(np.shape(leaf) for leaf in self._run_on_ones(core_inputs))
+        key = tuple(map(tuple, core_inputs))
+        if key not in self._core_shapes:
+            self._note_shapes([probe_values(shape, slot.dtype) for shape, slot in zip(key, self.inputs, strict=True)])
+        return self._core_shapes[key]
 
-    def _run_on_ones(self, shapes: Sequence[Shape]) -> list[Any]:
-        return self._run(
-            [np.ones(shape, slot.dtype) for shape, slot in zip(shapes, self.inputs, strict=True)]
-        )
+    def _note_shapes(self, leaves: Sequence[np.ndarray]) -> None:
+        self._core_shapes[tuple(map(np.shape, leaves))] = tuple(map(np.shape, self._run(leaves)))
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple:
         """The user's arguments: numbers as Python's own, arrays read-only."""
@@ -118,7 +120,15 @@ class _CustomRule(Rule):
         return Slot(dtype, np.ndim(leaf), kind == "f", self.problem.reduce)
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
+        self._note_first(arrays)
         return loop_in_python(self, self._run, arrays, batch_ndim)
+
+    def _note_first(self, arrays: Sequence[np.ndarray]) -> None:
+        """Learn the outputs' structure and shapes from the first element rather than from made-up values."""
+        cores = [np.shape(a)[np.ndim(a) - slot.core_ndim :] for a, slot in zip(arrays, self.inputs, strict=True)]
+        if tuple(cores) not in self._core_shapes and all(np.size(a) for a in arrays):
+            firsts = [np.reshape(a, (-1, *core))[0] for a, core in zip(arrays, cores, strict=True)]
+            self._note_shapes(firsts)
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
         if kind == "pullback" and self.rrule is not None:

@@ -197,6 +197,17 @@ class Rule(ABC):
         return loop[:batch_ndim] + tuple(shape[batch_ndim : len(shape) - self.inputs[slot.reduce].core_ndim])
 
 
+def probe_values(shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """Values on which a function is run to learn the shapes of its outputs: all different, between 0.5 and 1.5.
+
+    (The fractional parts of multiples of the golden ratio: a matrix of them is regular, unlike one of ones.)
+    """
+    if np.dtype(dtype).kind != "f":
+        return np.ones(shape, dtype)
+    numbers = np.arange(1, math.prod(shape) + 1, dtype=dtype) * dtype.type(0.6180339887498949)
+    return (0.5 + numbers % 1).reshape(shape).astype(dtype)
+
+
 def derived_slots(
     kind: str, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], active: tuple[int, ...]
 ) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:

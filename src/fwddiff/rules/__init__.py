@@ -45,6 +45,11 @@ def scalar_namespace() -> dict[str, Callable]:
     return scalar_functions() | _added
 
 
+def is_added(name: str) -> bool:
+    """Whether the row was added at run time."""
+    return name in _added
+
+
 def _row(signature: str, partials: str | tuple[str, ...]) -> Row:
     name, arguments = parse_signature(signature)
     texts = (partials,) if isinstance(partials, str) else tuple(partials)

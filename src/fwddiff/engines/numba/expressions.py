@@ -21,9 +21,9 @@ _LARGEST_PRODUCT = 4
 class Source:
     """Lines of one generated function and the names they use."""
 
-    def __init__(self, number_type: types.Type):
+    def __init__(self, number_type: types.Type, more_names: dict[str, object] | None = None):
         self.float32 = number_type == types.float32
-        self.namespace: dict[str, object] = dict(rules.scalar_namespace())
+        self.namespace: dict[str, object] = rules.scalar_namespace() | (more_names or {})
         self.lines: list[str] = []
 
     def bind(self, name: str, thing: object) -> None:

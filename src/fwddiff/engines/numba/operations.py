@@ -26,6 +26,10 @@ from fwddiff.engines.numba.types import (
 # Functions that `scalars` treats itself, because Python gives them a meaning beyond the row.
 SPECIAL_CASES: set = set()
 
+# The user's functions that `fd.scalar_rule` taught, and what stands for them in compiled code; the same by name of the row.
+TAUGHT: dict = {}
+TAUGHT_NAMES: dict = {}
+
 _IN_PLACE = {
     "add": operator.iadd,
     "subtract": operator.isub,
@@ -39,11 +43,22 @@ _IN_PLACE = {
 def register_row(row: rules.Row) -> None:
     """Teach Numba the row: all functions that mean it accept duals."""
     own = rules.scalar_namespace().get(row.name)
+    if rules.is_added(row.name):
+        own = TAUGHT[row.functions[0]] = _stand_in(row)
+        TAUGHT_NAMES[row.name] = own
     for function in dict.fromkeys((*row.functions, own, _IN_PLACE.get(row.name))):
         if function is not None and function not in SPECIAL_CASES:
             overload(function, prefer_literal=False)(_overload_of(row))
-    if own is not None and own.__module__ == "fwddiff._special":
-        overload(own)(_numbers_only(own, row))
+    if own is not None and (own.__module__ == "fwddiff._special" or rules.is_added(row.name)):
+        code = row.functions[0] if rules.is_added(row.name) else own
+        overload(own)(_numbers_only(getattr(code, "py_func", code), row))
+
+
+def _stand_in(row: rules.Row):
+    """A function without code for a function of the user's, which Numba would compile instead of asking the row."""
+    namespace: dict[str, object] = {}
+    exec(f"def {row.name}({', '.join(row.arguments)}):\n    raise NotImplementedError", namespace)
+    return namespace[row.name]
 
 
 def _overload_of(row: rules.Row):
@@ -74,7 +89,7 @@ def implement(row: rules.Row, kinds: tuple) -> object:
 
 
 def _of_floats(row: rules.Row, result):
-    source = Source(result.base)
+    source = Source(result.base, TAUGHT_NAMES)
     source.bind("strip", converter(result.base))
     source.bind("wrap", converter(result))
     for position, name in enumerate(row.arguments):
@@ -92,7 +107,7 @@ def _of_layers(row: rules.Row, kinds: tuple, result):
         for name, text, kind in zip(row.arguments, row.partials, kinds, strict=True)
         if is_dual(kind) and kind.level == top and text != "0"
     ]
-    source = Source(result.value_type)
+    source = Source(result.value_type, TAUGHT_NAMES)
     source.bind("value_of", value_of)
     source.bind("partials_of", partials_of)
     source.bind("strip", converter(result.base))

@@ -19,7 +19,7 @@ import numba
 from fwddiff._capture import Function, Path
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
-from fwddiff.engines.numba import structs
+from fwddiff.engines.numba import operations, structs
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.scalars import to_float32, to_float64
 from numba.core import bytecode, interpreter, ir
@@ -178,6 +178,9 @@ class _Rewriter:
             return self._argument(self.node.own[path], loc)
         if path in self.node.calls:
             callee, positions = self.node.calls[path]
+            taught = operations.TAUGHT.get(callee.original)
+            if taught is not None:
+                return ir.Global(taught.__name__, taught, loc)
             if callee.captures and not positions:
                 positions = list(range(len(callee.captures)))  # recursion: its captures are ours
             self.called[target] = positions

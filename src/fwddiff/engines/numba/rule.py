@@ -12,7 +12,7 @@ import numpy as np
 import numba
 from fwddiff import _derive
 from fwddiff._errors import DerivativeError, StructureError
-from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots
+from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots, probe_values
 from fwddiff.engines.numba import layout, loops
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.messages import explained
@@ -143,8 +143,8 @@ class BaseRule(NumbaRule):
         return self._core_shapes[key]
 
     def _probe(self, core_inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        """Shapes of array outputs: the function is run once on ones."""
-        arrays = [np.ones(shape, slot.dtype) for shape, slot in zip(core_inputs, self.inputs, strict=True)]
+        """Shapes of array outputs: the function is run once on made-up values."""
+        arrays = [probe_values(shape, slot.dtype) for shape, slot in zip(core_inputs, self.inputs, strict=True)]
         extents = np.array([extent for shape in core_inputs for extent in shape] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)

@@ -12,7 +12,7 @@ import math
 def digamma(x):
     """ψ(x) = d log|Γ(x)| / dx; ∓inf at ±0, nan at the negative integers and -inf.
 
-    Error below 6 eps (|ψ(x)| + |x ψ'(x)|). DLMF 5.5.2 (recurrence), 5.5.4 (reflection), 5.11.2 (asymptotic series).
+    Error below 6 eps (|ψ(x)| + |x ψ'(x)|). DLMF 5.5.2 (recurrence), 5.5.4 (reflection), 5.11.2 (large x).
     """
     z = 1.0 * x
     if z == 0.0:
@@ -43,7 +43,7 @@ def digamma(x):
 def polygamma(n, x):
     """ψ⁽ⁿ⁾(x), the n-th derivative of digamma; nan unless n is an integer >= 0.
 
-    Error below 8 eps (|ψ⁽ⁿ⁾(x)| + |x ψ⁽ⁿ⁺¹⁾(x)|) for n <= 8. At the poles inf for odd n, nan for even n (∓inf at ±0).
+    Error below 8 eps (|ψ⁽ⁿ⁾(x)| + |x ψ⁽ⁿ⁺¹⁾(x)|) for n <= 8. Poles: inf for odd n, nan for even (∓inf at ±0).
 
     (-1)ⁿ⁺¹ n! ζ(n + 1, x), DLMF 5.15.1 and 25.11; the Hurwitz zeta function as a sum over the terms around
     the pole nearest to zero plus Euler-Maclaurin tails (DLMF 25.11.43): one to the right, and for x < 0 the

@@ -59,10 +59,12 @@ RULES: dict[str, str | tuple[str, ...]] = {
     # roots, powers of two: + 0 turns -0.0 into 0.0, so that the slope at both zeros is +inf.
     "sqrt(x)": "1 / (2*y + 0)",
     "cbrt(x)": "1 / (3*y*y)",
-    # y == 2*y picks 0 and inf; an infinite argument has slope 1 then, a finite one 0.
+    # a/y and b/y by the ratio of the smaller to the larger: the derivative of a/y cancels for |a| >> |b|.
     "hypot(a, b)": (
-        "where(y == 2*y, where(a == 2*a, sign(a), 0), a / y)",
-        "where(y == 2*y, where(b == 2*b, sign(b), 0), b / y)",
+        "where(abs(a) < abs(b), a / abs(b) / sqrt(1 + a / b*(a / b)), "
+        "where(y == 0, 0, sign(a) / sqrt(1 + b / a*(b / a))))",
+        "where(abs(b) < abs(a), b / abs(a) / sqrt(1 + b / a*(b / a)), "
+        "where(y == 0, 0, sign(b) / sqrt(1 + a / b*(a / b))))",
     ),
     "ldexp(x, n)": ("ldexp(1, n)", "0"),
     # exponentials and logarithms
@@ -88,9 +90,9 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "sin(x)": "cos(x)",
     "cos(x)": "-sin(x)",
     "tan(x)": "1 + y*y",
-    # (1 - x)*(1 + x) keeps all digits at the end points, 1 - x*x loses half of them.
-    "asin(x)": "1 / sqrt((1 - x)*(1 + x))",
-    "acos(x)": "-1 / sqrt((1 - x)*(1 + x))",
+    # (1 - x)*(1 + x) keeps all digits at the end points, and the derivative of 1 - x*x keeps them at 0.
+    "asin(x)": "1 / sqrt(where(x*x < 1 / 2, 1 - x*x, (1 - x)*(1 + x)))",
+    "acos(x)": "-1 / sqrt(where(x*x < 1 / 2, 1 - x*x, (1 - x)*(1 + x)))",
     "atan(x)": "1 / (1 + x*x)",
     # b/(a*a + b*b) and -a/(a*a + b*b), divided by the larger argument first: no square over- or underflows.
     "atan2(a, b)": (
@@ -106,11 +108,13 @@ RULES: dict[str, str | tuple[str, ...]] = {
     # hyperbolic functions
     "sinh(x)": "cosh(x)",
     "cosh(x)": "sinh(x)",
-    # 1 - y*y has no correct digit left beyond |x| = 19. Both branches are 1/cosh(x)**2 for every x.
-    "tanh(x)": "where(x > 0, exp(-2*x)*(1 + y)**2, exp(2*x)*(1 - y)**2)",
+    # 1 - y*y has no correct digit left beyond |x| = 19. All branches are 1/cosh(x)**2 for every x.
+    "tanh(x)": (
+        "where(y*y < 1 / 2, 1 - y*y, where(x > 0, exp(-2*x)*(1 + y)*(1 + y), exp(2*x)*(1 - y)*(1 - y)))"
+    ),
     "asinh(x)": "1 / hypot(1, x)",
     "acosh(x)": "1 / (sqrt(x - 1)*sqrt(x + 1))",
-    "atanh(x)": "1 / ((1 - x)*(1 + x))",
+    "atanh(x)": "1 / where(x*x < 1 / 2, 1 - x*x, (1 - x)*(1 + x))",
     # special functions
     "erf(x)": "2 / sqrt(pi)*exp(-x*x)",
     "erfc(x)": "-2 / sqrt(pi)*exp(-x*x)",
@@ -143,7 +147,7 @@ CHOICES: dict[str, str] = {
     "fmin": f"{_TIE}; nan loses",
     "sqrt": "inf at 0 and -0.0",
     "cbrt": "inf at 0",
-    "hypot": "0 at (0, 0), as abs; (1, 1) where both are infinite",
+    "hypot": "0 at (0, 0), as abs; nan where both are infinite",
     "ldexp": "n is an integer: slope 0",
     "log": "inf at 0 and -0.0; outside the domain the value is nan and the slope is not promised",
     "log2": "as log",

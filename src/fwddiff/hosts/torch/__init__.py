@@ -1,9 +1,9 @@
-"""PyTorch as a host: a rule is recorded by `autograd.Function`, and its pullback and pushforward by the same one.
+"""PyTorch as a host: a rule is recorded by `autograd.Function`, and so are its pullback and pushforward.
 
 _operation   which way a call takes: plain evaluation, C-level recording, or `torch.func`
 _function    the `autograd.Function` of a rule
 _evaluation  tensors → NumPy → rule → tensors; everything without memory of its own goes on to
-_library     one library operator per number of inputs and outputs: fake, meta and legacy batched tensors meet it
+_library     library operators, which fake, meta and legacy batched tensors meet
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fwddiff._rule import Rule
 from fwddiff.hosts.torch._evaluation import NUMPY_DTYPES, TORCH_DTYPES
 from fwddiff.hosts.torch._operation import operation
 
-__all__ = ["apply", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
 
 
 def owns(leaf: object) -> bool:
@@ -33,19 +33,21 @@ def shape(leaf: torch.Tensor) -> tuple[int, ...]:
 
 
 def dtype(leaf: torch.Tensor) -> np.dtype:
-    """NumPy dtype of a tensor. Raises `HostError` for dtypes, devices and layouts that have no NumPy counterpart."""
+    """NumPy dtype of a tensor. Raises `HostError` for dtypes, devices and layouts that NumPy does not have."""
     found = NUMPY_DTYPES.get(leaf.dtype)
     if found is None:
         raise HostError(
-            f"A tensor of dtype {leaf.dtype} cannot be differentiated; convert it to torch.float32 or torch.float64."
+            f"A tensor of dtype {leaf.dtype} cannot be lent to fwddiff; use torch.float32 or torch.float64."
         )
     if not (leaf.is_cpu or leaf.is_meta):
         raise HostError(f"A tensor on {leaf.device} cannot be lent to fwddiff; move it with .cpu().")
     if leaf.layout is not torch.strided:
         raise HostError(f"A tensor of layout {leaf.layout} cannot be lent to fwddiff; use .to_dense().")
     if leaf.is_nested:
-        raise HostError("A nested tensor cannot be lent to fwddiff; use .to_padded_tensor() or its .values().")
-    if leaf.has_names():
+        raise HostError(
+            "A nested tensor cannot be lent to fwddiff; pad it or use its .values()."
+        )
+    if any(getattr(leaf, "names", ())):  # removed from PyTorch in 2.13
         raise HostError(f"A tensor with names {leaf.names} cannot be lent to fwddiff; use .rename(None).")
     return found
 
@@ -60,12 +62,21 @@ def float_dtype() -> np.dtype:
     return NUMPY_DTYPES.get(torch.get_default_dtype(), np.dtype(np.float32))
 
 
+def detach(leaf: torch.Tensor) -> torch.Tensor:
+    """The tensor without a gradient (a tangent it may carry is ignored by its slot)."""
+    return leaf.detach()
+
+
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
     """One tensor per output of the rule, recorded for every kind of differentiation that PyTorch has.
 
-    `leaves` are one per input of the rule, broadcastable: tensors of the slot's dtype, or NumPy arrays and numbers, which
-    are constants. Only tensors that require a gradient or carry a tangent are differentiated.
+    `leaves` are one per input of the rule, broadcastable: tensors of the slot's dtype, or NumPy arrays and numbers,
+    which are constants. Only tensors that require a gradient or carry a tangent are differentiated.
     """
+    if torch.jit.is_tracing():
+        raise HostError(
+            "torch.jit.trace would record the result as a constant; use torch.export or torch.compile."
+        )
     tensors = [
         leaf if isinstance(leaf, torch.Tensor) else _constant(leaf, slot.dtype)
         for leaf, slot in zip(leaves, rule.inputs, strict=True)
@@ -74,7 +85,7 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
 
 
 def _constant(value: Any, slot_dtype: np.dtype) -> torch.Tensor:
-    # A copy: PyTorch's version check cannot see a later write to the caller's array, which the pullback would read.
+    # A copy: PyTorch's version check cannot see a later write to the caller's array.
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.array(value, slot_dtype, order="C"))
     return torch.tensor(value, dtype=TORCH_DTYPES[slot_dtype])

@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: their memory is lent to the rule as NumPy arrays, and what it returns becomes tensors."""
+"""Tensors in, tensors out: the rule sees their memory as NumPy arrays, and what it returns becomes tensors."""
 
 from __future__ import annotations
 
@@ -15,18 +15,37 @@ TORCH_DTYPES: dict[np.dtype, torch.dtype] = {
     for name in ("float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool")
 }
 NUMPY_DTYPES = {theirs: ours for ours, theirs in TORCH_DTYPES.items()}
+Tensors = tuple[torch.Tensor, ...]
 
 
-def evaluate(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Run the rule on the tensors' own memory; tensors that have none go to the library operator."""
-    try:
-        arrays = [tensor.detach().numpy() for tensor in tensors]
-    except (RuntimeError, TypeError):
-        return _library.call(rule, batch_ndim, [_plain(tensor) for tensor in tensors])
-    return tuple([torch.from_numpy(array) for array in rule(arrays, batch_ndim)])
+# Private names, so each has a safe substitute: always take the library operator.
+_dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
+_is_legacy_batched = getattr(torch._C._functorch, "is_legacy_batchedtensor", lambda tensor: True)
 
 
-def evaluate_memory(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+class LegacyBatchError(Exception):
+    """Tensors batched by `is_grads_batched` cannot be recorded: the library operator takes the call."""
+
+
+def evaluate(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor], recorded: bool = False) -> Tensors:
+    """Run the rule on the tensors' own memory; tensors that have none go to the library operator.
+
+    Under a dispatch mode (`make_fx`, `torch.func.linearize`, fake tensors) it is the operator too: read directly,
+    memory would enter the mode's graph as a constant. `recorded`: an `autograd.Function` is around this call.
+    """
+    if not _dispatch_modes():
+        try:
+            arrays = [tensor.detach().numpy() for tensor in tensors]
+        except (RuntimeError, TypeError):
+            pass
+        else:
+            return tuple([torch.from_numpy(array) for array in rule(arrays, batch_ndim)])
+    if recorded and any(map(_is_legacy_batched, tensors)):
+        raise LegacyBatchError
+    return _library.call(rule, batch_ndim, [_plain(tensor) for tensor in tensors])
+
+
+def evaluate_memory(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) -> Tensors:
     """The same for tensors that do have memory (the library operator ends here)."""
     arrays = [_plain(tensor.detach()).as_subclass(torch.Tensor).numpy() for tensor in tensors]
     return tuple(torch.from_numpy(array) for array in rule(arrays, batch_ndim))

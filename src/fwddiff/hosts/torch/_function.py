@@ -1,4 +1,4 @@
-"""The `autograd.Function` of a rule. Its backward and its jvp record derived rules with the same kind of function."""
+"""The `autograd.Function` of a rule. Its backward and its jvp record derived rules in the same way."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ MakeOperation = Callable[..., Callable[..., Tensors]]
 def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type[Function]:
     """A function that keeps its inputs and runs the pullback rule when cotangents arrive."""
     integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
+    differentiable = [i for i, slot in enumerate(rule.inputs) if slot.differentiable]
 
     class RuleFunction(Function):
         @staticmethod
         def forward(*tensors: torch.Tensor) -> Tensors:
-            return evaluate(rule, batch_ndim, tensors)
+            return evaluate(rule, batch_ndim, tensors, recorded=True)
 
         @staticmethod
         def setup_context(ctx: Any, inputs: Tensors, output: Tensors) -> None:
@@ -32,7 +33,7 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
 
         @staticmethod
         def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
-            active = _wanted(ctx, cotangents)
+            active = _wanted(rule, ctx, cotangents)
             if not active:
                 return (None,) * len(rule.inputs)
             tensors = ctx.saved_tensors
@@ -41,7 +42,9 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
 
         @staticmethod
         def jvp(ctx: Any, *tangents: torch.Tensor | None) -> Any:
-            active = tuple(i for i, tangent in enumerate(tangents) if tangent is not None)
+            active = tuple(i for i in differentiable if tangents[i] is not None)
+            if not active:
+                return (None,) * len(rule.outputs)
             pushforward = operation(rule.pushforward(active), batch_ndim)
             results = iter(pushforward(*ctx.saved_tensors, *[tangents[a] for a in active]))
             return tuple(next(results) if slot.differentiable else None for slot in rule.outputs)
@@ -59,17 +62,18 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
 
 
 def make_storing_function(rule: Rule, operation: MakeOperation) -> type[Function]:
-    """A function that computes partials with the value and multiplies them by the cotangents (no `torch.func`).
+    """A function that computes partials with the value and multiplies them by the cotangents.
 
-    The inputs are kept beside the partials: differentiating the backward pass (`create_graph`) takes the pullback rule.
+    Not for `torch.func`, which differentiates every backward pass. Inputs are kept beside the partials: when the
+    backward pass is differentiated (`create_graph`), the pullback rule takes over.
     """
     integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
 
     class StoringFunction(Function):
         @staticmethod
         def forward(ctx: Any, *tensors: torch.Tensor) -> Tensors:
-            ctx.active = tuple(i for i, needed in enumerate(ctx.needs_input_grad) if needed)
-            results = evaluate(rule.partials(ctx.active), 0, tensors)
+            ctx.active = _active(rule, ctx)
+            results = evaluate(rule.partials(ctx.active), 0, tensors, recorded=True)
             output, partials = results[: len(rule.outputs)], results[len(rule.outputs) :]
             ctx.save_for_backward(*tensors, *partials)
             _describe_outputs(ctx, output, integers)
@@ -77,7 +81,7 @@ def make_storing_function(rule: Rule, operation: MakeOperation) -> type[Function
 
         @staticmethod
         def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
-            active = _wanted(ctx, cotangents)
+            active = _wanted(rule, ctx, cotangents)
             if not active:
                 return (None,) * len(rule.inputs)
             saved = ctx.saved_tensors
@@ -97,11 +101,16 @@ def _describe_outputs(ctx: Any, output: Tensors, integers: Sequence[int]) -> Non
         ctx.mark_non_differentiable(*[output[j] for j in integers])
 
 
-def _wanted(ctx: Any, cotangents: Sequence[torch.Tensor | None]) -> tuple[int, ...]:
+def _wanted(rule: Rule, ctx: Any, cotangents: Sequence[torch.Tensor | None]) -> tuple[int, ...]:
     """Inputs whose cotangents are asked for and not known to be zero."""
     if all(cotangent is None for cotangent in cotangents):
         return ()
-    return tuple([i for i, needed in enumerate(ctx.needs_input_grad) if needed])
+    return _active(rule, ctx)
+
+
+def _active(rule: Rule, ctx: Any) -> tuple[int, ...]:
+    needed = zip(ctx.needs_input_grad, rule.inputs, strict=True)
+    return tuple([i for i, (needs, slot) in enumerate(needed) if needs and slot.differentiable])
 
 
 def _filled(

@@ -1,11 +1,11 @@
 """Library operators, one per number of inputs and outputs, for tensors that have no memory of their own.
 
 Fake and functional tensors (`torch.compile`, `torch.export`), meta tensors and the batched tensors of
-`is_grads_batched` dispatch on operators of the library only. The rule travels as text. The operators hold no derivative: a
-library operator with `register_autograd` drops forward tangents without a word. Their Autograd kernel is the
-`autograd.Function` of the rule, so that calling one directly (as an exported program does) is right as well.
+`is_grads_batched` dispatch on operators of the library only. The rule travels as text. The operators hold no
+derivative: a library operator with `register_autograd` drops forward tangents without a word. Their Autograd kernel is
+the `autograd.Function` of the rule, so that calling one directly (as an exported program does) is right as well.
 
-PyTorch loops over legacy batches by itself, but only for operators of a fixed number of tensors: hence one per arity.
+PyTorch loops over legacy batches by itself, but only for a fixed number of tensors: hence one operator per arity.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ _numbers = itertools.count()
 
 def call(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """Evaluate the rule through its library operator, below autograd."""
-    run = operator(len(rule.inputs), len(rule.outputs))
     with torch._C._AutoDispatchBelowAutograd():
-        results = run(*tensors, key(rule), batch_ndim)
+        return call_recorded(rule, batch_ndim, tensors)
+
+
+def call_recorded(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Evaluate the rule through its library operator; legacy batches are taken apart first, then recorded."""
+    results = operator(len(rule.inputs), len(rule.outputs))(*tensors, key(rule), batch_ndim)
     return (results,) if isinstance(results, torch.Tensor) else tuple(results)
 
 
@@ -47,11 +51,11 @@ def key(rule: Rule) -> str:
 
 
 def rule_of(name: str) -> Rule:
-    """The rule that `key` gave this text to. Raises `HostError` where the graph comes from another process."""
+    """The rule of a `key`. Raises `HostError` where the graph comes from another process."""
     if name not in _rules:
         raise HostError(
-            f"The function {name} is not known in this process. Graphs with fwddiff functions are run where they "
-            "were made: trace or export again here."
+            f"The function {name} is not known in this process. Graphs with fwddiff functions run "
+            "where they were made: trace or export again here."
         )
     return _rules[name]
 
@@ -114,7 +118,9 @@ def output_shapes(rule: Rule, shapes: Sequence[Shape], batch_ndim: int) -> tuple
     if all(type(size) is int for shape in shapes for size in shape):
         return rule.output_shapes(shapes, batch_ndim)
     loop = tuple(torch.broadcast_shapes(*rule.aligned_loops(shapes, batch_ndim)))
-    cores = rule.core_shapes([s[len(s) - slot.core_ndim :] for slot, s in zip(rule.inputs, shapes, strict=True)])
+    cores = rule.core_shapes(
+        [s[len(s) - slot.core_ndim :] for slot, s in zip(rule.inputs, shapes, strict=True)]
+    )
     return tuple(
         rule.reduced_loop(slot, loop, shapes, batch_ndim) + tuple(core)
         for slot, core in zip(rule.outputs, cores, strict=True)

@@ -8,8 +8,9 @@ import torch
 from torch.autograd import forward_ad
 
 from fwddiff._rule import Rule, Shape
-from fwddiff.hosts.torch._evaluation import evaluate
+from fwddiff.hosts.torch._evaluation import LegacyBatchError, evaluate
 from fwddiff.hosts.torch._function import make_function, make_storing_function
+from fwddiff.hosts.torch._library import call_recorded
 
 Tensors = tuple[torch.Tensor, ...]
 Operation = Callable[..., Tensors]
@@ -20,7 +21,7 @@ _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
 def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
-    """The rule as a function of tensors, one per input; made once per number of batch axes and kept with the rule."""
+    """The rule as a function of tensors; made once per number of batch axes and kept with the rule."""
     operations = rule.__dict__.get("_torch_operations")
     if operations is None:
         operations = rule.__dict__.setdefault("_torch_operations", {})
@@ -32,23 +33,28 @@ def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
 
 def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
     function = make_function(rule, batch_ndim, operation)
-    # `Function.apply` of Python binds a signature at each call; the C method below it is enough outside `torch.func`.
+    # `Function.apply` of Python binds a signature at each call; outside `torch.func` the C method is enough.
     record = super(torch.autograd.Function, function).apply
     stored = _storing(rule, record) if batch_ndim == 0 and rule.mode != "recompute" else record
 
-    def run(*tensors: torch.Tensor) -> Tensors:
-        if _functorch_is_active():
-            return function.apply(*tensors)
-        if getattr(forward_ad, "_current_level", 0) >= 0:
-            return record(*tensors)
-        if torch.is_grad_enabled():
-            for tensor in tensors:
-                if tensor.requires_grad:
-                    return stored(*tensors)
-        return evaluate(rule, batch_ndim, tensors)
+    differentiable = [i for i, slot in enumerate(rule.inputs) if slot.differentiable]
 
-    # `torch.compile` keeps the call as one node and traces the `autograd.Function` below it; traced by Dynamo itself,
-    # an `autograd.Function` gives zeros under a compiled `torch.func.grad` or `jvp`.
+    def run(*tensors: torch.Tensor) -> Tensors:
+        try:
+            if _functorch_is_active():
+                return function.apply(*tensors)
+            if getattr(forward_ad, "_current_level", 0) >= 0:
+                return record(*tensors)
+            if torch.is_grad_enabled():
+                for i in differentiable:
+                    if tensors[i].requires_grad:
+                        return stored(*tensors)
+            return evaluate(rule, batch_ndim, tensors)
+        except LegacyBatchError:
+            return call_recorded(rule, batch_ndim, tensors)
+
+    # `torch.compile` keeps the call as one node and traces the `autograd.Function` below it; when Dynamo itself
+    # traces an `autograd.Function`, a compiled `torch.func.grad` or `jvp` of it gives zeros.
     torch.compiler.allow_in_graph(run)
     return run
 
@@ -74,5 +80,5 @@ def _storing(rule: Rule, record: Operation) -> Operation:
 
 
 def _stores(rule: Rule, requires_grad: Sequence[bool], shapes: Sequence[Shape]) -> bool:
-    active = [i for i, needed in enumerate(requires_grad) if needed]
+    active = [i for i, slot in enumerate(rule.inputs) if requires_grad[i] and slot.differentiable]
     return rule.stores(active, [tuple(shape) for shape in shapes])

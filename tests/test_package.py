@@ -126,7 +126,7 @@ TOOLS = {"scipy", "matplotlib", "rich", "lifelines", "pandas", "sympy"}
         ("import fwddiff", {"numba", *FRAMEWORKS, *TOOLS}),
         ("from fwddiff import fwddiff; fwddiff(abs)(-1.0)", FRAMEWORKS | TOOLS),
         # Numba imports SciPy by itself when it compiles.
-        ("import numpy; from fwddiff import fwddiff; fwddiff(lambda x: x * x).sum(numpy.ones(2))", FRAMEWORKS),
+        ("import numpy as np, fwddiff; fwddiff.fwddiff(lambda x: x * x).sum(np.ones(2))", FRAMEWORKS),
     ],
     ids=["import", "call", "kernel"],
 )

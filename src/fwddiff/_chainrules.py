@@ -120,7 +120,7 @@ def _mirror(tree: Any, spec: Any, count: int, name: str, model: str) -> list[Any
 def _like_output(leaf: Any, output: np.ndarray, position: int) -> np.ndarray:
     if leaf is None:
         return np.zeros_like(output)
-    array = np.asarray(leaf, output.dtype)
+    array = _real(leaf, output.dtype, f"the cotangent of output {position}")
     if array.shape != output.shape:
         if array.ndim == 0:
             return np.broadcast_to(array, output.shape)
@@ -128,6 +128,13 @@ def _like_output(leaf: Any, output: np.ndarray, position: int) -> np.ndarray:
             f"the cotangent of output {position} has shape {array.shape}, the output {output.shape}."
         )
     return array
+
+
+def _real(leaf: Any, dtype: np.dtype, what: str) -> np.ndarray:
+    found = np.asarray(leaf)
+    if found.dtype.kind not in "fiub":
+        raise ArgumentError(f"{what} has dtype {found.dtype}: it must be real, like the value it belongs to.")
+    return found.astype(dtype, copy=False)
 
 
 class _Pullback:
@@ -180,7 +187,7 @@ def _tangents(call: Call, arrays, tangents: dict[int, Any]) -> dict[int, np.ndar
         tangent = leaves[leaf] if leaf < len(leaves) else None
         if tangent is None or not call.rule.inputs[i].differentiable:
             continue
-        array = np.asarray(tangent, arrays[i].dtype)
+        array = _real(tangent, arrays[i].dtype, "a tangent")
         if array.shape != arrays[i].shape:
             if array.ndim:
                 raise ShapeError(f"a tangent has shape {array.shape}, its argument {arrays[i].shape}.")
@@ -200,5 +207,3 @@ def _pushforward(call: Call, arrays, moving: dict[int, np.ndarray], outputs) -> 
         ]
     return call.rule.pushforward(tuple(moving))([*arrays, *moving.values()])
 
-
-__all__ = ["ArgumentError", "frule", "rrule"]

@@ -19,7 +19,7 @@ from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
 from fwddiff.hosts.jax import batching, derivatives, lowering
 from fwddiff.hosts.jax.internals import Tracer
-from fwddiff.hosts.jax.primitive import Operation, bind, compiled, jax_dtype
+from fwddiff.hosts.jax.primitive import Operation, bind, evaluate, jax_dtype
 
 __all__ = ["apply", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
 
@@ -59,18 +59,14 @@ def float_dtype() -> np.dtype:
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
     """Evaluate a rule on JAX arrays, NumPy arrays and numbers, one per input; JAX can differentiate the result.
 
-    Under a transformation the call is recorded; on arrays it runs as a jitted function of its own. A kernel that raises gives
-    the user's exception there, and a JAX runtime error inside `jit`.
+    Under a transformation the call is recorded; on arrays it runs as a jitted function of its own. A function that raises
+    raises its own exception there, and a `JaxRuntimeError` inside `jit`.
     """
     arrays = [_constant_or_array(x, slot) for x, slot in zip(leaves, rule.inputs, strict=True)]
     operation = Operation(rule)
     if any(isinstance(x, Tracer) for x in arrays):
         return bind(operation, arrays)
-    try:
-        return compiled(operation, 0)(*arrays)
-    except jax.errors.JaxRuntimeError:
-        rule([np.asarray(x, slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)])
-        raise
+    return evaluate(*arrays, operation=operation)
 
 
 def _constant_or_array(leaf: Any, slot: Slot) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from fwddiff._errors import DerivativeError
 from fwddiff._rule import Slot
@@ -32,7 +34,7 @@ def push_forward(
     elif _linear_in(operation, active):
         values = bind(operation, primals, batch_ndim)
         results = _push_linear(operation, primals, active, moved, batch_ndim)
-    elif rule.stores(active, [tuple(x.shape[batch_ndim:]) for x in primals]):
+    elif rule.stores(active, [jnp.shape(x)[batch_ndim:] for x in primals]):
         values, results = _push_stored(operation, primals, active, moved, batch_ndim)
     else:
         values = bind(operation, primals, batch_ndim)
@@ -60,20 +62,25 @@ def _push_stored(
             _contracted(next(partials), tangent, inputs[a], slot, batch_ndim)
             for a, tangent in zip(active, moved, strict=True)
         ]
-        results.append(sum(terms[1:], terms[0]).astype(jax_dtype(slot)))
+        terms = [lax.convert_element_type(term, jax_dtype(slot)) for term in terms]
+        results.append(functools.reduce(lax.add, terms))
     return values, results
 
 
 def _contracted(partial: Any, tangent: Any, source: Slot, output: Slot, batch_ndim: int) -> Any:
     """partial * tangent, summed over core axes; over the whole loop for `reduce="sum"`.
 
-    Loop axes are aligned at their end and batch axes at their front, so ones go between.
+    Loop axes are aligned at their end and batch axes at their front. `lax` operations, because those of `jnp` are jitted
+    functions, which cost twice as much to record.
     """
-    missing = partial.ndim - tangent.ndim
-    shape = tangent.shape[:batch_ndim] + (1,) * missing + tangent.shape[batch_ndim:]
-    product = partial * tangent.reshape(shape)
+    own = jnp.shape(tangent)
+    if own != partial.shape:
+        missing = partial.ndim - len(own)
+        axes = [axis if axis < batch_ndim else axis + missing for axis in range(len(own))]
+        tangent = lax.broadcast_in_dim(tangent, partial.shape, axes)
+    product = lax.mul(partial, lax.convert_element_type(tangent, partial.dtype))
     first = batch_ndim if output.reduce == "sum" else partial.ndim - source.core_ndim
-    return product.sum(axis=tuple(range(first, partial.ndim)))
+    return jnp.sum(product, axis=tuple(range(first, partial.ndim))) if first < partial.ndim else product
 
 
 # --- linearity -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 from jax.extend.core import Primitive
+from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
@@ -24,10 +25,10 @@ __all__ = [
     "Tracer",
     "ad",
     "batching",
+    "converted",
     "is_zero",
     "mlir",
     "pe",
-    "stablehlo",
     "typeof",
     "zero_tangent",
 ]
@@ -36,6 +37,17 @@ __all__ = [
 def typeof(value: Any) -> Any:
     """Abstract value of an array or tracer (`jax.typeof` came with jax 0.6)."""
     return jax.typeof(value) if hasattr(jax, "typeof") else jax.core.get_aval(value)
+
+
+def converted(value: Any, aval: Any) -> Any:
+    """A value inside a lowering, converted to the dtype of `aval` (floats or integers of 32 or 64 bits)."""
+    kind, bits = aval.dtype.kind, 8 * aval.dtype.itemsize
+    if kind == "f":
+        element = ir.F64Type.get() if bits == 64 else ir.F32Type.get()
+    else:
+        make = ir.IntegerType.get_unsigned if kind == "u" else ir.IntegerType.get_signless
+        element = make(bits)
+    return stablehlo.convert(ir.RankedTensorType.get(aval.shape, element), value)
 
 
 def is_zero(tangent: Any) -> bool:

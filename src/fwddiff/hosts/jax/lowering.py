@@ -14,7 +14,7 @@ import numpy as np
 from fwddiff._errors import HostError
 from fwddiff._rule import Native
 from fwddiff.hosts.jax.callback import lower_to_callback
-from fwddiff.hosts.jax.internals import ShapedArray, mlir, stablehlo
+from fwddiff.hosts.jax.internals import ShapedArray, converted, mlir
 from fwddiff.hosts.jax.primitive import Operation, primitive, static_shapes
 
 TARGET = "fwddiff_kernel"
@@ -49,10 +49,7 @@ def _lower_to_kernel(ctx: Any, operands: Sequence[Any], operation: Operation, na
 
 
 def _converted(values: Sequence[Any], given: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
-    return [
-        x if a.dtype == b.dtype else stablehlo.convert(mlir.aval_to_ir_type(b), x)
-        for x, a, b in zip(values, given, wanted, strict=True)
-    ]
+    return [x if a.dtype == b.dtype else converted(x, b) for x, a, b in zip(values, given, wanted, strict=True)]
 
 
 @functools.cache

@@ -73,8 +73,14 @@ def static_shapes(rule: Rule, avals: Sequence[Any]) -> list[Shape]:
     return shapes
 
 
-def _evaluate(*arrays: Any, operation: Operation, batch_ndim: int) -> list[Any]:
-    return compiled(operation, batch_ndim)(*arrays)
+def evaluate(*arrays: Any, operation: Operation, batch_ndim: int = 0) -> list[Any]:
+    """The call on arrays. A kernel that raises says only so to XLA, so the rule is asked again for the exception itself."""
+    try:
+        return compiled(operation, batch_ndim)(*arrays)
+    except jax.errors.JaxRuntimeError:
+        rule = operation.rule
+        rule([np.asarray(x, slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)], batch_ndim)
+        raise
 
 
 def _abstract(*avals: Any, operation: Operation, batch_ndim: int) -> list[Any]:
@@ -88,5 +94,5 @@ def _abstract(*avals: Any, operation: Operation, batch_ndim: int) -> list[Any]:
     return [ShapedArray(shape, jax_dtype(slot)) for shape, slot in zip(shapes, rule.outputs, strict=True)]
 
 
-primitive.def_impl(_evaluate)
+primitive.def_impl(evaluate)
 primitive.def_abstract_eval(_abstract)

@@ -13,12 +13,28 @@ from rich.console import Console
 
 from fwddiff.__main__ import main
 from fwddiff.demo.picture import Timing
-from fwddiff.demo.report import parameter_table, relative_difference, timing_table
+from fwddiff.demo.report import parameter_table, relative_difference, timing_table, verdict
+
+# Makes packages not installed: no finder finds them.
+HIDE = """
+class Hiding:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+    def find_spec(self, name, *rest):
+        return None if name.split(".")[0] in HIDDEN else self.finder.find_spec(name, *rest)
+sys.meta_path[:] = map(Hiding, sys.meta_path)
+"""
 
 
-def run(*arguments: str, before: str = "", cwd=None) -> subprocess.CompletedProcess:
-    """`python -m fwddiff *arguments` in a fresh interpreter, after the statements `before`."""
-    code = f"import sys; {before}; from fwddiff.__main__ import main; sys.exit(main({list(arguments)!r}))"
+def run(
+    *arguments: str, hidden: tuple[str, ...] = (), after: str = "", cwd=None
+) -> subprocess.CompletedProcess:
+    """`python -m fwddiff *arguments` in a fresh interpreter, then the statement `after`."""
+    call = f"from fwddiff.__main__ import main; status = main({list(arguments)!r})"
+    hide = f"HIDDEN = {hidden!r}{HIDE}" if hidden else ""
+    code = "\n".join(["import sys", hide, call, after, "sys.exit(status)"])
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd)
 
 
@@ -63,13 +79,13 @@ def test_demo_writes_its_picture(demo):
 
 
 def test_missing_packages_are_one_clear_line():
-    finished = run("demo", before="sys.modules['lifelines'] = sys.modules['rich'] = None")
+    finished = run("demo", hidden=("lifelines", "rich"))
     assert finished.returncode == 1
     assert finished.stderr == "The demo needs lifelines, rich: python -m pip install 'fwddiff[demo]'\n"
 
 
 def test_missing_hosts_are_left_out_with_a_line(tmp_path):
-    finished = run("demo", before="sys.modules['torch'] = sys.modules['jax'] = None", cwd=tmp_path)
+    finished = run("demo", hidden=("torch", "jax"), cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "PyTorch is not installed and is left out: pip install 'fwddiff[torch]'" in finished.stdout
     assert "JAX (jit) is not installed" in finished.stdout
@@ -91,9 +107,7 @@ def test_info_names_what_a_bug_report_needs(capsys):
 
 
 def test_info_imports_no_host():
-    finished = run(
-        "info", before="import atexit; atexit.register(lambda: print({'torch', 'jax'} & set(sys.modules)))"
-    )
+    finished = run("info", after="print({'torch', 'jax', 'autograd'} & {*sys.modules})")
     assert finished.returncode == 0
     assert finished.stdout.endswith("set()\n")
 
@@ -118,3 +132,11 @@ def test_tables_hold_what_they_are_given():
 
 def test_relative_difference_is_the_worst_one():
     assert relative_difference(np.array([1.0, 2.2]), np.array([1.0, 2.0])) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("error", "status"), [(1e-5, 0), (1e-4, 1)])
+def test_a_fit_that_disagrees_in_the_fourth_digit_is_a_failure(error, status):
+    console = Console(file=StringIO(), width=120)
+    expected = np.array([0.5, 2.0])
+    assert verdict(console, expected, {"JAX": expected, "PyTorch": expected * (1 + error)}) == status
+    assert f"{error:.1e} (PyTorch)" in console.file.getvalue()

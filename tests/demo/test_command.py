@@ -87,7 +87,9 @@ def test_missing_packages_are_one_clear_line():
 def test_missing_hosts_are_left_out_with_a_line(tmp_path):
     finished = run("demo", hidden=("torch", "jax"), cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
-    assert "PyTorch is not installed and is left out: pip install 'fwddiff[torch]'" in finished.stdout
+    assert (
+        "PyTorch is not installed and is left out: python -m pip install 'fwddiff[torch]'" in finished.stdout
+    )
     assert "JAX (jit) is not installed" in finished.stdout
     assert "HIPS autograd  " in finished.stdout
 

@@ -26,7 +26,9 @@ def run(output: Path) -> int:
     console = Console()
     hosts = _installed(console)
     if not hosts:
-        console.print("No host is installed: python -m pip install 'fwddiff[torch]' (or jax, autograd).")
+        _say(
+            console, "Nothing to do without a host: python -m pip install 'fwddiff[torch]', or jax, autograd."
+        )
         return 1
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -40,8 +42,8 @@ def run(output: Path) -> int:
         step("drawing")
         draw(output, data, names, next(iter(fits.values())), timings)
     console.print(parameter_table(names, expected, fits), timing_table(timings))
-    console.print(f"Picture: [bold]{output}[/bold]")
-    return _verdict(console, expected, fits)
+    _say(console, f"Picture: {output}")
+    return verdict(console, expected, fits)
 
 
 def parameter_table(names: Sequence[str], expected: np.ndarray, fits: Mapping[str, np.ndarray]) -> Table:
@@ -73,6 +75,23 @@ def relative_difference(values: np.ndarray, expected: np.ndarray) -> float:
     return float(np.max(np.abs(values - expected) / np.abs(expected)))
 
 
+def verdict(console: Console, expected: np.ndarray, fits: Mapping[str, np.ndarray]) -> int:
+    """Say how far the fits are from lifelines'. Returns 1 where one differs in the fourth digit."""
+    differences = {title: relative_difference(values, expected) for title, values in fits.items()}
+    worst = max(differences, key=lambda title: differences[title])
+    line = f"Largest relative difference from lifelines: {differences[worst]:.1e} ({worst})"
+    if differences[worst] < 5e-5:
+        _say(console, f"{line}: the same four digits.")
+        return 0
+    _say(console, f"{line}: a fit is wrong.", style="bold red")
+    return 1
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    """Print as it is: Rich would read `[torch]` as markup."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 class _Step:
     """Says what is being done: on a terminal in place, with the time it takes; elsewhere one line each."""
 
@@ -84,15 +103,14 @@ class _Step:
         if self._console.is_terminal:
             self._progress.reset(self._task, description=description)
         else:
-            self._console.print(f"{description} ...", soft_wrap=True, highlight=False)
+            _say(self._console, f"{description} ...")
 
 
 def _installed(console: Console) -> list[DemoHost]:
     for host in HOSTS:
         if find_spec(host.module) is None:
-            console.print(
-                f"{host.title} is not installed and is left out: pip install 'fwddiff[{host.module}]'"
-            )
+            advice = f"python -m pip install 'fwddiff[{host.module}]'"
+            _say(console, f"{host.title} is not installed and is left out: {advice}")
     return [host for host in HOSTS if find_spec(host.module) is not None]
 
 
@@ -112,14 +130,3 @@ def _time(host: DemoHost, data: Survival, copies: int, step: _Step) -> Timing:
     pair = host.pair(longer)
     calls = [lambda: pair.with_fwddiff(parameters), lambda: pair.without(parameters)]
     return Timing(n, *median_times(calls))
-
-
-def _verdict(console: Console, expected: np.ndarray, fits: Mapping[str, np.ndarray]) -> int:
-    differences = {title: relative_difference(values, expected) for title, values in fits.items()}
-    worst = max(differences, key=lambda title: differences[title])
-    line = f"Largest relative difference from lifelines: {differences[worst]:.1e} ({worst})"
-    if differences[worst] < 5e-5:
-        console.print(f"{line}: the same four digits.", highlight=False, soft_wrap=True)
-        return 0
-    console.print(f"[bold red]{line}: a fit is wrong.[/bold red]", highlight=False, soft_wrap=True)
-    return 1

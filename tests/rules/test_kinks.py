@@ -1,0 +1,220 @@
+"""Kinks, signed zeros, infinities and nan: the chosen or limiting derivatives, written by hand."""
+
+from __future__ import annotations
+
+from math import inf, log, nan
+
+import numpy as np
+import pytest
+
+from fwddiff import rules
+from rules import evaluation
+
+HALF = (0.5, 0.5)
+# row, arguments, partial derivatives
+EXPECTED = [
+    ("abs", (0.0,), 0),
+    ("abs", (-0.0,), 0),
+    ("abs", (-inf,), -1),
+    ("abs", (nan,), nan),
+    ("copysign", (0.0, -1.0), (0, 0)),
+    ("copysign", (2.0, -0.0), (-1, 0)),
+    ("copysign", (-2.0, -0.0), (1, 0)),
+    ("maximum", (1.0, 1.0), HALF),
+    ("minimum", (1.0, 1.0), HALF),
+    ("maximum", (inf, inf), HALF),
+    ("maximum", (nan, 1.0), (nan, nan)),
+    ("minimum", (1.0, nan), (nan, nan)),
+    ("maximum", (-inf, 2.0), (0, 1)),
+    ("fmax", (nan, 1.0), (0, 1)),
+    ("fmax", (1.0, nan), (1, 0)),
+    ("fmin", (nan, 1.0), (0, 1)),
+    ("fmin", (1.0, nan), (1, 0)),
+    ("fmax", (nan, nan), (nan, nan)),
+    ("fmin", (2.0, 2.0), HALF),
+    ("floor", (2.0,), 0),
+    ("ceil", (-3.0,), 0),
+    ("trunc", (0.0,), 0),
+    ("rint", (0.5,), 0),
+    ("sign", (0.0,), 0),
+    ("heaviside", (0.0, 0.5), (0, 1)),
+    ("heaviside", (1.0, 0.5), (0, 0)),
+    ("floor_divide", (4.0, 2.0), (0, 0)),
+    ("remainder", (-5.0, 3.0), (1, 2)),
+    ("remainder", (5.0, -3.0), (1, 2)),
+    ("remainder", (6.0, 3.0), (1, -2)),
+    ("remainder", (5.0, inf), (1, 0)),
+    ("remainder", (-5.0, inf), (1, 1)),
+    ("fmod", (-5.0, 3.0), (1, 1)),
+    ("fmod", (5.0, inf), (1, 0)),
+    ("fmod", (inf, 3.0), (1, nan)),
+    ("ieee_remainder", (5.0, 3.0), (1, -2)),
+    ("sqrt", (0.0,), inf),
+    ("sqrt", (-0.0,), inf),
+    ("sqrt", (-1.0,), nan),
+    ("sqrt", (inf,), 0),
+    ("cbrt", (0.0,), inf),
+    ("cbrt", (-0.0,), inf),
+    ("cbrt", (-inf,), 0),
+    ("hypot", (0.0, 0.0), (0, 0)),
+    ("hypot", (-0.0, 0.0), (0, 0)),
+    ("hypot", (inf, 1.0), (1, 0)),
+    ("hypot", (2.0, -inf), (0, -1)),
+    ("hypot", (inf, inf), (nan, nan)),
+    ("hypot", (nan, 0.0), (nan, nan)),
+    ("hypot", (0.0, nan), (nan, nan)),
+    ("hypot", (0.0, -2.0), (0, -1)),
+    ("hypot", (5e-324, 0.0), (1, 0)),
+    ("pow", (0.0, 0.0), (0, -inf)),
+    ("pow", (0.0, 1.0), (1, 0)),
+    ("pow", (0.0, 2.0), (0, 0)),
+    ("pow", (-0.0, 3.0), (0, 0)),
+    ("pow", (0.0, 0.5), (inf, 0)),
+    ("pow", (0.0, -1.0), (-inf, -inf)),
+    ("pow", (-2.0, 3.0), (12, nan)),
+    ("pow", (-2.0, 0.0), (0, nan)),
+    ("pow", (-2.0, 1.0), (1, nan)),
+    ("pow", (-2.0, 0.5), (nan, nan)),
+    ("pow", (nan, 0.0), (0, nan)),
+    ("pow", (inf, 0.5), (0, inf)),
+    ("pow", (inf, -1.0), (0, 0)),
+    ("pow", (1.0, 5.0), (5, 0)),
+    ("pow", (2.0, nan), (nan, nan)),
+    ("pow", (0.5, 3000.0), (0, 0)),
+    ("divide", (1.0, inf), (0, 0)),
+    ("divide", (1.0, 0.0), (inf, -inf)),
+    ("divide", (0.0, 2.0), (0.5, 0)),
+    ("reciprocal", (0.0,), -inf),
+    ("reciprocal", (-0.0,), -inf),
+    ("reciprocal", (-inf,), 0),
+    ("exp", (-inf,), 0),
+    ("exp", (inf,), inf),
+    ("exp", (nan,), nan),
+    ("expm1", (-inf,), 0),
+    ("exp2", (-inf,), 0),
+    ("log", (0.0,), inf),
+    ("log", (-0.0,), inf),
+    ("log", (inf,), 0),
+    ("log", (5e-324,), inf),
+    ("log", (nan,), nan),
+    ("log2", (0.0,), inf),
+    ("log10", (0.0,), inf),
+    ("log1p", (-1.0,), inf),
+    ("log1p", (0.0,), 1),
+    ("log1p", (inf,), 0),
+    ("logaddexp", (-inf, 0.0), (0, 1)),
+    ("logaddexp", (inf, 0.0), (1, 0)),
+    ("logaddexp", (-inf, -inf), (nan, nan)),
+    ("logaddexp", (1e300, -1e300), (1, 0)),
+    ("logaddexp2", (0.0, -inf), (1, 0)),
+    ("logaddexp2", (7.0, 7.0), HALF),
+    ("sin", (inf,), nan),
+    ("sin", (0.0,), 1),
+    ("cos", (0.0,), 0),
+    ("tan", (0.0,), 1),
+    ("asin", (1.0,), inf),
+    ("asin", (-1.0,), inf),
+    ("acos", (1.0,), -inf),
+    ("acos", (-1.0,), -inf),
+    ("asin", (2.0,), nan),
+    ("atan", (inf,), 0),
+    ("atan", (-inf,), 0),
+    ("atan", (1e200,), 0),
+    ("sinc", (0.0,), 0),
+    ("sinc", (inf,), 0),
+    ("atan2", (0.0, 2.0), (0.5, 0)),
+    ("atan2", (0.0, -2.0), (-0.5, 0)),
+    ("atan2", (-0.0, -2.0), (-0.5, 0)),
+    ("atan2", (2.0, 0.0), (0, -0.5)),
+    ("atan2", (0.0, 0.0), (nan, nan)),
+    ("atan2", (inf, 1.0), (0, 0)),
+    ("atan2", (1.0, -inf), (0, 0)),
+    ("atan2", (1e-200, 0.0), (0, -1e200)),
+    ("tanh", (0.0,), 1),
+    ("tanh", (inf,), 0),
+    ("tanh", (-inf,), 0),
+    ("tanh", (1e300,), 0),
+    ("tanh", (nan,), nan),
+    ("sinh", (-inf,), inf),
+    ("cosh", (-inf,), -inf),
+    ("asinh", (inf,), 0),
+    ("acosh", (1.0,), inf),
+    ("acosh", (-3.0,), nan),
+    ("acosh", (0.5,), nan),
+    ("acosh", (inf,), 0),
+    ("atanh", (1.0,), inf),
+    ("atanh", (-1.0,), inf),
+    ("erf", (inf,), 0),
+    ("erfc", (-inf,), 0),
+    ("erf", (nan,), nan),
+    ("gamma", (0.0,), -inf),
+    ("gamma", (-0.0,), -inf),
+    ("gamma", (-1.0,), nan),
+    ("gamma", (200.0,), inf),
+    ("gamma", (inf,), inf),
+    ("lgamma", (0.0,), -inf),
+    ("lgamma", (-0.0,), inf),
+    ("lgamma", (-2.0,), nan),
+    ("lgamma", (inf,), inf),
+    ("digamma", (0.0,), inf),
+    ("digamma", (inf,), 0),
+    ("digamma", (nan,), nan),
+]
+
+
+@pytest.mark.parametrize(("name", "at", "expected"), EXPECTED)
+def test_partials(name, at, expected):
+    computed = [evaluation.compiled_partial(name, k, *at) for k in range(len(at))]
+    np.testing.assert_allclose(computed, np.broadcast_to(expected, (len(at),)), rtol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "at", "expected"), EXPECTED)
+def test_partials_on_arrays(name, at, expected):
+    """`numpy.where` evaluates both branches; what it does not pick must not leak into the result."""
+    with np.errstate(all="ignore"):
+        computed = [evaluation.on_arrays(name, k, *(np.array([x]) for x in at))[0] for k in range(len(at))]
+    np.testing.assert_allclose(computed, np.broadcast_to(expected, (len(at),)), rtol=1e-15)
+
+
+SECOND = [
+    ("abs", (0.0,), (2,), 0),
+    ("sqrt", (0.0,), (2,), -inf),
+    ("square", (0.0,), (2,), 2),
+    ("tanh", (0.0,), (2,), 0),
+    ("tanh", (inf,), (2,), 0),
+    ("tanh", (-1e300,), (2,), 0),
+    ("exp", (-inf,), (2,), 0),
+    ("log", (0.0,), (2,), -inf),
+    ("pow", (0.0, 2.0), (2, 0), 2),
+    ("pow", (0.0, 1.0), (2, 0), 0),
+    ("pow", (0.0, 3.0), (3, 0), 6),
+    ("pow", (0.0, 3.0), (4, 0), 0),
+    ("pow", (0.0, 2.0), (1, 1), 0),
+    ("pow", (0.0, 1.0), (1, 1), -inf),
+    ("pow", (0.0, 2.0), (0, 2), 0),
+    ("pow", (-2.0, 2.0), (2, 0), 2),
+    ("pow", (3.0, 0.0), (1, 1), 1 / 3),
+    ("maximum", (2.0, 1.0), (2, 0), 0),
+    ("hypot", (0.0, -2.0), (2, 0), 0.5),
+    ("hypot", (3e200, 4e200), (1, 1), -9.6e-202),
+    ("atan2", (0.0, 2.0), (1, 1), -0.25),
+    ("sinc", (0.0,), (2,), -(np.pi**2) / 3),
+    ("logaddexp", (2.0, 2.0), (1, 1), -0.25),
+    ("logaddexp", (-inf, 2.0), (2, 0), 0),
+    ("atan", (1e200,), (2,), 0),
+    ("asinh", (0.0,), (2,), 0),
+    ("erf", (0.0,), (2,), 0),
+    ("exp2", (0.0,), (2,), log(2) ** 2),
+    ("multiply", (0.0, 0.0), (1, 1), 1),
+    ("remainder", (5.0, 3.0), (0, 2), 0),
+    ("floor", (0.0,), (2,), 0),
+]
+
+
+@pytest.mark.parametrize(("name", "at", "orders", "expected"), SECOND)
+def test_higher_derivatives(name, at, orders, expected):
+    np.testing.assert_allclose(evaluation.nested(name, at, orders), expected, rtol=1e-15, atol=1e-305)
+
+
+def test_every_choice_names_a_row():
+    assert set(rules.CHOICES) <= set(rules.TABLE)

@@ -12,8 +12,8 @@ import pytest
 from fwddiff import rules
 from rules import evaluation, oracles
 
-# Integers, truth values or tuples as results, integers or lists as arguments; the last line is younger than the
-# oldest Python supported.
+# Integers, truth values or tuples as results, integers or lists as arguments; the last line is younger than
+# the oldest Python supported.
 NOT_ROWS = {
     *("ceil", "floor", "trunc", "isqrt", "gcd", "lcm", "comb", "perm", "factorial"),
     *("isclose", "isfinite", "isinf", "isnan", "frexp", "modf", "nextafter", "ulp"),

@@ -1,0 +1,172 @@
+"""Every transformation of JAX, on fwddiff functions and on the same functions written with jax.numpy."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from support.symbolic_rule import symbolic_rule
+
+from fwddiff import fwddiff
+from fwddiff.hosts import jax as host
+
+
+def wave(x, y):
+    return math.sin(x) * x * y + math.exp(x * y)
+
+
+def native_wave(x, y):
+    return jnp.sin(x) * x * y + jnp.exp(x * y)
+
+
+X = np.linspace(0.1, 0.9, 4)
+Y = np.array(1.3)
+U, V = np.linspace(1.0, 2.0, 4), np.array(0.7)
+ROWS = np.linspace(0.2, 1.1, 12).reshape(3, 4)
+
+
+def total(f):
+    return lambda x, y: f(x, y).sum()
+
+
+def loop_of(f):
+    def step(carry, x):
+        return f(carry, x), carry
+
+    return lambda x, y: lax.scan(step, y, x)[0]
+
+
+def branch(f):
+    return lambda x, y: lax.cond(x.sum() > 0, lambda: f(x, y).sum(), lambda: f(y, x).sum() * 0)
+
+
+def squared_after(f):
+    @jax.custom_vjp
+    def h(x, y):
+        return f(x, y) ** 2
+
+    def forward(x, y):
+        value, pull = jax.vjp(f, x, y)
+        return value**2, (value, pull)
+
+    h.defvjp(forward, lambda kept, ct: kept[1](2 * kept[0] * ct))
+    return h
+
+
+TRANSFORMATIONS = {
+    "value": lambda f: f(jnp.asarray(X), jnp.asarray(Y)),
+    "jit": lambda f: jax.jit(f)(X, Y),
+    "grad": lambda f: jax.grad(total(f), (0, 1))(X, Y),
+    "grad of x": lambda f: jax.grad(total(f))(X, Y),
+    "grad of y": lambda f: jax.grad(total(f), 1)(X, Y),
+    "jit(grad)": lambda f: jax.jit(jax.grad(total(f), (0, 1)))(X, Y),
+    "grad(jit)": lambda f: jax.grad(jax.jit(total(f)), (0, 1))(X, Y),
+    "value_and_grad": lambda f: jax.value_and_grad(total(f), (0, 1))(X, Y),
+    "vjp": lambda f: jax.vjp(f, X, Y)[1](U),
+    "jvp": lambda f: jax.jvp(f, (X, Y), (U, V)),
+    "jvp of x": lambda f: jax.jvp(lambda x: f(x, Y), (X,), (U,)),
+    "linearize": lambda f: jax.linearize(f, X, Y)[1](U, V),
+    "linear_transpose": lambda f: jax.linear_transpose(jax.linearize(f, X, Y)[1], X, Y)(U),
+    "linear_transpose of x": lambda f: jax.linear_transpose(lambda t: jax.jvp(lambda x: f(x, Y), (X,), (t,))[1], X)(U),
+    "transpose twice": lambda f: jax.linear_transpose(lambda c: jax.vjp(f, X, Y)[1](c), U)((U, V)),
+    "jacfwd": lambda f: jax.jacfwd(f, (0, 1))(X, Y),
+    "jacrev": lambda f: jax.jacrev(f, (0, 1))(X, Y),
+    "hessian": lambda f: jax.hessian(total(f), (0, 1))(X, Y),
+    "jit(hessian)": lambda f: jax.jit(jax.hessian(total(f), (0, 1)))(X, Y),
+    "jacfwd(jacfwd)": lambda f: jax.jacfwd(jax.jacfwd(total(f), (0, 1)), (0, 1))(X, Y),
+    "jacrev(jacrev)": lambda f: jax.jacrev(jax.jacrev(total(f), (0, 1)), (0, 1))(X, Y),
+    "jacrev(jacfwd)": lambda f: jax.jacrev(jax.jacfwd(total(f), (0, 1)), (0, 1))(X, Y),
+    "grad of squared gradient": lambda f: jax.grad(lambda x, y: (jax.grad(total(f))(x, y) ** 2).sum(), (0, 1))(X, Y),
+    "gradient of a nonlinear loss": lambda f: jax.hessian(lambda x, y: (f(x, y) ** 3).sum(), (0, 1))(X, Y),
+    "third order": lambda f: jax.jacfwd(jax.jacrev(jax.grad(total(f)), 1), 1)(X, Y),
+    "grad(grad(grad))": lambda f: jax.grad(jax.grad(jax.grad(f, 1), 0), 1)(X[0], Y),
+    "hessian vector product": lambda f: jax.jvp(jax.grad(total(f)), (X, Y), (U, V)),
+    "vmap": lambda f: jax.vmap(f)(ROWS, X[:3]),
+    "vmap of one": lambda f: jax.vmap(f, (0, None))(ROWS, Y),
+    "vmap of the other": lambda f: jax.vmap(f, (None, 0))(X, U),
+    "vmap of last axis": lambda f: jax.vmap(f, (1, 0), 1)(ROWS, X),
+    "vmap of both": lambda f: jax.vmap(jax.vmap(f, (0, None)), (None, 0))(X, U),
+    "vmap with axes of different rank": lambda f: jax.vmap(f, (0, None))(ROWS[:, None], ROWS),
+    "vmap(grad)": lambda f: jax.vmap(jax.grad(total(f), (0, 1)))(ROWS, X[:3]),
+    "vmap(grad) of one": lambda f: jax.vmap(jax.grad(total(f), (0, 1)), (0, None))(ROWS, Y),
+    "grad(vmap)": lambda f: jax.grad(lambda x, y: jax.vmap(f, (0, None))(x, y).sum(), (0, 1))(ROWS, Y),
+    "grad(vmap) over rows": lambda f: jax.grad(
+        lambda x, y: (jax.vmap(f, (0, None))(x[:, None], y) * ROWS[:, None]).sum(), (0, 1)
+    )(ROWS, ROWS),
+    "vmap(hessian)": lambda f: jax.vmap(jax.hessian(total(f), (0, 1)), (0, None))(ROWS, Y),
+    "hessian(vmap)": lambda f: jax.hessian(lambda y: jax.vmap(f, (0, None))(ROWS, y).sum())(Y),
+    "transposed batch of tangents": lambda f: jax.grad(
+        lambda t: (jax.vmap(lambda x: jax.jvp(f, (x, Y), (t, V))[1])(ROWS) * ROWS).sum()
+    )(U),
+    "vmap of tangents": lambda f: jax.vmap(lambda t: jax.jvp(f, (X, Y), (t, V))[1])(ROWS),
+    "vmap of cotangents": lambda f: jax.vmap(jax.vjp(f, X, Y)[1])(ROWS),
+    "scan": lambda f: jax.grad(loop_of(f), (0, 1))(X * 0.1, Y * 0.1),
+    "hessian(scan)": lambda f: jax.hessian(loop_of(f), 1)(X * 0.1, Y * 0.1),
+    "vmap(grad(scan))": lambda f: jax.vmap(jax.grad(loop_of(f)), (0, None))(ROWS * 0.1, Y * 0.1),
+    "while_loop": lambda f: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1], Y * 0.1)), (0, X))[1],
+    "jvp(while_loop)": lambda f: jax.jvp(
+        lambda x: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1], Y * 0.1)), (0, x))[1], (X,), (U,)
+    ),
+    "fori_loop": lambda f: jax.grad(lambda x: lax.fori_loop(0, 2, lambda i, s: f(s, 0.1), x).sum())(X),
+    "cond": lambda f: jax.grad(branch(f), (0, 1))(X, Y),
+    "vmap(cond)": lambda f: jax.vmap(jax.grad(branch(f), (0, 1)), (0, None))(ROWS - 0.5, Y),
+    "checkpoint": lambda f: jax.grad(jax.checkpoint(total(f)), (0, 1))(X, Y),
+    "hessian(checkpoint)": lambda f: jax.hessian(jax.checkpoint(total(f)), 0)(X, Y),
+    "custom_vjp around": lambda f: jax.grad(total(squared_after(f)), (0, 1))(X, Y),
+    "map": lambda f: lax.map(lambda x: f(x, Y), ROWS),
+    "stop_gradient": lambda f: jax.grad(lambda x, y: f(x, lax.stop_gradient(y)).sum(), (0, 1))(X, Y),
+    "donated": lambda f: jax.jit(f, donate_argnums=0)(jnp.array(X), Y),
+}
+
+
+def compiled_store():
+    """Machine code by the FFI; partials kept."""
+    return fwddiff(wave, mode="store").broadcast
+
+
+def called_back_recompute():
+    """Python by `pure_callback`; pullback and pushforward rules."""
+    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", mode="recompute")
+    return lambda x, y: host.apply(rule, [x, y])[0]
+
+
+def compiled_per_argument():
+    return fwddiff(wave, mode="recompute", passes="per_argument").broadcast
+
+
+@pytest.fixture(scope="module", params=[compiled_store, called_back_recompute])
+def function(request):
+    return request.param()
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+def test_transformation_equals_that_of_the_native_function(function, name):
+    found, expected = TRANSFORMATIONS[name](function), TRANSFORMATIONS[name](native_wave)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["jit", "jit(grad)", "jacfwd", "vmap(grad) of one", "hessian(vmap)", "grad(vmap)"])
+def test_one_pass_per_argument(name):
+    found, expected = (TRANSFORMATIONS[name](f) for f in (compiled_per_argument(), native_wave))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
+
+
+@pytest.mark.parametrize("name", ["grad", "hessian", "grad(vmap)", "vmap(grad)", "jvp", "vmap of cotangents"])
+def test_total_equals_the_sum_of_the_native_function(name):
+    summed = fwddiff(wave).sum
+
+    def native(x, y):
+        return native_wave(x, y).sum()
+
+    if name == "vmap of cotangents":
+        found, expected = (jax.vmap(jax.vjp(f, X, Y)[1])(U) for f in (summed, native))
+    else:
+        found, expected = TRANSFORMATIONS[name](summed), TRANSFORMATIONS[name](native)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)

@@ -1,0 +1,69 @@
+"""From names in code to values: cells, globals and `self`, read anew each time."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+from fwddiff._capture._bytecode import Steps
+from fwddiff._errors import CaptureError
+
+
+def unbound(function: Any) -> tuple[Any, Any]:
+    """(bound `self` or None, underlying Python function) of a method, compiled or wrapped function, or callable object.
+
+    What has no Python code comes back as it is.
+    """
+    if isinstance(function, types.MethodType):
+        return function.__self__, unbound(function.__func__)[1]
+    if isinstance(function, types.FunctionType | type) or function is None:
+        return None, function
+    underlying = getattr(function, "py_func", None) or getattr(function, "__fwddiff_function__", None)
+    if underlying is not None:
+        return unbound(underlying)
+    method = getattr(type(function), "__call__", None)
+    if isinstance(method, types.FunctionType) and method.__module__ == type(function).__module__:
+        return function, method
+    return None, function
+
+
+def self_name(function: types.FunctionType, bound: Any) -> str | None:
+    """Name of the first parameter of a method."""
+    return function.__code__.co_varnames[0] if bound is not None else None
+
+
+def root_reader(function: types.FunctionType, bound: Any, name: str) -> Callable[[], Any] | None:
+    """Reads what `name` means in the function; `None` for its local variables, builtins, and names without a value."""
+    code = function.__code__
+    if name == self_name(function, bound):
+        return lambda: bound
+    if name in code.co_freevars:
+        cell = function.__closure__[code.co_freevars.index(name)]
+        return lambda: _cell_contents(cell, name)
+    if name in code.co_varnames or name in code.co_cellvars:
+        return None
+    names = function.__globals__
+    return (lambda: names[name]) if name in names else None
+
+
+def look_up(function: types.FunctionType, bound: Any, root: str, steps: Steps) -> Any:
+    """What a chain of names leads to now; `None` if it leads nowhere."""
+    read = root_reader(function, bound, root)
+    value = None if read is None else read()
+    for step in steps:
+        value = getattr(value, step, None)
+    return value
+
+
+def attribute_reader(read: Callable[[], Any], attribute: str) -> Callable[[], Any]:
+    return lambda: getattr(read(), attribute)
+
+
+def _cell_contents(cell: types.CellType, name: str) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        raise CaptureError(
+            f"the captured variable {name!r} has no value yet; assign it before the call."
+        ) from None

@@ -1,0 +1,308 @@
+"""Sorts what the code of a function refers to into data, functions and the rest, for it and for all that it calls."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from fwddiff._capture._bytecode import ELEMENT, Steps, Use, nested_codes, uses
+from fwddiff._capture._fingerprint import code_text, value_text
+from fwddiff._capture._names import attribute_reader, look_up, root_reader, self_name, unbound
+from fwddiff._capture._tables import is_table
+from fwddiff._capture._values import Owned, holds_host_array, is_data
+from fwddiff._errors import CaptureError
+
+Path = tuple[str, Steps]  # name of a cell, global or `self`, and the attributes that follow it
+
+# Their functions are left to the engine, their numbers (`math.pi`) are constants.
+_FOREIGN = frozenset(
+    {"numpy", "scipy", "numba", "torch", "jax", "jaxlib", "autograd", "tensorflow", "pytensor", "mlx", "fwddiff"}
+) | (sys.stdlib_module_names - {"__main__"})
+
+
+class Capture(NamedTuple):
+    """A captured value: how the user wrote it, how to read it, and whether the code uses it as a table (`y[i]`)."""
+
+    name: str
+    read: Callable[[], Any]
+    is_table: bool
+
+
+class Function:
+    """A user's function with what it captures.
+
+    `own` maps the paths of this function's data to positions in `captures`; `calls` maps paths of functions to their plans
+    and to the positions of their captures. Functions that call each other in a circle have the same captures.
+    """
+
+    def __init__(self, function: Callable, owned: Owned):
+        self.original, self.owned = function, owned
+        self.bound, self.function = unbound(function)
+        self.captures: list[Capture] = []
+        self.own: dict[Path, int] = {}
+        self.calls: dict[Path, tuple[Function, list[int]]] = {}
+        self.checks: list[tuple[Callable[[], Any], object]] = []
+
+    @property
+    def self_name(self) -> str | None:
+        """Name of the parameter that a bound object becomes."""
+        return self_name(self.function, self.bound)
+
+    def lookup(self, path: Path) -> Any:
+        """What a chain of names leads to now; `None` if it leads nowhere (a builtin, a local variable)."""
+        return look_up(self.function, self.bound, *path)
+
+    def nodes(self) -> list[Function]:
+        """This plan and those of all functions that it calls, each once."""
+        found: dict[int, Function] = {}
+        pending = [self]
+        while pending:
+            node = pending.pop()
+            if id(node) not in found:
+                found[id(node)] = node
+                pending += [callee for callee, _ in node.calls.values()]
+        return list(found.values())
+
+    def reached(self) -> list[types.FunctionType]:
+        """This function and all that it calls, each once."""
+        return list({id(node.function): node.function for node in self.nodes()}.values())
+
+    def fingerprint(self) -> str:
+        """Text of all code reached and of the constants it is compiled with; equal in every process."""
+        return repr([(code_text(node.function.__code__), node._constants()) for node in self.nodes()])
+
+    def _constants(self) -> list:
+        paths = dict.fromkeys(attributes(use.path) for use in uses(self.function.__code__))
+        found = [
+            (path, value_text(self.lookup(path)))
+            for path in paths
+            if not any((path[0], path[1][:n]) in self.own for n in range(len(path[1]) + 1))
+        ]
+        defaults = [value_text(d) for d in self.function.__defaults__ or ()]
+        return [found, defaults, sorted((k, value_text(d)) for k, d in (self.function.__kwdefaults__ or {}).items())]
+
+    def values(self) -> list[Any]:
+        """The captured values now."""
+        return [capture.read() for capture in self.captures]
+
+    def current(self) -> bool:
+        """Whether names still lead to the functions and objects that they led to when this was planned."""
+        try:
+            return all(read() is expected for read, expected in self.checks)
+        except (AttributeError, KeyError, CaptureError):
+            return False
+
+
+def plan(function: Callable, owned: Owned = lambda value: False) -> Function:
+    """Find all that `function` captures. Raises CaptureError where a derivative could be lost.
+
+    `owned` says whether a value is an array of a host.
+    """
+    planner = _Planner(owned)
+    root = planner.node(function)
+    _Layout(planner).arrange(root)
+    return root
+
+
+def has_code(function: Any) -> bool:
+    """Whether this is a function in Python code, or a method, or a compiled or wrapped function made from one."""
+    direct = isinstance(function, types.FunctionType | types.MethodType)
+    compiled = not isinstance(function, type) and (
+        hasattr(function, "py_func") or hasattr(function, "__fwddiff_function__")
+    )
+    return (direct or compiled) and isinstance(unbound(function)[1], types.FunctionType)
+
+
+def attributes(path: Path) -> Path:
+    """The path up to where it enters a container."""
+    root, steps = path
+    return root, steps[: steps.index(ELEMENT)] if ELEMENT in steps else steps
+
+
+class _Planner:
+    """Explores the graph of functions. `data` and `edges` hold what each one refers to, by path."""
+
+    def __init__(self, owned: Owned):
+        self.owned = owned
+        self.found: dict[tuple[int, int], Function] = {}
+        self.data: dict[Function, dict[Path, Capture]] = {}
+        self.edges: dict[Function, dict[Path, Function]] = {}
+
+    def node(self, function: Callable) -> Function:
+        """The plan of a function; one per function and `self`."""
+        node = Function(function, self.owned)
+        if not isinstance(node.function, types.FunctionType):
+            raise CaptureError(f"{function!r} has no Python code: wrap it in a function that calls it.")
+        known = self.found.setdefault((id(node.function), id(node.bound)), node)
+        if known is node:
+            self.data[node], self.edges[node] = {}, {}
+            checks: dict[Path, tuple] = {}
+            for use in _all_uses(node):
+                self._sort(node, use, checks)
+            self._refuse_nested(node)
+            node.checks += checks.values()
+        return known
+
+    def _sort(self, node: Function, use: Use, checks: dict[Path, tuple]) -> None:
+        """Follow one path from its root until it is data or a function."""
+        root, steps = attributes(use.path)
+        read = root_reader(node.function, node.bound, root)
+        if read is None:
+            _check_absent(node, root, checks)
+            return
+        name, value = root, read()
+        for taken in range(len(steps) + 1):
+            path = root, steps[:taken]
+            if path in self.data[node] or path in self.edges[node]:
+                return
+            if is_data(value, self.owned):
+                table = is_table(node.function, node.bound, *path, value)
+                self.data[node][path] = Capture(name, read, table)
+                return
+            if self._add_edge(node, path, value, read, checks):
+                return
+            if isinstance(value, types.ModuleType) and _is_foreign(value.__name__):
+                checks[path] = read, value
+                return
+            if taken == len(steps):
+                self._leave(use, path, name, value, read, checks)
+                return
+            if not hasattr(value, steps[taken]):
+                checks[root, steps[: taken + 1]] = _absent_reader(read, steps[taken]), False
+                return
+            read, name = attribute_reader(read, steps[taken]), f"{name}.{steps[taken]}"
+            value = getattr(value, steps[taken])
+
+    def _leave(self, use: Use, path: Path, name: str, value: Any, read: Callable, checks) -> None:
+        """Something that the engine has to make sense of; if it becomes something else, it is looked at again."""
+        followed = use.how == "neutral" and use.path == path
+        if not followed and holds_host_array(value, self.owned):
+            raise CaptureError(
+                f"`{name}` is used as a whole object of type {type(value).__name__} and holds arrays of a framework, whose "
+                "derivatives would be lost. Refer to the array itself (`name.attribute`), or pass it as an argument."
+            )
+        if read() is value:
+            checks[path] = read, value
+
+    def _add_edge(self, node: Function, path: Path, value: Any, read: Callable, checks) -> bool:
+        """A function that the code refers to is planned too."""
+        bound, function = unbound(value)
+        if not isinstance(function, types.FunctionType) or _is_foreign(function.__module__):
+            return False
+        if bound is None or read() is value:
+            checks[path] = read, value
+        elif path[0] != node.self_name:
+            checks[path] = attribute_reader(read, "__self__"), bound
+        callee = self.edges[node][path] = self.node(value)
+        _refuse_defaults(callee, self.owned)
+        return True
+
+    def _refuse_nested(self, node: Function) -> None:
+        """What inner functions take from outside by themselves reaches them on no other way than as a variable."""
+        for use in _inner_uses(node):
+            path = attributes(use.path)
+            value = look_up(node.function, node.bound, *path)
+            direct = not path[1] and (path in self.data[node]) and path[0] in node.function.__code__.co_freevars
+            if value is not None and not direct and holds_host_array(value, self.owned):
+                raise CaptureError(
+                    f"`{'.'.join((path[0], *path[1]))}` is captured by a function defined inside "
+                    f"`{node.function.__name__}`, where its derivative would be lost. Pass it to the inner function as an "
+                    "argument."
+                )
+
+
+def _all_uses(node: Function) -> Iterator[Use]:
+    yield from uses(node.function.__code__)
+    yield from _inner_uses(node)
+
+
+def _inner_uses(node: Function) -> Iterator[Use]:
+    """Uses of this function's own cells, `self` and globals in functions defined inside."""
+    code = node.function.__code__
+    for inner in nested_codes(code):
+        for use in uses(inner):
+            root = use.path[0]
+            if root in inner.co_varnames or root in inner.co_cellvars:
+                continue
+            if root not in inner.co_freevars or root in code.co_freevars or root == node.self_name:
+                yield use
+
+
+def _check_absent(node: Function, root: str, checks: dict[Path, tuple]) -> None:
+    """A name that is neither a variable nor a builtin may get a value later."""
+    code = node.function.__code__
+    if root not in (*code.co_varnames, *code.co_cellvars) and not hasattr(builtins, root):
+        names = node.function.__globals__
+        checks[root, ()] = (lambda: root in names), False
+
+
+def _absent_reader(read: Callable[[], Any], attribute: str) -> Callable[[], bool]:
+    return lambda: hasattr(read(), attribute)
+
+
+def _is_foreign(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in _FOREIGN
+
+
+def _refuse_defaults(callee: Function, owned: Owned) -> None:
+    """Defaults of the outermost function are arguments; those of a helper are fixed when it is compiled."""
+    function = callee.function
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    defaults = function.__defaults__ or ()
+    pairs = [*zip(names[len(names) - len(defaults) :], defaults, strict=True), *(function.__kwdefaults__ or {}).items()]
+    for name, default in pairs:
+        if holds_host_array(default, owned):
+            raise CaptureError(
+                f"the default of `{name}` of the function `{function.__name__}` holds an array of a framework, whose "
+                f"derivative would be lost. Pass `{name}` in the call."
+            )
+
+
+class _Layout:
+    """Gives every function the list of its captures: its own, then those of what it calls.
+
+    Functions that call each other in a circle (found by Tarjan's algorithm for strongly connected components) share one list.
+    """
+
+    def __init__(self, planner: _Planner):
+        self.data, self.edges = planner.data, planner.edges
+        self.order: dict[Function, int] = {}
+        self.lowest: dict[Function, int] = {}
+        self.open: list[Function] = []
+
+    def arrange(self, node: Function) -> None:
+        """Lay out a function after all that it calls."""
+        self.order[node] = self.lowest[node] = len(self.order)
+        self.open.append(node)
+        for callee in self.edges[node].values():
+            if callee not in self.order:
+                self.arrange(callee)
+                self.lowest[node] = min(self.lowest[node], self.lowest[callee])
+            elif callee in self.open:
+                self.lowest[node] = min(self.lowest[node], self.order[callee])
+        if self.lowest[node] == self.order[node]:
+            circle = self.open[self.open.index(node) :]
+            del self.open[self.open.index(node) :]
+            self._share(circle)
+
+    def _share(self, circle: list[Function]) -> None:
+        captures: list[Capture] = []
+        checks = [check for member in circle for check in member.checks]
+        positions: dict[Function, list[int]] = {}
+        for member in circle:
+            member.own = {path: len(captures) + k for k, path in enumerate(self.data[member])}
+            captures += self.data[member].values()
+        for callee in dict.fromkeys(callee for member in circle for callee in self.edges[member].values()):
+            if callee not in circle:
+                positions[callee] = list(range(len(captures), len(captures) + len(callee.captures)))
+                captures += callee.captures
+                checks += callee.checks
+        for member in circle:
+            member.captures, member.checks = captures, checks
+            member.calls = {
+                path: (callee, positions.get(callee, list(range(len(captures)))))
+                for path, callee in self.edges[member].items()
+            }

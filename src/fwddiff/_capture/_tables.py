@@ -1,0 +1,152 @@
+"""Which captured arrays are tables: used as a whole (`y[i]`, `len(y)`, `np.dot(y, x)`) instead of element by element.
+
+In a broadcast, `y` in `x / y` means its element that belongs to the element of `x`; a table means the whole array. Where the
+code leaves it open, an array is a table: the result then has a shape that nobody expects, but no wrong number.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fwddiff import _tree, rules
+from fwddiff._capture._bytecode import ELEMENT, Argument, Steps, Use, nested_codes, parameters, uses
+from fwddiff._capture._names import look_up, unbound
+from fwddiff._capture._values import is_struct
+
+_OF_NUMBERS = (float, int, bool, abs, round, pow, divmod, np.float32, np.float64, np.int32, np.int64)
+_OF_SEVERAL = (min, max)
+_OF_SEQUENCES = ("fsum", "prod", "dist", "sumprod")
+
+
+class _Scope(NamedTuple):
+    """A function whose names are looked up, and its `self`."""
+
+    function: FunctionType
+    bound: Any
+
+
+def is_table(function: FunctionType, bound: Any, root: str, steps: Steps, value: Any) -> bool:
+    """Whether `function` uses what `root.step.step` leads to, which is `value` now, as a whole."""
+    return not _leaf_arrays(value) or _verdict(_Scope(function, bound), root, steps, value, set()) != "scalar"
+
+
+def _verdict(scope: _Scope, root: str, steps: Steps, value: Any, visited: set) -> str | None:
+    """The strongest of the uses, "whole" above "scalar"; `None` where there is none that tells."""
+    key = (scope.function.__code__, root, steps)
+    if key in visited:
+        return None
+    visited.add(key)
+    verdicts = [
+        _judge(scope, value, use.path[1][len(steps) :], use, visited)
+        for use in _uses_of(scope.function, root)
+        if use.path[1][: len(steps)] == steps
+    ]
+    return next((verdict for verdict in ("whole", "scalar") if verdict in verdicts), None)
+
+
+def _uses_of(function: FunctionType, root: str) -> Iterator[Use]:
+    code = function.__code__
+    yield from (use for use in uses(code) if use.path[0] == root)
+    for inner in nested_codes(code):
+        if root in inner.co_freevars or root not in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
+            yield from (use for use in uses(inner) if use.path[0] == root and root not in parameters(inner))
+
+
+def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> str | None:
+    owner, values = value, [value]
+    for step in rest:
+        if any(_is_array(v) for v in values):
+            return "whole"
+        owner, values = values[0] if values else None, [inner for v in values for inner in _inside(v, step)]
+    if use.how == "called":
+        return _judge_method(owner, values, visited)
+    if not any(map(_leaf_arrays, values)):
+        return None
+    if use.how == "argument":
+        return _judge_argument(scope, use.argument, values, visited)
+    if use.how == "scalar":
+        return "whole" if any(map(is_struct, values)) else "scalar"
+    return None if use.how == "neutral" else "whole"
+
+
+def _inside(value: Any, step: str) -> Sequence[Any]:
+    if step != ELEMENT:
+        return [getattr(value, step, None)]
+    return list(value.values()) if isinstance(value, dict) else list(value) if isinstance(value, tuple | list) else []
+
+
+def _judge_method(owner: Any, values: Sequence[Any], visited: set) -> str | None:
+    """`value.method(…)`: what the method does with `self`."""
+    for method in values:
+        function = getattr(method, "__func__", None)
+        if not isinstance(function, FunctionType) or not isinstance(method, MethodType):
+            return "whole"
+        names = parameters(function.__code__)
+        return _verdict(_Scope(function, None), names[0], (), owner, visited) if names else "whole"
+    return None
+
+
+def _judge_argument(scope: _Scope, argument: Argument, values: Sequence[Any], visited: set) -> str | None:
+    verdicts = []
+    for root, steps in argument.callees:
+        bound, callee = unbound(_resolve(scope, root, steps))
+        if _takes_numbers(callee, argument.count):
+            verdicts.append("scalar")
+            continue
+        name = _parameter(callee, argument.place, bound is not None)
+        if name is None:
+            return "whole"
+        verdicts += [_verdict(_Scope(callee, bound), name, (), value, visited) for value in values]
+    if not verdicts or "whole" in verdicts:
+        return "whole"
+    return "scalar" if "scalar" in verdicts else None
+
+
+def _resolve(scope: _Scope, root: str, steps: Steps) -> Any:
+    found = look_up(scope.function, scope.bound, root, steps)
+    if found is None and not steps and root not in scope.function.__code__.co_varnames:
+        return getattr(builtins, root, None)
+    return found
+
+
+def _parameter(callee: Any, place: int | str, is_method: bool) -> str | None:
+    """Name of the parameter that the argument becomes, if the callee has Python code and it is not part of `*rest`."""
+    if not isinstance(callee, FunctionType):
+        return None
+    code = callee.__code__
+    if isinstance(place, str):
+        return place if place in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] else None
+    position = place + is_method
+    return code.co_varnames[position] if position < code.co_argcount else None
+
+
+def _takes_numbers(function: Any, count: int) -> bool:
+    if isinstance(function, np.ufunc):
+        return function.signature is None
+    if any(function is several for several in _OF_SEVERAL):
+        return count > 1
+    if getattr(function, "__module__", None) == "math":
+        return function.__name__ not in _OF_SEQUENCES and isinstance(function, type(math.exp))
+    return any(function is known for known in (*_OF_NUMBERS, *_rule_functions(len(rules.TABLE))))
+
+
+@functools.lru_cache(maxsize=4)
+def _rule_functions(size: int) -> tuple[Any, ...]:
+    return tuple(function for row in rules.TABLE.values() for function in row.functions)
+
+
+def _is_array(value: Any) -> bool:
+    return not is_struct(value) and bool(getattr(value, "ndim", None) or len(getattr(value, "shape", ())))
+
+
+def _leaf_arrays(value: Any) -> bool:
+    if not is_struct(value):
+        return _is_array(value)
+    return any(_is_array(leaf) for leaf in _tree.flatten(value)[0])

@@ -1,0 +1,116 @@
+"""What is data, and where an array of a host may hide."""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import functools
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fwddiff import _tree
+from fwddiff._capture._bytecode import nested_codes, uses
+
+Owned = Callable[[Any], bool]
+
+NUMBERS = (bool, int, float, np.ndarray, np.number, np.bool_)
+_ATOMS = (str, bytes, bool, int, float, complex, np.ndarray, np.generic, types.ModuleType, types.NoneType, types.CodeType)
+_CONTAINERS = (list, tuple, set, frozenset, collections.deque)
+_MAPPINGS = (dict, types.MappingProxyType)
+_ITERATORS = (zip, map, filter, enumerate, reversed, *{type(iter(box)) for box in ([], (), {}, set(), "")})
+_MOST_OBJECTS = 20_000
+
+
+def is_data(value: Any, owned: Owned) -> bool:
+    """Numbers, arrays of any host, and structs of them. Strings and `None` are constants of the code."""
+    if isinstance(value, NUMBERS) or owned(value):
+        return True
+    return is_struct(value) and _is_data_tree(value, owned)
+
+
+def is_struct(value: Any) -> bool:
+    """Containers that are taken apart into leaves."""
+    return isinstance(value, tuple | list | dict) or _tree.is_dataclass_instance(value)
+
+
+def _is_data_tree(value: Any, owned: Owned) -> bool:
+    leaves, _ = _tree.flatten(value)
+    return bool(leaves) and all(isinstance(leaf, (*NUMBERS, str)) or owned(leaf) for leaf in leaves)
+
+
+def holds_host_array(value: Any, owned: Owned) -> bool:
+    """Whether an array of a host can be reached: through containers, attributes, closures, iterators.
+
+    The search ends after some thousand objects, far more than what functions usually refer to.
+    """
+    pending, seen = [value], {}
+    while pending and len(seen) < _MOST_OBJECTS:
+        part = pending.pop()
+        if isinstance(part, _ATOMS) and not _is_object_array(part) or id(part) in seen:
+            continue
+        if owned(part):
+            return True
+        seen[id(part)] = part
+        pending += _parts(part, owned)
+    return False
+
+
+def _is_object_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.hasobject
+
+
+def _parts(value: Any, owned: Owned) -> Iterator[Any]:
+    if isinstance(value, type):
+        return
+    if isinstance(value, types.FunctionType):
+        yield from _function_parts(value)
+    elif isinstance(value, _MAPPINGS):
+        yield from value.values()
+    elif isinstance(value, _CONTAINERS):
+        yield from value
+    elif isinstance(value, np.ndarray):
+        yield from value.ravel()
+    elif isinstance(value, functools.partial):
+        yield from (value.func, value.args, value.keywords)
+    elif isinstance(value, types.MethodType):
+        yield from (value.__self__, value.__func__)
+    elif isinstance(value, types.BuiltinMethodType | types.MethodWrapperType):
+        yield value.__self__
+    elif isinstance(value, types.GeneratorType):
+        yield from (value.gi_frame.f_locals.values() if value.gi_frame else ())
+    elif isinstance(value, _ITERATORS):
+        yield from value.__reduce__()[1:]
+    elif isinstance(value, weakref.ref):
+        yield value()
+    else:
+        yield from _attributes(value, owned)
+
+
+def _attributes(value: Any, owned: Owned) -> Iterator[Any]:
+    yield from getattr(value, "__dict__", {}).values()
+    for cls in type(value).__mro__:
+        members = cls.__dict__
+        slots = members.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            yield getattr(value, slot, None)
+        # Class attributes: only arrays themselves, for methods are found through the code that calls them.
+        yield from (member for member in members.values() if owned(member))
+
+
+def _function_parts(function: types.FunctionType) -> Iterator[Any]:
+    """What the code of a function can reach: cells, defaults, and the globals that it names."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
+    for code in (function.__code__, *nested_codes(function.__code__)):
+        for root in dict.fromkeys(use.path[0] for use in uses(code)):
+            if root in function.__globals__ and not hasattr(builtins, root):
+                yield function.__globals__[root]

@@ -1,0 +1,20 @@
+"""NumPy on small arrays of duals inside kernels.
+
+Whatever works element by element is typed by the scalar function and left to Numba's array expressions, which compile a
+whole formula into one loop (`elementwise`). Sums, products of matrices and constructors are loops of ours.
+"""
+
+from __future__ import annotations
+
+from fwddiff.engines.numba.array_functions import construction, elementwise, methods, products, reductions
+
+
+def register() -> None:
+    """Register the overloads of this folder; call it after the scalar rows are registered."""
+    elementwise.register()
+    for part in (construction, products, reductions):
+        part.register()
+    methods.register()
+
+
+__all__ = ["register"]

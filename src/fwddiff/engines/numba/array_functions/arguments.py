@@ -1,0 +1,47 @@
+"""What the overloads of this folder ask about their arguments, and arrays for their results."""
+
+from __future__ import annotations
+
+import functools
+
+from fwddiff.engines.numba.arrays import element_type
+from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.types import is_dual, is_number
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+# Numba asks overloads of a more specific target first: some of NumPy's raise instead of passing duals on.
+array_overload = functools.partial(overload, target="cpu")
+
+
+def involves_dual_array(*kinds) -> bool:
+    """Whether duals, and arrays of them or together with them, are all that the arguments consist of, `None` apart."""
+    kinds = tuple(kind for kind in kinds if not is_none(kind))
+    elements = [element_type(kind) for kind in kinds]
+    return (
+        any(isinstance(kind, types.Array) for kind in kinds)
+        and any(map(is_dual, elements))
+        and all(is_dual(kind) or is_number(kind) for kind in elements)
+    )
+
+
+def is_none(kind) -> bool:
+    """Whether an optional argument is absent."""
+    return kind is None or isinstance(kind, types.NoneType) or getattr(kind, "value", 0) is None
+
+
+def new_array(dtype: types.Type):
+    """Intrinsic `shape tuple → new C-contiguous array of this dtype`, not initialised."""
+
+    @intrinsic
+    def new(typing_context, shape):
+        result = types.Array(dtype, len(shape), "C")
+
+        def codegen(context, builder, signature, arguments):
+            extents = [builder.extract_value(arguments[0], k) for k in range(len(shape))]
+            return arrayobj._empty_nd_impl(context, builder, result, extents)._getvalue()
+
+        return result(shape), codegen
+
+    return new

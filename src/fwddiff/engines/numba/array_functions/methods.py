@@ -1,0 +1,59 @@
+"""Methods of arrays of duals that Numba's own methods do not serve: `x.sum()` is `np.sum(x)`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fwddiff.engines.numba.arrays import is_dual_array
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
+from numba.extending import lower_builtin
+
+_METHODS = {name: getattr(np, name) for name in ("sum", "prod", "mean", "var", "std", "cumsum", "cumprod")}
+_METHODS |= {"dot": np.dot, "clip": np.clip, "trace": np.trace}
+
+
+def _template(name: str, function):
+    """Typing of one method: the function's signature with the array as its receiver."""
+
+    class DualArrayMethod(AbstractTemplate):
+        key = ("fwddiff", name)
+        prefer_literal = True
+
+        def generic(self, args, kws):
+            signature = self.context.resolve_function_type(function, (self.this, *args), kws)
+            return None if signature is None else signature.as_method()
+
+    return DualArrayMethod
+
+
+class DualArrayMethods(AttributeTemplate):
+    """Looked up before Numba's methods of arrays, and only for arrays of duals."""
+
+    key = types.Array
+    metadata = {"target": "cpu"}  # noqa: RUF012 - Numba reads a plain class attribute
+
+    def generic_resolve(self, array, name):
+        if name not in _TEMPLATES or not is_dual_array(array):
+            return None
+        return types.BoundFunction(_TEMPLATES[name], array)
+
+
+def _register_lowering(name: str, function) -> None:
+    @lower_builtin(("fwddiff", name), types.Array, types.VarArg(types.Any))
+    def call(context, builder, signature, arguments):
+        kind = context.typing_context.resolve_value_type(function)
+        resolved = context.typing_context.resolve_function_type(kind, signature.args, {})
+        implementation = context.get_function(kind, resolved)
+        context.add_linking_libs(getattr(implementation, "libs", ()))
+        return implementation(builder, arguments)
+
+
+_TEMPLATES = {name: _template(name, function) for name, function in _METHODS.items()}
+
+
+def register() -> None:
+    """Register everything of this file."""
+    infer_getattr(DualArrayMethods)
+    for name, function in _METHODS.items():
+        _register_lowering(name, function)

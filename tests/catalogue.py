@@ -55,7 +55,9 @@ class Case(NamedTuple):
     name: str
     function: Callable
     arguments: tuple
-    gradient: Callable | None = None  # *arguments → tuple of gradients of the float leaves; None: central differences
+    gradient: Callable | None = (
+        None  # *arguments → tuple of gradients of the float leaves; None: central differences
+    )
     exercises: str = ""
 
 
@@ -159,7 +161,9 @@ def special_functions(x, y):
 
 
 def numpy_scalars(x, y):
-    return np.exp(-x) * np.sqrt(y) + np.maximum(x, y) + np.where(x > 1.0, x, y) + np.arctan(x * y) + np.cbrt(y)
+    return (
+        np.exp(-x) * np.sqrt(y) + np.maximum(x, y) + np.where(x > 1.0, x, y) + np.arctan(x * y) + np.cbrt(y)
+    )
 
 
 def builtins(x, y):
@@ -190,9 +194,27 @@ def _reduced(gradient, like):
 
 
 CASES = [
-    Case("log_density", log_density, (Exponential(_positive), _others), _exponential_gradient, "struct of arrays"),
-    Case("shared_scalar", log_density, (Exponential(1.3), _others), _exponential_gradient, "scalar beside arrays"),
-    Case("size_one_axes", log_density, (Exponential(_positive[:, None]), _others[None, :3]), _exponential_gradient, "axes of size 1"),
+    Case(
+        "log_density",
+        log_density,
+        (Exponential(_positive), _others),
+        _exponential_gradient,
+        "struct of arrays",
+    ),
+    Case(
+        "shared_scalar",
+        log_density,
+        (Exponential(1.3), _others),
+        _exponential_gradient,
+        "scalar beside arrays",
+    ),
+    Case(
+        "size_one_axes",
+        log_density,
+        (Exponential(_positive[:, None]), _others[None, :3]),
+        _exponential_gradient,
+        "axes of size 1",
+    ),
     Case("kepler", kepler, (_positive, _others / 4), _kepler_gradient, "loop with early exit"),
     Case("huber", huber, (_signed, np.array([0.7, 1.1])), None, "branches with two returns"),
     Case("early_return", early_return, (_signed,), None, "bare number in one branch, integer accumulator"),
@@ -205,10 +227,18 @@ CASES = [
     ),
     Case("helper_functions", helper_functions, (_positive, _others), None, "helpers, defaults, lambda"),
     Case("several_outputs", several_outputs, (_signed, _row), None, "nested outputs, an integer among them"),
-    Case("survival", survival, (Weibull(_positive, 1.7), _others, np.arange(6) % 2 == 0), None, "methods, bool array"),
+    Case(
+        "survival",
+        survival,
+        (Weibull(_positive, 1.7), _others, np.arange(6) % 2 == 0),
+        None,
+        "methods, bool array",
+    ),
     Case("struct_methods", struct_methods, (Weibull(_positive, _others), 0.8), None, "structs made inside"),
     Case("named_tuple", named_tuple, (Point(_positive, _others), 1.5), None, "NamedTuple"),
-    Case("integers_and_none", integers_and_none, (_positive, np.arange(6), None, True), None, "int, None, bool"),
+    Case(
+        "integers_and_none", integers_and_none, (_positive, np.arange(6), None, True), None, "int, None, bool"
+    ),
     Case("keywords", keywords, (_positive,), None, "keyword-only arguments"),
     Case("special_functions", special_functions, (_positive, _others), None, "erf, lgamma, …"),
     Case("numpy_scalars", numpy_scalars, (_positive, _others), None, "NumPy calls on scalars"),
@@ -259,7 +289,11 @@ def central_differences(function: Callable, arguments: tuple, step: float = 1e-6
             for sign in (1, -1):
                 moved = value.copy()
                 moved[index] += sign * step
-                ends.append(elementwise_total(function, with_floats(arguments, [*values[:k], moved, *values[k + 1 :]])))
+                ends.append(
+                    elementwise_total(
+                        function, with_floats(arguments, [*values[:k], moved, *values[k + 1 :]])
+                    )
+                )
             gradient[index] = (ends[0] - ends[1]) / (2 * step)
         gradients.append(gradient)
     return gradients

@@ -15,7 +15,9 @@ def torch_gradient(call: Callable, arguments: tuple) -> list[np.ndarray]:
 
     tensors = [torch.tensor(value, requires_grad=True) for value in float_leaves(arguments)]
     result = call(*with_floats(arguments, tensors))
-    outputs = [leaf for leaf in flatten(result)[0] if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()]
+    outputs = [
+        leaf for leaf in flatten(result)[0] if isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+    ]
     sum(output.sum() for output in outputs).backward()
     return [np.zeros(t.shape) if t.grad is None else t.grad.numpy() for t in tensors]
 

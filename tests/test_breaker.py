@@ -24,7 +24,9 @@ def test_plain_python_breaks_the_host_and_fwddiff_mends_it(host):
     with pytest.raises(Exception) as broken:  # noqa: PT011 - each host has its own error, from TypeError to ValueError
         gradient(lambda m, e: np.vectorize(kepler)(m, e), (MEAN, ECCENTRICITY))
     assert "fwddiff" not in str(broken.value)
-    for found, wanted in zip(gradient(fwddiff(kepler).broadcast, (MEAN, ECCENTRICITY)), closed_form(), strict=True):
+    for found, wanted in zip(
+        gradient(fwddiff(kepler).broadcast, (MEAN, ECCENTRICITY)), closed_form(), strict=True
+    ):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 

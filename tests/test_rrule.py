@@ -79,8 +79,7 @@ def test_only_the_argument_asked_for_is_computed():
     g = fwddiff(lambda x, y: x * y, passes="per_argument")
     _, pullback = fd.rrule(g, 2.0, 3.0)
     assert fd.unthunk(pullback(1.0)[1]) == 2.0
-    (rule,) = g._rules.values()
-    assert list(rule._derived_cache) == [("pullback", (1,))]
+    assert list(g.whole.prepare(2.0, 3.0).rule._derived_cache) == [("pullback", (1,))]
 
 
 def test_zero_cotangents_and_tangents():
@@ -109,7 +108,7 @@ def test_gradient_of_an_array_argument_by_chunks(size, engine):
 
     scipy_optimize = pytest.importorskip("scipy.optimize")
     x = np.linspace(-1.2, 1.3, size)
-    y, pullback = fd.rrule(wrapped_rosenbrock(rosenbrock, engine), x)
+    _, pullback = fd.rrule(wrapped_rosenbrock(rosenbrock, engine), x)
     wanted = scipy_optimize.rosen_der(x) if size > 1 else np.zeros(size)
     np.testing.assert_allclose(fd.unthunk(pullback(1.0)[0]), wanted, rtol=1e-12, atol=1e-12)
 

@@ -14,7 +14,8 @@ import numpy as np
 from fwddiff import _tree
 from fwddiff._errors import ArgumentError, HostError, ShapeError, StructureError
 from fwddiff._thunk import Thunk
-from fwddiff._wrapper import Call, fwddiff
+from fwddiff._call import Call
+from fwddiff._wrapper import FwdDiff, Operation, fwddiff
 
 
 def rrule(f: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
@@ -72,10 +73,9 @@ def frule(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
 
 
 def _operation(f: Callable) -> Any:
-    if hasattr(f, "prepare") and hasattr(f, "wrapped"):
+    if isinstance(f, Operation):
         return f
-    wrapped = f if hasattr(f, "_operations") else fwddiff(f)
-    return wrapped._operations["whole"]
+    return f.whole if isinstance(f, FwdDiff) else fwddiff(f).whole
 
 
 def _plain_arrays(call: Call, f: Any) -> list[np.ndarray]:
@@ -206,4 +206,3 @@ def _pushforward(call: Call, arrays, moving: dict[int, np.ndarray], outputs) -> 
             if slot.differentiable
         ]
     return call.rule.pushforward(tuple(moving))([*arrays, *moving.values()])
-

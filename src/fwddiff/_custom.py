@@ -88,7 +88,9 @@ class _CustomRule(Rule):
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         key = tuple(map(tuple, core_inputs))
         if key not in self._core_shapes:
-            self._note_shapes([probe_values(shape, slot.dtype) for shape, slot in zip(key, self.inputs, strict=True)])
+            self._note_shapes(
+                [probe_values(shape, slot.dtype) for shape, slot in zip(key, self.inputs, strict=True)]
+            )
         return self._core_shapes[key]
 
     def _note_shapes(self, leaves: Sequence[np.ndarray]) -> None:
@@ -125,7 +127,9 @@ class _CustomRule(Rule):
 
     def _note_first(self, arrays: Sequence[np.ndarray]) -> None:
         """Learn the outputs' structure and shapes from the first element rather than from made-up values."""
-        cores = [np.shape(a)[np.ndim(a) - slot.core_ndim :] for a, slot in zip(arrays, self.inputs, strict=True)]
+        cores = [
+            np.shape(a)[np.ndim(a) - slot.core_ndim :] for a, slot in zip(arrays, self.inputs, strict=True)
+        ]
         if tuple(cores) not in self._core_shapes and all(np.size(a) for a in arrays):
             firsts = [np.reshape(a, (-1, *core))[0] for a, core in zip(arrays, cores, strict=True)]
             self._note_shapes(firsts)

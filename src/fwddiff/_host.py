@@ -54,6 +54,11 @@ def owner(leaf: Any) -> ModuleType | None:
     return None
 
 
+def is_owned(leaf: Any) -> bool:
+    """Whether the leaf is an array of any host."""
+    return owner(leaf) is not None
+
+
 def common_owner(leaves: Iterable[Any], where: str) -> ModuleType | None:
     """The one host among the owners of these leaves; an error names both if there are two."""
     found: ModuleType | None = None
@@ -73,6 +78,11 @@ def common_owner(leaves: Iterable[Any], where: str) -> ModuleType | None:
 
 def _describe(leaf: Any, host: ModuleType) -> str:
     return f"{type(leaf).__name__} of {host.__name__.rpartition('.')[2]}"
+
+
+def canonical_dtype(host: ModuleType, dtype: np.dtype) -> np.dtype:
+    """The host's own version of a dtype that it may not have (JAX without 64-bit types)."""
+    return host.canonical_dtype(dtype) if hasattr(host, "canonical_dtype") else dtype
 
 
 def plain_dtype(leaf: Any) -> np.dtype:

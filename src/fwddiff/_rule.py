@@ -63,7 +63,7 @@ class Rule(ABC):
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         """Evaluate on arrays of exactly the dtypes of `inputs`: any strides, possibly read-only, never written to.
 
-        Returns new C-contiguous arrays, aligned to 64 bytes. Raises `ShapeError` where loop axes do not broadcast.
+        Returns new C-contiguous arrays. Raises `ShapeError` where loop axes do not broadcast.
         """
 
     @abstractmethod

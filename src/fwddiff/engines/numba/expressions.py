@@ -7,12 +7,14 @@ conditional expression, which LLVM turns into a select; small powers become prod
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import math
 
 import numpy as np
 
 from fwddiff import rules
+from fwddiff.engines.numba import vector_math
 from numba.core import types
 
 _LARGEST_PRODUCT = 4
@@ -24,6 +26,8 @@ class Source:
     def __init__(self, number_type: types.Type, more_names: dict[str, object] | None = None):
         self.float32 = number_type == types.float32
         self.namespace: dict[str, object] = rules.scalar_namespace() | (more_names or {})
+        if isinstance(number_type, types.Float):
+            self.namespace |= _vectorised(number_type)
         self.lines: list[str] = []
 
     def bind(self, name: str, thing: object) -> None:
@@ -47,6 +51,13 @@ class Source:
         body = "\n".join(f"    {line}" for line in self.lines)
         name = f"dual_{name}"
         return compile_function(name, f"def {name}({', '.join(arguments)}):\n{body}\n", self.namespace)
+
+
+@functools.cache
+def _vectorised(number_type: types.Float) -> dict[str, object]:
+    """The functions of the table that have vector versions, by name."""
+    found = {name: vector_math.function(name, number_type) for name in rules.scalar_namespace()}
+    return {name: function for name, function in found.items() if function is not None}
 
 
 class _Rewrite(ast.NodeTransformer):

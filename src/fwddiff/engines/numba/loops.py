@@ -65,11 +65,11 @@ def as_float64(typing_context, a):
 
 
 def build_kernel(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
-    """Compile `core(*leaves) → tuple` into `int64 kernel(int64 pointers, int64 layout)` for this pattern."""
+    """Compile `core(*leaves) → tuple` into `int64 kernel(layout, *addresses)` for this pattern; all are int64."""
     writer = _Writer(inputs, outputs, pattern)
     writer.namespace["core"] = core
     kernel = compile_function("kernel", writer.text(), writer.namespace)
-    signature = types.int64(types.int64, types.int64)
+    signature = types.int64(*[types.int64] * (1 + len(pattern)))
     return numba.njit(signature, nogil=True, error_model="numpy")(kernel)
 
 
@@ -116,7 +116,7 @@ class _Writer:
         lines += self._clear()
         lines += [f"stride{k} = at(layout, table + {k} * (axes + 1) + axes)" for k in operands]
         lines += ["for o in range(outer):"]
-        lines += [f"    a{k} = at(pointers, {k})" for k in operands]
+        lines += [f"    a{k} = address{k}" for k in operands]
         lines += ["    rest = o", "    for axis in range(axes - 1, -1, -1):"]
         lines += [
             "        extent = at(layout, 3 + axis)",
@@ -126,7 +126,8 @@ class _Writer:
         lines += [f"        a{k} += index * at(layout, table + {k} * (axes + 1) + axis)" for k in operands]
         lines += [f"    p{k} = pointer{k}(a{k})" for k in operands if self.letter(k) in "cC0Z"]
         lines += [f"    {line}" for line in self._inner()]
-        return "def kernel(pointers, layout):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
+        parameters = ", ".join(["layout", *(f"address{k}" for k in operands)])
+        return f"def kernel({parameters}):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
 
     def _core_extents(self) -> list[str]:
         lines, position = [], 0
@@ -143,7 +144,7 @@ class _Writer:
         for j in range(len(self.outputs)):
             k = self.n_in + j
             if self.letter(k).isupper():
-                lines.append(f"q{k} = pointer{k}(at(pointers, {k}))")
+                lines.append(f"q{k} = pointer{k}(address{k})")
                 where = f"table + {len(self.slots)} * (axes + 1) + {self.sizes_at + j}"
                 lines += [f"for i in range(at(layout, {where})):", f"    q{k}[i] = 0"]
         return lines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,13 +13,12 @@ from fwddiff import _derive
 from fwddiff._errors import DerivativeError, StructureError
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots, probe_values
 from fwddiff.engines.numba import layout, loops
+from fwddiff.engines.numba.arrays import load_int64
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.messages import explained
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.seeding import primitives
 from numba.core import types
-
-_ALIGNMENT = 64
 
 
 class NumbaRule(Rule):
@@ -31,7 +29,7 @@ class NumbaRule(Rule):
     ):
         self.name, self.core, self.inputs = name, core, inputs
         self.key, self.depth, self.chunk, self.function = key, depth, chunk, function
-        self._plans: dict = {}
+        self._launchers: dict[tuple, Launch] = {}
         self._kernels: dict[str, object] = {}
         self._natives: dict[str, object] = {}
 
@@ -39,24 +37,22 @@ class NumbaRule(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         arrays = [_usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
-        key = (batch_ndim, *[(array.shape, array.strides) for array in arrays])
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._plans[key] = self._plan(arrays, batch_ndim)
-        kernel, table, shapes = plan
-        outputs = [aligned_empty(shape, slot.dtype) for shape, slot in zip(shapes, self.outputs, strict=True)]
-        pointers = np.array([array.ctypes.data for array in (*arrays, *outputs)], np.int64)
-        if kernel(pointers.ctypes.data, table.ctypes.data) == loops.SHAPE_MISMATCH:
-            raise StructureError(
-                f"{self.name} returns an array whose shape depends on the values of its arguments. Return an array whose "
-                "shape follows from the shapes of the arguments."
-            )
+        launch = self.launcher((batch_ndim, *[(array.shape, array.strides) for array in arrays]))
+        outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
+        launch(*map(address, arrays), *map(address, outputs))
         return tuple(outputs)
 
-    def _plan(self, arrays, batch_ndim: int):
-        shapes, strides = [array.shape for array in arrays], [array.strides for array in arrays]
-        plan = layout.plan(self, shapes, strides, batch_ndim)
-        return self._kernel(plan.pattern), plan.layout, plan.output_shapes
+    def launcher(self, key: tuple) -> Launch:
+        """The call of a kernel for inputs of these shapes and byte strides: `(batch_ndim, (shape, strides), …)`."""
+        found = self._launchers.get(key)
+        if found is None:
+            batch_ndim, *operands = key
+            plan = layout.plan(self, [shape for shape, _ in operands], [s for _, s in operands], batch_ndim)
+            outputs = [
+                (shape, slot.dtype) for shape, slot in zip(plan.output_shapes, self.outputs, strict=True)
+            ]
+            found = self._launchers[key] = Launch(self._kernel(plan.pattern), plan.layout, outputs, self.name)
+        return found
 
     def _kernel(self, pattern: str):
         if pattern not in self._kernels:
@@ -71,7 +67,9 @@ class NumbaRule(Rule):
         ]
         plan = layout.plan(self, shapes, strides, batch_ndim)
         if plan.pattern not in self._natives:
-            self._natives[plan.pattern] = _without_exceptions(self._kernel(plan.pattern))
+            self._natives[plan.pattern] = _without_exceptions(
+                self._kernel(plan.pattern), len(self.inputs) + len(self.outputs)
+            )
         function = self._natives[plan.pattern]
         key = hashlib.sha256(f"{self.key} {plan.pattern}".encode()).hexdigest()
         return Native(function.address, plan.layout, key, function)
@@ -144,7 +142,9 @@ class BaseRule(NumbaRule):
 
     def _probe(self, core_inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Shapes of array outputs: the function is run once on made-up values."""
-        arrays = [probe_values(shape, slot.dtype) for shape, slot in zip(core_inputs, self.inputs, strict=True)]
+        arrays = [
+            probe_values(shape, slot.dtype) for shape, slot in zip(core_inputs, self.inputs, strict=True)
+        ]
         extents = np.array([extent for shape in core_inputs for extent in shape] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
@@ -211,21 +211,41 @@ def _usable(array: np.ndarray, slot: Slot) -> np.ndarray:
     return array
 
 
-def aligned_empty(shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """Uninitialised C-contiguous array aligned to 64 bytes, as XLA and TensorFlow want it for zero copies."""
-    size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
+class Launch:
+    """A kernel with its layout: `launch(*addresses of inputs and outputs)` runs it.
+
+    `outputs` are the shapes and dtypes of the arrays that the caller provides, C-contiguous.
+    """
+
+    __slots__ = ("_table", "_table_address", "kernel", "name", "outputs")
+
+    def __init__(self, kernel, table: np.ndarray, outputs: list[tuple[Shape, np.dtype]], name: str):
+        self.kernel, self.outputs, self.name = kernel, outputs, name
+        self._table = table
+        self._table_address = table.ctypes.data
+
+    def __call__(self, *addresses: int) -> None:
+        if self.kernel(self._table_address, *addresses) == loops.SHAPE_MISMATCH:
+            raise StructureError(
+                f"{self.name} returns an array whose shape depends on the values of its arguments. Return an array "
+                "whose shape follows from the shapes of the arguments."
+            )
 
 
-def _without_exceptions(kernel):
-    """C function that turns an exception into a status: one that leaves a `cfunc` would return garbage."""
+@numba.njit
+def address(array):
+    """Address of an array's first element, in a tenth of the time that `array.ctypes.data` takes."""
+    return array.ctypes.data
 
-    def native(pointers, table):
-        try:
-            return kernel(pointers, table)
-        except Exception:
-            return 1
 
+def _without_exceptions(kernel, operands: int):
+    """C function `(pointers, layout) → status`: an exception that left a `cfunc` would return garbage."""
+    addresses = ", ".join(f"at(pointers, {k})" for k in range(operands))
+    text = f"""def native(pointers, layout):
+    try:
+        return kernel(layout, {addresses})
+    except Exception:
+        return 1
+"""
+    native = compile_function("native", text, {"kernel": kernel, "at": load_int64})
     return numba.cfunc(types.int64(types.int64, types.int64))(native)

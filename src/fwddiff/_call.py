@@ -1,0 +1,255 @@
+"""From the arguments of one call to the rule that serves it, with the decisions cached per kind of argument.
+
+What is decided once per `signature` (structure, types, dtypes and axes of all leaves): the host, the static leaves, the slots
+of the rule, which leaves are constants. What is done at every call: flatten, build the signature, look it up.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fwddiff import _capture, _host, _tree
+from fwddiff._errors import ArgumentError
+from fwddiff._function import Target
+from fwddiff._problem import Problem
+from fwddiff._rule import Mode, Passes, Rule, Slot
+from fwddiff._signature import core_ndims
+
+_NUMBERS = (float, int, bool)
+
+
+class Options(NamedTuple):
+    """What the user chose in `fwddiff(...)`; `wrt` as positions of arguments."""
+
+    engine: str | Callable
+    wrt: frozenset[int] | None
+    mode: Mode
+    passes: Passes
+    chunk: int | None
+
+
+class Gathered(NamedTuple):
+    """Leaves of one call, arguments first, and their signature."""
+
+    signature: tuple
+    leaves: list
+    arguments: Any
+    captured: tuple
+    plan: _capture.Function
+
+
+class Recipe(NamedTuple):
+    """What a signature leads to. `dynamic` are the numbers of the leaves that are inputs, `detached` those of constants."""
+
+    host: ModuleType | None
+    host_state: Any
+    rule: Callable[[], Rule]
+    dynamic: tuple[int, ...]
+    detached: frozenset[int]
+
+
+class Call(NamedTuple):
+    """A call ready to be evaluated or differentiated."""
+
+    rule: Rule
+    inputs: list
+    dynamic: tuple[int, ...]
+    host: ModuleType | None
+    spec: Any
+
+    def result_tree(self) -> Any:
+        tree = self.rule.__dict__.get("_result_tree")
+        if tree is None:
+            tree = self.rule._result_tree = self.rule.result_tree()  # type: ignore[attr-defined]
+        return tree
+
+
+class Caller:
+    """Prepares the calls of one wrapped function."""
+
+    def __init__(self, target: Target, options: Options):
+        self.target, self.options = target, options
+        self._plan: _capture.Function | None = None
+        self._recipes: dict[tuple, Recipe] = {}
+
+    def plan(self) -> _capture.Function:
+        """What the function captures, found again if a name leads to another function now."""
+        if self._plan is None or not self._plan.current():
+            self._plan = _capture.plan(self.target.function, _host.is_owned)
+            self._recipes.clear()
+        return self._plan
+
+    def gather(self, kind: str, args: tuple, kwargs: dict[str, Any]) -> Gathered:
+        core = kwargs.pop("signature", None) if kind != "whole" else None
+        plan = self.plan()
+        leaves, spec = _tree.flatten(self.target.bind(args, kwargs))
+        captured = []
+        for value in plan.values():
+            more, captured_spec = _tree.flatten(value)
+            leaves += more
+            captured.append(captured_spec)
+        signature = (kind, core, spec, *captured, *map(_leaf_signature, leaves))
+        return Gathered(signature, leaves, spec, tuple(captured), plan)
+
+    def recipe(self, gathered: Gathered) -> Recipe:
+        found = self._recipes.get(gathered.signature)
+        if found is None or found.host_state != _host_state(found.host):
+            found = self._recipes[gathered.signature] = _make_recipe(self, gathered)
+        return found
+
+    def call(self, gathered: Gathered) -> Call:
+        recipe = self.recipe(gathered)
+        leaves = gathered.leaves
+        inputs = [leaves[k] for k in recipe.dynamic]
+        if recipe.detached:
+            inputs = [
+                recipe.host.detach(leaf) if k in recipe.detached else leaf  # type: ignore[union-attr]
+                for k, leaf in zip(recipe.dynamic, inputs, strict=True)
+            ]
+        return Call(recipe.rule(), inputs, recipe.dynamic, recipe.host, gathered.arguments)
+
+
+def _leaf_signature(leaf: Any) -> Any:
+    """What the choice of a rule may depend on, as cheaply as possible."""
+    kind = type(leaf)
+    if kind in _NUMBERS:
+        return kind
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is not None:
+        return kind, dtype, leaf.ndim
+    return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
+
+
+def _host_state(host: ModuleType | None) -> Any:
+    return None if host is None else (host.integer_dtype(), host.float_dtype())
+
+
+# --- once per signature ---------------------------------------------------------------------------------------------------
+
+
+class _Kind(NamedTuple):
+    """Dtype and axes of an array or number (`weak`: a Python number), or a static value."""
+
+    dtype: np.dtype | None
+    ndim: int = 0
+    weak: bool = False
+    static: Any = None
+
+
+class _Leaves(NamedTuple):
+    """Names the leaves of a call, for messages and for `wrt`."""
+
+    caller: Caller
+    gathered: Gathered
+
+    def owners(self) -> list[int]:
+        """Argument position of each argument leaf."""
+        return [
+            k for k, child in enumerate(self.gathered.arguments.children()) for _ in range(child.num_leaves)
+        ]
+
+    def wanted(self, leaf: int) -> bool:
+        """Whether `wrt` asks for this leaf; captured values always are."""
+        wrt = self.caller.options.wrt
+        return wrt is None or leaf >= self.gathered.arguments.num_leaves or self.owners()[leaf] in wrt
+
+    def captures(self) -> Iterator[tuple[int, _capture.Capture]]:
+        """(leaf number, capture) of all leaves of captured values."""
+        leaf = self.gathered.arguments.num_leaves
+        for spec, capture in zip(self.gathered.captured, self.gathered.plan.captures, strict=True):
+            for _ in range(spec.num_leaves):
+                yield leaf, capture
+                leaf += 1
+
+    def name(self, leaf: int) -> str:
+        if leaf >= self.gathered.arguments.num_leaves:
+            return f"captured {dict(self.captures())[leaf].name!r}"
+        path = _tree.leaf_paths(self.gathered.arguments)[leaf].partition("]")[2]
+        return f"argument {self.caller.target.argument_name(self.owners()[leaf])}{path and f' at {path}'}"
+
+
+def _make_recipe(caller: Caller, gathered: Gathered) -> Recipe:
+    host = _host.common_owner(gathered.leaves, caller.target.name)
+    names = _Leaves(caller, gathered)
+    kinds = [_leaf_kind(leaf, host, names, k) for k, leaf in enumerate(gathered.leaves)]
+    ndims = _core_ndims(names, kinds)
+    dynamic = tuple(k for k, kind in enumerate(kinds) if kind.dtype is not None)
+    detached = frozenset(k for k in dynamic if host and host.owns(gathered.leaves[k]) and not names.wanted(k))
+    rule = functools.cache(lambda: _make_rule(names, kinds, ndims, host))
+    return Recipe(host, _host_state(host), rule, dynamic, detached)
+
+
+def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) -> _Kind:
+    try:
+        if host is not None and host.owns(leaf):
+            return _Kind(host.dtype(leaf), len(host.shape(leaf)))
+        if isinstance(leaf, bool | int | float | np.generic | np.ndarray | complex):
+            dtype = _host.plain_dtype(leaf)
+            if host is not None:
+                dtype = host.integer_dtype() if type(leaf) is int else _host.canonical_dtype(host, dtype)
+            return _Kind(dtype, np.ndim(leaf), type(leaf) in (int, float))
+    except (ArgumentError, TypeError) as error:
+        raise type(error)(f"{names.caller.target.name}, {names.name(number)}: {error}") from error
+    return _Kind(None, static=leaf)
+
+
+def _core_ndims(names: _Leaves, kinds: Sequence[_Kind]) -> list[int]:
+    kind, signature = names.gathered.signature[:2]
+    if kind == "whole":
+        return [leaf.ndim for leaf in kinds]
+    ndims = [0] * len(kinds)
+    if signature:
+        own = core_ndims(signature, names.owners(), names.caller.target)
+        ndims[: len(own)] = own
+    for k, capture in names.captures():
+        ndims[k] = kinds[k].ndim if capture.is_table else 0
+    return ndims
+
+
+def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], host: ModuleType | None) -> Rule:
+    float_dtype = _float_dtype(kinds, host)
+    inputs, statics = [], {}
+    for k, (leaf, ndim) in enumerate(zip(kinds, ndims, strict=True)):
+        if leaf.dtype is None:
+            statics[k] = leaf.static
+            continue
+        dtype = float_dtype if leaf.weak and leaf.dtype.kind == "f" else leaf.dtype
+        inputs.append(Slot(dtype, ndim, dtype.kind == "f" and names.wanted(k)))
+    gathered, options = names.gathered, names.caller.options
+    problem = Problem(
+        plan=gathered.plan,
+        arguments=gathered.arguments,
+        captured=gathered.captured,
+        statics=statics,
+        inputs=tuple(inputs),
+        reduce="sum" if gathered.signature[0] == "sum" else None,
+        float_dtype=float_dtype,
+        integer_dtype=np.dtype(np.int64) if host is None else host.integer_dtype(),
+        mode=options.mode,
+        passes=options.passes,
+        chunk=options.chunk,
+    )
+    make = options.engine if callable(options.engine) else engine(options.engine).rule
+    return make(problem)
+
+
+def _float_dtype(kinds: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
+    """Dtype of Python floats: that of the arrays they meet."""
+    strong = [
+        leaf.dtype for leaf in kinds if leaf.dtype is not None and leaf.dtype.kind == "f" and not leaf.weak
+    ]
+    if strong:
+        return np.result_type(*strong)
+    return np.dtype(np.float64) if host is None else host.float_dtype()
+
+
+@functools.cache
+def engine(name: str) -> ModuleType:
+    """The engine of this name; "auto" is Numba's."""
+    return importlib.import_module(f"fwddiff.engines.{'numba' if name == 'auto' else name}")

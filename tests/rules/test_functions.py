@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 
@@ -89,3 +90,26 @@ def test_divisions_agree_with_python_on_all_signs(function):
     for a in (7.5, -7.5, 6.0, -6.0, 1e22, 4.5, -4.5):
         for b in (2.0, -2.0, 3.0, -3.0, 0.1, math.inf, -math.inf):
             assert evaluation.compiled_value(row.name, a, b) == function(a, b), (a, b)
+
+
+SPECIALS = (0.0, -0.0, 1.0, -2.0, 0.5, math.inf, -math.inf, math.nan)
+
+
+WITH_UFUNCS = [
+    row.name
+    for row in rules.TABLE.values()
+    if any(isinstance(f, np.ufunc) for f in row.functions) and row.name not in rules.INTEGER_ARGUMENTS
+]
+
+
+@pytest.mark.parametrize("name", WITH_UFUNCS)
+def test_values_at_specials_are_those_of_numpy(name):
+    row = rules.TABLE[name]
+    for function in (f for f in row.functions if isinstance(f, np.ufunc)):
+        for at in itertools.product(SPECIALS, repeat=len(row.arguments)):
+            with np.errstate(all="ignore"):
+                expected = function(*at)
+            if at == (-math.inf, 0.5) and name == "pow":
+                expected = math.pow(*at)  # IEEE 754 says inf, NumPy nan
+            computed = evaluation.compiled_value(name, *at)
+            np.testing.assert_allclose(computed, expected, rtol=1e-15, err_msg=f"{function}{at}")

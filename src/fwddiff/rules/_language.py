@@ -15,7 +15,7 @@ _HELP = (
 def parse_signature(text: str) -> tuple[str, tuple[str, ...]]:
     """`"atan2(a, b)"` → `("atan2", ("a", "b"))`; ArgumentError for any other form and for an argument `y`."""
     call = _parse(text, "the signature")
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or not call.args or call.keywords:
+    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or not call.args or call.keywords:
         raise ArgumentError(f"The signature {text!r} is not of the form 'name(a, b)': write it so.")
     arguments = tuple(argument.id if isinstance(argument, ast.Name) else "" for argument in call.args)
     wrong = {"", "y", "pi", "where"} & set(arguments)

@@ -94,4 +94,4 @@ def plain_dtype(leaf: Any) -> np.dtype:
         )
     if dtype.itemsize == 2 and dtype.kind == "f" or dtype.itemsize > 8:
         raise ArgumentError(f"a leaf of dtype {dtype}: convert it to float32 or float64.")
-    return dtype
+    return dtype.newbyteorder("=")

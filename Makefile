@@ -41,4 +41,4 @@ lint: install
 	$(RUN) -m pyright --pythonpath $(RUN)
 
 docs: $(VENV)/.docs
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet

@@ -25,6 +25,7 @@ LAYERS = (
     "_custom",
     "_chainrules",
     "_wrapper",
+    "_call",
     "_function",
     "_signature",
     "_host",

@@ -33,6 +33,16 @@ _MEANINGS: list[tuple[str, str]] = [
     (r"NameError: name '([^']+)' is not defined", "the name `{0}` is not defined"),
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
     (
+        r"setitem\(array\((?:float|int|uint|bool)\w*, .*Dual\(",
+        "numbers with derivatives are stored in an array of plain numbers. Create the array like an argument: "
+        "`np.zeros_like(x)`, `np.empty_like(x)`",
+    ),
+    (
+        r"setitem\(array\(Dual\(.*Dual\(",
+        "numbers are stored in an array that has no room for their derivatives. Create it like all that it will "
+        "hold: `np.zeros_like(x + y)`",
+    ),
+    (
         r"No implementation of function (.+?) found for signature",
         "{0} has no compiled form for these arguments",
     ),

@@ -1,4 +1,8 @@
-"""`np.array([...])` of duals and numbers."""
+"""`np.array([...])` of duals and numbers.
+
+Numba turns `np.array` of a list literal into assignments to an array that it creates by the name of a NumPy
+dtype, and duals have none. In functions that this engine compiles, such a list becomes a tuple before that.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,9 @@ import numpy as np
 from fwddiff.engines.numba.array_functions.arguments import array_overload, new_array
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import is_dual, is_number, join
-from numba.core import types
+from numba.core import ir, types
+from numba.core.ir_utils import find_callname, guard
+from numba.core.rewrites import Rewrite, register_rewrite
 
 _RAGGED = "the rows of a matrix have different lengths"
 
@@ -46,7 +52,11 @@ def _vector(kind) -> list[str]:
 
 def _matrix(kind) -> list[str]:
     if isinstance(kind, types.List):
-        rows = ["for i in range(len(object)):", "    row = object[i]", *_indented(_row("row", kind.dtype, "i"))]
+        rows = [
+            "for i in range(len(object)):",
+            "    row = object[i]",
+            *_indented(_row("row", kind.dtype, "i")),
+        ]
     else:
         rows = [
             line
@@ -72,6 +82,47 @@ def _indented(lines: list[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
+class ListsToTuples(Rewrite):
+    """`np.array([a, b])` becomes `np.array((a, b))`, unless all items are constants."""
+
+    def __init__(self, state):
+        identity = getattr(state, "func_id", None)
+        self.is_ours = identity is not None and hasattr(identity.func, "__fwddiff_node__")
+
+    def match(self, func_ir, block, typemap, calltypes) -> bool:
+        if not self.is_ours:
+            return False
+        self.block, self.definitions = block, func_ir._definitions
+        lists = {
+            statement.target.name: statement
+            for statement in block.find_insts(ir.Assign)
+            if isinstance(statement.value, ir.Expr) and statement.value.op == "build_list"
+        }
+        wanted = [
+            call.args[0].name
+            for call in block.find_exprs("call")
+            if call.args
+            and call.args[0].name in lists
+            and guard(find_callname, func_ir, call) == ("array", "numpy")
+        ]
+        self.found = [lists[name] for name in wanted if self._is_temporary(lists[name])]
+        return bool(self.found)
+
+    def _is_temporary(self, statement) -> bool:
+        """Whether only the call can see the list, and its items are not all constants."""
+        items = [self.definitions[item.name] for item in statement.value.items]
+        constant = all(isinstance(value, ir.Const) for values in items for value in values)
+        return statement.target.is_temp and not constant
+
+    def apply(self):
+        for statement in self.found:
+            tuple_of_items = ir.Expr.build_tuple(statement.value.items, statement.loc)
+            statement.value = tuple_of_items
+            self.definitions[statement.target.name] = [tuple_of_items]
+        return self.block
+
+
 def register() -> None:
     """Register everything of this file."""
+    register_rewrite("before-inference")(ListsToTuples)
     array_overload(np.array)(_array)

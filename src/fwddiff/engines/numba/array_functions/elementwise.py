@@ -1,8 +1,8 @@
 """Operators, ufuncs, `np.where` and `np.clip` on arrays of duals.
 
-Numba fuses nested operators and ufuncs of arrays into one loop over a scalar function that it compiles from the
-expression. Duals need two things for that: a type for the result, asked of the scalar function, and dual numbers among
-the operands, which Numba's loop takes for unknown; it gets them as arrays without axes.
+Numba fuses nested operators and ufuncs of arrays into one loop over a scalar function that it compiles from
+the expression. Duals need two things for that: a type for the result, asked of the scalar function, and dual
+numbers among the operands, which Numba's loop takes for unknown; it gets them as arrays without axes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import operator
 import numpy as np
 
 from fwddiff import rules
+from fwddiff._errors import CompileError
 from fwddiff.engines.numba import scalars
 from fwddiff.engines.numba.array_functions.arguments import (
     array_overload,
@@ -32,6 +33,8 @@ from numba.np.ufunc import array_exprs
 
 _POWERS = (operator.pow, np.power)
 
+NO_ROOM = "Create the array like an argument: `np.zeros_like(x)`, `np.empty_like(x)`."
+
 # A ufunc, so that Numba fuses it: NumPy has none for a choice.
 select = np.frompyfunc(lambda condition, a, b: a if condition else b, 3, 1)
 
@@ -50,7 +53,8 @@ def _result_type(context, function, kinds: tuple):
         return None
     elements = [types.unliteral(element_type(kind)) for kind in kinds]
     if function in _POWERS and isinstance(elements[1], types.Integer):
-        dtype = join(*elements)  # the kernel sees the exponent as a constant, so there is nothing to compile here
+        # The loop sees a constant exponent as such: asking for the general power would compile it in vain.
+        dtype = join(*elements)
     else:
         signature = context.resolve_function_type(function, tuple(elements), {})
         if signature is None:
@@ -59,7 +63,7 @@ def _result_type(context, function, kinds: tuple):
     return types.Array(dtype, max(kind.ndim for kind in kinds if isinstance(kind, types.Array)), "C")
 
 
-# --- dual numbers among the operands of an array expression -------------------------------------------------------------
+# --- dual numbers among the operands of an array expression ---------------------------------------------------
 
 
 class _Operands:
@@ -95,13 +99,13 @@ def _lower_array_expression(lowerer, expression):
 
 
 def _let_duals_into_array_expressions() -> None:
-    # Numba installs its own hook only where none is; for types other than duals ours hands everything on unchanged.
+    # Numba installs its own hook only where none is; without duals ours hands everything on unchanged.
     cpu_target.target_context.special_ops["arrayexpr"] = _lower_array_expression
     # Numba fuses operators of its own types only.
     DualType._is_internal = True
 
 
-# --- registration -------------------------------------------------------------------------------------------------------
+# --- registration ---------------------------------------------------------------------------------------------
 
 
 def register_row(row: rules.Row) -> None:
@@ -141,7 +145,7 @@ def _register_where() -> None:
 
     @array_overload(np.where)
     def where(condition, x, y):
-        if involves_dual_array(condition, x, y) and not (_is_scalar(condition) and _is_scalar(x) and _is_scalar(y)):
+        if involves_dual_array(condition, x, y):
             return lambda condition, x, y: select(condition, x, y)
         return None
 
@@ -159,28 +163,42 @@ def _register_clip() -> None:
     array_overload(np.clip)(clip)
 
 
-def _register_in_place(function, binary) -> None:
+_IN_PLACE = {
+    operator.iadd: "+",
+    operator.isub: "-",
+    operator.imul: "*",
+    operator.itruediv: "/",
+    operator.ifloordiv: "//",
+    operator.imod: "%",
+    operator.ipow: "**",
+}
+
+
+def _register_in_place(function, sign: str) -> None:
     """`z += y` writes the elements of `z`, which has to have room for the partials of the result."""
-    sign = {operator.pow: "**", operator.add: "+", operator.sub: "-", operator.mul: "*"}.get(binary)
-    sign = sign or {operator.truediv: "/", operator.floordiv: "//", operator.mod: "%"}[binary]
     text = f"def in_place(a, b):\n    a[...] = a {sign} b\n    return a\n"
 
     @array_overload(function)
     def typer(a, b):
-        if isinstance(a, types.Array) and involves_dual_array(a, b):
-            return compile_function("in_place", text, {})
-        return None
+        if not isinstance(a, types.Array) or not involves_dual_array(a, b):
+            return None
+        _check_room(a, element_type(b), sign)
+        return compile_function("in_place", text, {})
 
 
-_IN_PLACE = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-    operator.ifloordiv: operator.floordiv,
-    operator.imod: operator.mod,
-    operator.ipow: operator.pow,
-}
+def _check_room(a, added, sign: str) -> None:
+    # After an error of Numba's own it would try its in-place operators, which fail with an AttributeError on duals.
+    if not a.mutable:
+        raise CompileError(
+            f"`{sign}=` writes to an argument. Arguments are read-only; work on a copy (`x.copy()`)."
+        )
+    if not is_dual(a.dtype):
+        raise CompileError(f"`{sign}=` adds numbers with derivatives to an array of plain numbers. {NO_ROOM}")
+    if join(a.dtype, added) != a.dtype:
+        raise CompileError(
+            f"`{sign}=` combines an array with numbers that have derivatives the array has no room for. "
+            f"Write `z = z {sign} y` instead of `z {sign}= y`."
+        )
 
 
 def register() -> None:
@@ -198,8 +216,8 @@ def register() -> None:
     array_overload(builtins.pow)(lambda a, b: (lambda a, b: a**b) if involves_dual_array(a, b) else None)
     _register_where()
     _register_clip()
-    for function, binary in _IN_PLACE.items():
-        _register_in_place(function, binary)
+    for function, sign in _IN_PLACE.items():
+        _register_in_place(function, sign)
 
 
 __all__ = ["register", "register_elementwise", "register_row"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from fwddiff.engines.numba.arrays import is_dual_array
@@ -31,7 +33,7 @@ class DualArrayMethods(AttributeTemplate):
     """Looked up before Numba's methods of arrays, and only for arrays of duals."""
 
     key = types.Array
-    metadata = {"target": "cpu"}  # noqa: RUF012 - Numba reads a plain class attribute
+    metadata: ClassVar = {"target": "cpu"}
 
     def generic_resolve(self, array, name):
         if name not in _TEMPLATES or not is_dual_array(array):

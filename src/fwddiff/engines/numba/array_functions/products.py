@@ -12,7 +12,7 @@ from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import converter, join
 from numba.core import types
 
-_SIZES = "shapes do not fit together in a product of arrays: the last axis of the first is as long as the first axis of the second"
+_SIZES = "in a product of arrays, the last axis of the first must be as long as the first axis of the second"
 
 
 def product(a, b):

@@ -31,9 +31,7 @@ def _over_axis(name: str, a, axis: int, sign: str, start: float):
     lines += [f"{'    ' * k}for i{k} in range(a.shape[{k}]):" for k in range(a.ndim)]
     lines += [f"{'    ' * a.ndim}out[{target}] = out[{target}] {sign} a[{indices}]", "return out"]
     text = f"def {name}(a, axis=None):\n" + "".join(f"    {line}\n" for line in lines)
-    return compile_function(
-        name, text, {"new": new_array(a.dtype), "start": converter(a.dtype), "c": start}
-    )
+    return compile_function(name, text, {"new": new_array(a.dtype), "start": converter(a.dtype), "c": start})
 
 
 def _folded(name: str, a, sign: str, start: float):

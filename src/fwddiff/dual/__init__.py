@@ -1,0 +1,20 @@
+"""Dual numbers in Python and NumPy: a value and K partials that ride along, for scalars and arrays, to any order.
+
+Files, each importing only those above it:
+
+    _parts       what a dual number is made of; taking it apart, putting it together
+    _chain       the chain rule: a row of `fwddiff.rules` applied to duals
+    _number      Python's operators and conversions
+    _shapes      NumPy functions that are linear, or linear in each argument
+    _reductions  sums, products, extrema, norms and sorting
+    _ufuncs      `numpy.sin`, `numpy.add.reduce`, …
+    _array       `Dual`: all of this together with indexing and the methods of arrays
+    _math        a stand-in for the module `math`
+"""
+
+from fwddiff.dual._array import Dual, DualArray
+from fwddiff.dual._chain import differentiable, where
+from fwddiff.dual._math import math_namespace
+from fwddiff.dual._parts import level_of, make, partials, strip, value
+
+__all__ = ["Dual", "DualArray", "differentiable", "level_of", "make", "math_namespace", "partials", "strip", "value", "where"]

@@ -1,0 +1,202 @@
+"""`Dual`: numbers and arrays with partials, as Python and NumPy code meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fwddiff._errors import DerivativeError
+from fwddiff.dual._chain import missing
+from fwddiff.dual._number import Number, lost
+from fwddiff.dual._parts import Operand, Parts, level_of, map_parts, partials, strip, value_at
+from fwddiff.dual._reductions import reduction_handlers
+from fwddiff.dual._shapes import as_floating, multilinear, shape_handlers
+from fwddiff.dual._ufuncs import call_ufunc
+
+
+@cache
+def _handlers() -> dict[Any, Callable[..., Any]]:
+    return shape_handlers() | reduction_handlers()
+
+
+class Dual(Number):
+    """A value (number, float array or dual of a lower level) and its K partials, each of the value's shape and dtype.
+
+    `level` tells the derivative call they belong to; see `fwddiff.dual._parts`. Make them with `fwddiff.dual.make`.
+    Operators, NumPy functions and the methods of arrays give duals where a derivative exists, plain results where it
+    is zero everywhere (comparisons, indices, integers), and raise `DerivativeError` where it would be lost.
+    """
+
+    __slots__ = ()
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return call_ufunc(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        if not all(issubclass(t, Parts | np.ndarray) for t in types):
+            return NotImplemented
+        if function not in _handlers():
+            raise missing(function)
+        return _handlers()[function](*arguments, **options)
+
+    def __matmul__(self, other: Operand) -> Operand:
+        return multilinear(np.matmul, (self, as_floating(other)))
+
+    def __rmatmul__(self, other: Operand) -> Operand:
+        return multilinear(np.matmul, (as_floating(other), self))
+
+    # --- shape and items -------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(strip(self))
+
+    @property
+    def ndim(self) -> int:
+        return np.ndim(strip(self))
+
+    @property
+    def size(self) -> int:
+        return np.size(strip(self))
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.result_type(strip(self)) if isinstance(strip(self), np.generic | np.ndarray) else np.dtype(float)
+
+    @property
+    def T(self) -> Operand:
+        return np.transpose(self)
+
+    # --- methods of arrays -----------------------------------------------------------------------------------------
+
+    def sum(self, *arguments: Any, **options: Any) -> Operand:
+        return np.sum(self, *arguments, **options)
+
+    def mean(self, *arguments: Any, **options: Any) -> Operand:
+        return np.mean(self, *arguments, **options)
+
+    def prod(self, *arguments: Any, **options: Any) -> Operand:
+        return np.prod(self, *arguments, **options)
+
+    def max(self, *arguments: Any, **options: Any) -> Operand:
+        return np.max(self, *arguments, **options)
+
+    def min(self, *arguments: Any, **options: Any) -> Operand:
+        return np.min(self, *arguments, **options)
+
+    def var(self, *arguments: Any, **options: Any) -> Operand:
+        return np.var(self, *arguments, **options)
+
+    def std(self, *arguments: Any, **options: Any) -> Operand:
+        return np.std(self, *arguments, **options)
+
+    def cumsum(self, *arguments: Any, **options: Any) -> Operand:
+        return np.cumsum(self, *arguments, **options)
+
+    def clip(self, *arguments: Any, **options: Any) -> Operand:
+        return np.clip(self, *arguments, **options)
+
+    def dot(self, other: Operand) -> Operand:
+        return np.dot(self, other)
+
+    def trace(self, *arguments: Any, **options: Any) -> Operand:
+        return np.trace(self, *arguments, **options)
+
+    def reshape(self, *shape: Any) -> Operand:
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Operand:
+        return np.ravel(self)
+
+    def flatten(self) -> Operand:
+        return np.ravel(self).copy()
+
+    def squeeze(self, axis: Any = None) -> Operand:
+        return np.squeeze(self, axis)
+
+    def transpose(self, *axes: Any) -> Operand:
+        order = axes[0] if len(axes) == 1 else axes
+        return np.transpose(self, order or None)
+
+    def swapaxes(self, a: int, b: int) -> Operand:
+        return np.swapaxes(self, a, b)
+
+    def argmax(self, *arguments: Any, **options: Any) -> Any:
+        return np.argmax(self, *arguments, **options)
+
+    def argmin(self, *arguments: Any, **options: Any) -> Any:
+        return np.argmin(self, *arguments, **options)
+
+    def any(self, *arguments: Any, **options: Any) -> Any:
+        return np.any(self, *arguments, **options)
+
+    def all(self, *arguments: Any, **options: Any) -> Any:
+        return np.all(self, *arguments, **options)
+
+    def round(self, decimals: int = 0) -> Operand:
+        return np.round(self, decimals)
+
+    def item(self, *index: int) -> Operand:
+        if not index and self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        return map_parts(lambda part: np.asarray(part).ravel()[0] if not index else part[index], self)
+
+    def copy(self) -> Operand:
+        return map_parts(lambda part: np.array(part) if isinstance(part, np.ndarray) else part, self)
+
+    def astype(self, dtype: Any, **_: Any) -> Operand:
+        """The same in another float dtype (`float` means float64); steps of integers are refused."""
+        if np.dtype(dtype).kind != "f":
+            raise lost(f"astype({np.dtype(dtype)})", "use a float dtype, or int(x) of single numbers.")
+        return map_parts(lambda part: np.asarray(part).astype(dtype)[()], self)
+
+
+class DualArray(Dual):
+    """A dual whose value is an array: a container, whose items can be read, replaced and iterated over."""
+
+    __slots__ = ()
+
+    @property
+    def flat(self) -> Iterator[Operand]:
+        return iter(np.ravel(self))
+
+    def __len__(self) -> int:
+        return len(strip(self))
+
+    def __iter__(self) -> Iterator[Operand]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Operand:
+        return map_parts(lambda part: part[index], self)
+
+    def __setitem__(self, index: Any, item: Operand) -> None:
+        if isinstance(item, list | tuple) and any(isinstance(x, Parts) for x in item):
+            item = np.stack(item)
+        if level_of(item) > self.level:
+            raise _no_room(item, f"an array of duals of level {self.level}")
+        items = partials(item, self.level, len(self.partials)) if level_of(item) == self.level else None
+        _write(self.value, index, value_at(item, self.level))
+        for k, part in enumerate(self.partials):
+            _write(part, index, 0.0 if items is None else items[k])
+
+    def fill(self, item: Operand) -> None:
+        self[...] = item
+
+    def tolist(self) -> Any:
+        return [x.tolist() if x.ndim else x for x in self]
+
+
+def _write(part: Operand, index: Any, item: Operand) -> None:
+    if isinstance(item, Parts) and not isinstance(part, Parts):
+        raise _no_room(item, "an array without derivatives of that level")
+    part[index] = item
+
+
+def _no_room(item: Parts, what: str) -> DerivativeError:
+    return DerivativeError(
+        f"A dual of level {item.level} cannot be written into {what}: its derivative would be lost. Make the array from "
+        "what it will hold, by numpy.zeros_like or numpy.stack."
+    )

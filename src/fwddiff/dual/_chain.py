@@ -1,0 +1,173 @@
+"""The chain rule on duals: partials of the result = Σ over arguments of (∂f/∂argument · the argument's partials)."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from fwddiff._errors import DerivativeError
+from fwddiff.dual._parts import Operand, Parts, build, level_of, make, partials, strip, value_at, zeros_like
+from fwddiff.rules import INTEGER_ARGUMENTS, TABLE, Row
+
+# Rows whose slopes say which argument is the value: a slope 0 means that the argument is not there at all.
+SELECTIONS = frozenset({"maximum", "minimum", "fmax", "fmin", "builtin_max", "builtin_min"})
+_rows_found: dict[Any, Row] = {}
+
+
+def apply(row: Row, function: Callable[..., Operand], arguments: Sequence[Operand]) -> Operand:
+    """`function(*arguments)` on duals, where `row` has the derivatives of `function`.
+
+    `function` itself computes the value, so that errors and dtypes are its own (`math.log(0.0)` raises, `numpy.log`
+    does not); where a value is a dual of a lower level, `function` comes back here.
+    """
+    level = max(map(level_of, arguments))
+    values = [value_at(argument, level) for argument in arguments]
+    y = function(*values)
+    active = [(i, a.partials) for i, a in enumerate(arguments) if level_of(a) == level]
+    with np.errstate(all="ignore"):
+        slopes = _slopes(row, values, y, [i for i, _ in active])
+        results = [
+            _total(_times(row, slope, a[k]) for slope, (_, a) in zip(slopes, active, strict=True))
+            for k in range(len(active[0][1]))
+        ]
+    return make(y, results, level)
+
+
+def _slopes(row: Row, values: Sequence[Operand], y: Operand, active: Sequence[int]) -> list[Operand]:
+    codes = compiled(row)
+    integers = INTEGER_ARGUMENTS.get(row.name, ())
+    inputs = [v if i in integers else _ieee(v) for i, v in enumerate(values)]
+    names = _Names(zip(row.arguments, inputs, strict=True), y=_ieee(y))
+    return [eval(codes[i], {"__builtins__": {}}, names) for i in active]
+
+
+@functools.cache
+def compiled(row: Row) -> tuple[CodeType, ...]:
+    """Code of the partial expressions of a row."""
+    return tuple(compile(text, f"<partial {i} of {row.name}>", "eval") for i, text in enumerate(row.partials))
+
+
+class _Names(dict):
+    """What partial expressions may refer to: the arguments and `y`, then `where`, `pi` and all rows by name."""
+
+    def __missing__(self, name: str) -> Any:
+        if name in ("where", "pi"):
+            return where if name == "where" else math.pi
+        return functools.partial(call, TABLE[name])
+
+
+def call(row: Row, *arguments: Operand) -> Operand:
+    """The function of a row on any mixture of duals, arrays and numbers, with the results of IEEE arithmetic."""
+    if max(map(level_of, arguments)) < 0:
+        return plain_function(row)(*arguments)
+    return apply(row, functools.partial(call, row), arguments)
+
+
+@functools.cache
+def plain_function(row: Row) -> Callable[..., Operand]:
+    """NumPy's form of a row's function, or else any form of it, looped over arrays."""
+    for function in row.functions:
+        if isinstance(function, np.ufunc):
+            return function
+    return functools.partial(_looped, row.functions[0])
+
+
+def _looped(function: Callable[..., float], *arguments: Operand) -> Operand:
+    if all(np.ndim(a) == 0 for a in arguments):
+        return np.float64(function(*arguments))
+    return np.vectorize(function, otypes=[np.float64])(*arguments)
+
+
+def _ieee(x: Operand) -> Operand:
+    """Python's numbers as NumPy's: 1/0 is then inf, as on arrays, where Python would raise within a derivative."""
+    if isinstance(x, Parts):
+        return build(_ieee(x.value), tuple(_ieee(p) for p in x.partials), x.level)
+    if isinstance(x, np.ndarray):
+        return x if x.dtype.kind == "f" else x.astype(np.float64)
+    return x if isinstance(x, np.floating) else np.float64(x)
+
+
+def _times(row: Row, slope: Operand, partial: Operand) -> Operand:
+    """Slope · partial, where the 0 of a selection drops even a partial that is nan or inf.
+
+    Those are literal zeros, which stay integers, and the zeros of rows that only select. All other zeros are
+    numbers like any other: at x = 0 the slope 0 of t**2 times the slope inf of t = sqrt(x) is nan, not 0.
+    """
+    if isinstance(slope, int):
+        return slope * partial if slope != 0 else 0
+    if row.name in SELECTIONS:
+        return where(strip(slope) != 0, slope * partial, 0.0)
+    return slope * partial
+
+
+def _total(terms) -> Operand:
+    return functools.reduce(lambda total, term: term if _is_nothing(total) else total + term, terms)
+
+
+def _is_nothing(term: Operand) -> bool:
+    return type(term) is int and term == 0
+
+
+def where(condition: Operand, a: Operand, b: Operand) -> Operand:
+    """`a` where the condition holds, `b` elsewhere, for numbers, arrays and duals: nothing of the other one is mixed in.
+
+    A condition without axes picks one of the two as it is; an array condition broadcasts with both.
+    """
+    condition = strip(condition)
+    if not isinstance(condition, np.ndarray):
+        return a if condition else b
+    level = max(level_of(a), level_of(b))
+    if level < 0:
+        return np.where(condition, a, b)
+    count = len((a if level_of(a) == level else b).partials)
+    chosen = where(condition, value_at(a, level), value_at(b, level))
+    pairs = zip(partials(a, level, count), partials(b, level, count), strict=True)
+    return make(chosen, [where(condition, p, q) for p, q in pairs], level)
+
+
+def locally_constant(function: Callable[..., Operand], x: Operand) -> Operand:
+    """A step function of `x`: its value, with zero partials."""
+    return zeros_like(x) + function(strip(x)) if isinstance(x, Parts) else function(x)
+
+
+def row_of(function: Callable[..., Any]) -> Row:
+    """The row of a callable of Python, NumPy or the user; `DerivativeError` if the table has none."""
+    row = _rows_found.get(function)
+    # `add_rule` replaces rows at run time: a row found earlier counts only while it is in the table.
+    if row is None or TABLE.get(row.name) is not row:
+        row = next((row for row in TABLE.values() if function in row.functions), None)
+        if row is None:
+            raise missing(function)
+        _rows_found[function] = row
+    return row
+
+
+def differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` for duals too, by its row in the table; plain arguments go to `function` itself.
+
+    Raises `DerivativeError` when called with a dual if the table has no row for `function`.
+    """
+
+    @functools.wraps(function)
+    def on_duals(*arguments: Operand) -> Operand:
+        if max(map(level_of, arguments), default=-1) < 0:
+            return function(*arguments)
+        return apply(row_of(function), on_duals, arguments)
+
+    return on_duals
+
+
+def missing(function: Any) -> DerivativeError:
+    """The error for a function without a derivative here."""
+    name = getattr(function, "__name__", str(function))
+    module = "numpy" if isinstance(function, np.ufunc) else getattr(function, "__module__", None)
+    full = f"{module}.{name}" if module else name
+    return DerivativeError(
+        f"{full} has no derivative in the numpy engine. Write it with functions that have one, give it a rule with "
+        f"fwddiff.scalar_rule({full}, ...), or take it out of the differentiated function."
+    )

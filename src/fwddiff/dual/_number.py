@@ -1,0 +1,156 @@
+"""Python's operators, comparisons and conversions on duals."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fwddiff._errors import DerivativeError
+from fwddiff.dual._chain import apply, differentiable, row_of
+from fwddiff.dual._parts import Operand, Parts, level_of, strip
+
+
+def is_operand(x: object) -> bool:
+    """Whether operators between a dual and `x` make sense."""
+    return isinstance(x, Parts | numbers.Real | np.ndarray | np.bool_)
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Callable]:
+    """The operator, its reflection and its in-place form."""
+
+    def forward(self: Number, other: Operand) -> Operand:
+        other = _as_operand(self, other)
+        return apply(row_of(function), function, (self, other)) if is_operand(other) else NotImplemented
+
+    def reflected(self: Number, other: Operand) -> Operand:
+        other = _as_operand(self, other)
+        return apply(row_of(function), function, (other, self)) if is_operand(other) else NotImplemented
+
+    def in_place(self: Number, other: Operand) -> Operand:
+        result = forward(self, other)
+        if result is NotImplemented or not isinstance(strip(self), np.ndarray):
+            return result
+        self[...] = result
+        return self
+
+    return forward, reflected, in_place
+
+
+def _as_operand(self: Number, other: Operand) -> Operand:
+    return np.asarray(other) if isinstance(other, list | tuple) and isinstance(strip(self), np.ndarray) else other
+
+
+def _comparison(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def compare(self: Number, other: Operand) -> Any:
+        other = _as_operand(self, other)
+        return function(strip(self), strip(other)) if is_operand(other) else NotImplemented
+
+    return compare
+
+
+def lost(what: str, instead: str) -> DerivativeError:
+    """The error for a conversion of a dual to something that has no room for partials."""
+    return DerivativeError(f"{what} of a dual number would lose its derivative: {instead}")
+
+
+class Number(Parts):
+    """A dual with Python's arithmetic. Comparisons look at values alone."""
+
+    __slots__ = ()
+
+    __add__, __radd__, __iadd__ = _binary(operator.add)
+    __sub__, __rsub__, __isub__ = _binary(operator.sub)
+    __mul__, __rmul__, __imul__ = _binary(operator.mul)
+    __truediv__, __rtruediv__, __itruediv__ = _binary(operator.truediv)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _binary(operator.floordiv)
+    __mod__, __rmod__, __imod__ = _binary(operator.mod)
+    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
+    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
+    _pow, __rpow__, __ipow__ = _binary(operator.pow)
+
+    def __pow__(self, other: Operand, modulus: None = None) -> Operand:
+        return self._pow(other) if modulus is None else NotImplemented
+
+    def __divmod__(self, other: Operand) -> Operand:
+        return (self // other, self % other) if is_operand(other) else NotImplemented
+
+    def __rdivmod__(self, other: Operand) -> Operand:
+        return (other // self, other % self) if is_operand(other) else NotImplemented
+
+    def __neg__(self) -> Operand:
+        return differentiable(operator.neg)(self)
+
+    def __pos__(self) -> Operand:
+        return differentiable(operator.pos)(self)
+
+    def __abs__(self) -> Operand:
+        return differentiable(abs)(self)
+
+    # Memoising by value would hand the derivative of one call to another.
+    def __hash__(self) -> int:
+        raise lost("The hash", "do not use it as a key of a dict or set, or as an argument of a cached function.")
+
+    def __bool__(self) -> bool:
+        return bool(strip(self))
+
+    # Step functions: the plain result is exact, as its derivative is zero.
+    def __int__(self) -> int:
+        return int(strip(self))
+
+    def __trunc__(self) -> int:
+        return math.trunc(strip(self))
+
+    def __floor__(self) -> int:
+        return math.floor(strip(self))
+
+    def __ceil__(self) -> int:
+        return math.ceil(strip(self))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(strip(self), digits)
+
+    def __float__(self) -> NoReturn:
+        raise lost("float(), or a function that calls it,", "pass it on as it is; use numpy's functions or math's.")
+
+    def __complex__(self) -> NoReturn:
+        raise lost("complex()", "complex numbers are not supported; keep real and imaginary parts as two numbers.")
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        raise lost(
+            "numpy.array, numpy.asarray or an assignment into a plain array",
+            "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a differentiated x, "
+            "and leave numpy.asarray out.",
+        )
+
+    def __repr__(self) -> str:
+        parts = ", ".join(map(repr, self.partials))
+        return f"Dual({self.value!r}, partials=({parts}), level={self.level})"
+
+    def __format__(self, specification: str) -> str:
+        return format(strip(self), specification) if specification else repr(self)
+
+    # Numbers of Python have these three; code for "any real number" reads them.
+    @property
+    def real(self) -> Number:
+        return self
+
+    @property
+    def imag(self) -> Operand:
+        return np.zeros_like(strip(self))
+
+    def conjugate(self) -> Number:
+        return self
+
+    def is_integer(self) -> bool:
+        return float(strip(self)).is_integer()
+
+
+def max_level(operands: Any) -> int:
+    """The highest level among these; -1 without duals."""
+    return max(map(level_of, operands), default=-1)

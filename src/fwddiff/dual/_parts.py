@@ -1,0 +1,174 @@
+"""What a dual number is made of: a value, its partials, and the level that says which derivative they belong to.
+
+A dual of level n may hold duals of levels below n, in its value and in its partials alike: a higher level wraps
+outermost and belongs to the innermost derivative call. An operation strips the highest level among its arguments and
+treats all others as constants of that level, so perturbations of different calls are never confused (Siskind and
+Pearlmutter, "Nesting forward-mode AD in a functional framework", 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fwddiff._errors import ArgumentError, DerivativeError
+
+# A number, a NumPy array or a dual; Python has no narrower name for the three that operators accept.
+Operand = Any
+
+
+class Parts:
+    """The three fields of a dual number. Subclasses, which users meet, add everything one can do with them."""
+
+    __slots__ = ("level", "partials", "value")
+    # The subclasses that `build` makes: operators live there, above the rules that they need. Numbers and arrays
+    # differ in that a number must not look like a sequence, or NumPy would misread it in assignments.
+    kinds: ClassVar[dict[bool, type[Parts]]] = {}
+
+    def __init__(self, value: Operand, partials: tuple[Operand, ...], level: int) -> None:
+        self.value = value
+        self.partials = partials
+        self.level = level
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        Parts.kinds[hasattr(cls, "__getitem__")] = cls
+
+
+def build(value: Operand, partials: tuple[Operand, ...], level: int) -> Operand:
+    """A dual from parts that have one form already."""
+    return Parts.kinds[isinstance(strip(value), np.ndarray)](value, partials, level)
+
+
+def level_of(x: Operand) -> int:
+    """Level of a dual; -1 for everything else, so that any dual is above any constant."""
+    return x.level if isinstance(x, Parts) else -1
+
+
+def value(x: Operand) -> Operand:
+    """Value of a dual, one level off; anything else passes through."""
+    return x.value if isinstance(x, Parts) else x
+
+
+def value_at(x: Operand, level: int) -> Operand:
+    """Value of `x` seen from `level`: stripped if it is a dual of this very level, a constant otherwise."""
+    return x.value if level_of(x) == level else x
+
+
+def partials(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
+    """The `count` partials of `x` at `level`: zeros like its value if `x` is a constant of that level.
+
+    Raises `DerivativeError` where `x` is of a level above, whose value would have to be asked first.
+    """
+    if level_of(x) == level:
+        return x.partials
+    if level_of(x) > level:
+        raise DerivativeError(f"Partials of level {level} asked of a dual of level {x.level}; take its value first.")
+    return tuple(zeros_like(x) for _ in range(count))
+
+
+def strip(x: Operand) -> Operand:
+    """The plain number or array under all levels of a dual."""
+    while isinstance(x, Parts):
+        x = x.value
+    return x
+
+
+def map_parts(function, x: Operand) -> Operand:
+    """Apply a linear function of arrays (a sum, a new shape, an index) to the value and to each of the partials."""
+    if isinstance(x, Parts):
+        mapped = tuple(map_parts(function, p) for p in x.partials)
+        return make(map_parts(function, x.value), mapped, x.level)
+    return function(x)
+
+
+def zeros_like(x: Operand) -> Operand:
+    """Zero of the same shape, dtype and levels."""
+    if isinstance(x, Parts):
+        return build(zeros_like(x.value), tuple(zeros_like(p) for p in x.partials), x.level)
+    return np.zeros_like(x) if isinstance(x, np.ndarray) else type(x)(0)
+
+
+def make(value: Operand, partials: Sequence[Operand], level: int) -> Operand:
+    """A dual of `level` with this value and these partials, brought to one form.
+
+    Partials take the shape and dtype of the value, by broadcasting; value and partials take the same inner levels.
+    Integer values become float64. Raises `DerivativeError` for complex or non-numeric values and for inner levels that
+    are not below `level`; `ShapeError` never: NumPy's own error tells which shapes do not broadcast.
+    """
+    if type(value) is float and all(type(p) is float for p in partials):
+        return build(value, tuple(partials), level)
+    levels: dict[int, int] = {}
+    for part in (value, *partials):
+        levels |= _levels(part)
+    if levels and max(levels) >= level:
+        raise DerivativeError(f"A dual of level {level} cannot hold one of level {max(levels)}: a higher level wraps.")
+    inner = sorted(levels.items(), reverse=True)
+    leaf = _floating(strip(value))
+    formed = [_form(part, inner, leaf) for part in (value, *partials)]
+    if isinstance(leaf, np.ndarray):
+        formed = _same_layout(formed)
+    return build(formed[0], tuple(formed[1:]), level)
+
+
+def _levels(x: Operand) -> dict[int, int]:
+    """Count of partials by level; the value knows, as its partials have the same levels."""
+    levels = {}
+    while isinstance(x, Parts):
+        levels[x.level] = len(x.partials)
+        x = x.value
+    return levels
+
+
+def _floating(leaf: Operand) -> Operand:
+    if isinstance(leaf, np.ndarray | np.generic):
+        if leaf.dtype.kind == "f":
+            return leaf
+        if leaf.dtype.kind in "iub":
+            return leaf.astype(np.float64)
+    elif isinstance(leaf, float | int):
+        return float(leaf)
+    name = f"array of {leaf.dtype}" if isinstance(leaf, np.ndarray) else type(leaf).__name__
+    raise DerivativeError(f"A dual number must be real, and the value {leaf!r} ({name}) is not: use float arguments.")
+
+
+def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:
+    """`x` with exactly these levels, and with plain parts of the shape and dtype of `leaf`."""
+    if not levels:
+        return _cast(x, leaf)
+    (level, count), rest = levels[0], levels[1:]
+    parts = x.partials if level_of(x) == level else (0.0,) * count
+    if len(parts) != count:
+        raise ArgumentError(f"Duals of level {level} with {len(parts)} and {count} partials were mixed.")
+    return build(_form(value_at(x, level), rest, leaf), tuple(_form(p, rest, leaf) for p in parts), level)
+
+
+def _cast(x: Operand, leaf: Operand) -> Operand:
+    if not isinstance(leaf, np.ndarray):
+        return x if type(x) is type(leaf) else type(leaf)(x)
+    # The array itself where nothing has to change: a part of a view must stay a view, or writes to it would be lost.
+    if isinstance(x, np.ndarray) and x.shape == leaf.shape and x.dtype == leaf.dtype:
+        return x
+    return np.array(np.broadcast_to(x, leaf.shape), dtype=leaf.dtype)
+
+
+def _same_layout(parts: list[Operand]) -> list[Operand]:
+    """Parts of equal strides: else a later `reshape` could view one part and copy another, and a write miss one."""
+    leaves = [leaf for part in parts for leaf in _leaves(part)]
+    if all(leaf.strides == leaves[0].strides for leaf in leaves):
+        return parts
+    return [_contiguous(part) for part in parts]
+
+
+def _leaves(x: Operand) -> list[np.ndarray]:
+    if isinstance(x, Parts):
+        return [leaf for part in (x.value, *x.partials) for leaf in _leaves(part)]
+    return [x]
+
+
+def _contiguous(x: Operand) -> Operand:
+    if isinstance(x, Parts):
+        return build(_contiguous(x.value), tuple(_contiguous(p) for p in x.partials), x.level)
+    return np.array(x, order="C")

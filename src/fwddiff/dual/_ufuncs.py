@@ -1,0 +1,105 @@
+"""NumPy's universal functions on duals: calls, reductions and outer products."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fwddiff._errors import DerivativeError
+from fwddiff.dual._chain import apply, row_of
+from fwddiff.dual._number import max_level
+from fwddiff.dual._parts import Operand, Parts, strip
+from fwddiff.dual._reductions import maximum_of, minimum_of, product, total
+from fwddiff.dual._shapes import as_floating, multilinear
+
+_BY_VALUE = frozenset({
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.isnan, np.isinf, np.isfinite,
+    np.signbit, np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
+})  # fmt: skip
+_REDUCTIONS: dict[Any, Callable[..., Operand]] = {
+    np.add: total, np.multiply: product, np.maximum: maximum_of, np.minimum: minimum_of,
+}  # fmt: skip
+
+
+def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """What `__array_ufunc__` has to return."""
+    out = options.pop("out", None)
+    _refuse(ufunc, options)
+    operands = tuple(as_floating(x) for x in inputs)
+    if ufunc in _BY_VALUE:
+        return _written(getattr(ufunc, method)(*map(strip, operands), **options), out, ufunc)
+    forms = {"__call__": _call, "reduce": _reduce, "accumulate": _accumulate, "outer": _outer}
+    if method not in forms:
+        raise DerivativeError(f"numpy.{ufunc.__name__}.{method} has no derivative in the numpy engine: use a loop.")
+    return _written(forms[method](ufunc, *operands, **options), out, ufunc)
+
+
+def _refuse(ufunc: np.ufunc, options: dict[str, Any]) -> None:
+    if options.get("where", True) is not True:
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__} with where= leaves elements undefined, and their derivatives too: call it without, and "
+            "select with numpy.where(condition, result, otherwise)."
+        )
+    options.pop("where", None)
+    wrong = [name for name in options if name not in ("axis", "keepdims", "initial") and options[name] is not None]
+    if wrong:
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__} with {wrong[0]}= is not supported on dual numbers: leave {wrong[0]}= out."
+        )
+
+
+def _written(result: Any, out: Any, ufunc: np.ufunc) -> Any:
+    targets = (out or (None,)) if isinstance(out, tuple | None) else (out,)
+    if all(target is None for target in targets):
+        return result
+    target = targets[0]
+    if max_level([result]) >= 0 and not isinstance(target, Parts):
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__} cannot write a dual number into a plain array (out= or an operator such as +=), its "
+            "derivative would be lost: use the result (x = x + y), or make the array with numpy.zeros_like of a dual array."
+        )
+    target[...] = result
+    return target
+
+
+def _call(ufunc: np.ufunc, *operands: Operand, **options: Any) -> Any:
+    if ufunc is np.matmul:
+        return matmul(*operands, **options)
+    if ufunc is np.divmod:
+        return np.floor_divide(*operands), np.remainder(*operands)
+    if ufunc is np.modf:
+        whole = np.trunc(strip(operands[0]))
+        return operands[0] - whole, whole
+    if ufunc is np.conjugate:
+        return np.positive(*operands)
+    return apply(row_of(ufunc), ufunc, operands)
+
+
+def _reduce(ufunc: np.ufunc, x: Operand, axis: Any = 0, **options: Any) -> Operand:
+    if ufunc not in _REDUCTIONS:
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__}.reduce has no derivative in the numpy engine: reduce in a loop over the axis."
+        )
+    return _REDUCTIONS[ufunc](x, axis, **options)
+
+
+def _accumulate(ufunc: np.ufunc, x: Operand, axis: int = 0) -> Operand:
+    if ufunc is np.add:
+        return np.cumsum(x, axis=axis)
+    if ufunc is np.multiply:
+        return np.cumprod(x, axis=axis)
+    raise DerivativeError(
+        f"numpy.{ufunc.__name__}.accumulate has no derivative in the numpy engine: accumulate in a loop over the axis."
+    )
+
+
+def _outer(ufunc: np.ufunc, a: Operand, b: Operand) -> Operand:
+    return ufunc(np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b)
+
+
+def matmul(a: Operand, b: Operand) -> Operand:
+    """`a @ b` by the product rule."""
+    return multilinear(np.matmul, (a, b))
+

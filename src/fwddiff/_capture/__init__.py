@@ -15,8 +15,20 @@ closures made once, so a call pays for reading alone.
     _fingerprint  text of code                  _plan      sorts it all
 """
 
-from fwddiff._capture._bytecode import nested_codes
-from fwddiff._capture._plan import Capture, Function, Path, has_code, plan
+from fwddiff._capture._bytecode import nested_codes, uses
+from fwddiff._capture._plan import Capture, Function, Path, attributes, has_code, is_foreign, plan
 from fwddiff._capture._values import holds_host_array, is_data
 
-__all__ = ["Capture", "Function", "Path", "has_code", "holds_host_array", "is_data", "nested_codes", "plan"]
+__all__ = [
+    "Capture",
+    "Function",
+    "Path",
+    "attributes",
+    "has_code",
+    "holds_host_array",
+    "is_data",
+    "is_foreign",
+    "nested_codes",
+    "plan",
+    "uses",
+]

@@ -164,7 +164,7 @@ class _Planner:
                 return
             if self._add_edge(node, path, value, read, checks):
                 return
-            if isinstance(value, types.ModuleType) and _is_foreign(value.__name__):
+            if isinstance(value, types.ModuleType) and is_foreign(value.__name__):
                 checks[path] = read, value
                 return
             if taken == len(steps):
@@ -190,7 +190,7 @@ class _Planner:
     def _add_edge(self, node: Function, path: Path, value: Any, read: Callable, checks) -> bool:
         """A function that the code refers to is planned too."""
         bound, function = unbound(value)
-        if not isinstance(function, types.FunctionType) or _is_foreign(function.__module__):
+        if not isinstance(function, types.FunctionType) or is_foreign(function.__module__):
             return False
         if bound is None or read() is value:
             checks[path] = read, value
@@ -243,7 +243,8 @@ def _absent_reader(read: Callable[[], Any], attribute: str) -> Callable[[], bool
     return lambda: hasattr(read(), attribute)
 
 
-def _is_foreign(module: str | None) -> bool:
+def is_foreign(module: str | None) -> bool:
+    """Whether a module belongs to Python or to a framework: its functions are not looked into."""
     return (module or "").partition(".")[0] in _FOREIGN
 
 

@@ -1,0 +1,212 @@
+"""The user's function again, with places for captured values: nothing that the user holds is changed.
+
+A rebuilt function has its own cells and, where a global is replaced, its own globals; objects on the way to a captured
+attribute are copied, one level deep each. One `Rebuilt` serves one evaluation in one thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fwddiff import dual
+from fwddiff._capture import Function, Path, attributes, nested_codes, uses
+
+
+class Rebuilt:
+    """A callable like `plan.original`, with `set_captured`."""
+
+    def __init__(self, plan: Function, classes: Callable[[Any], Any]):
+        self.plan, self.classes = plan, classes
+        self.positions = {id(capture): k for k, capture in enumerate(plan.captures)}
+        self.setters: list[list[Callable[[Any], None]]] = [[] for _ in plan.captures]
+        self.functions: dict[int, Callable] = {}
+        self.call = self.function(plan)
+
+    def set_captured(self, values: Sequence[Any]) -> None:
+        """Give every captured variable its value for the next call."""
+        for setters, value in zip(self.setters, values, strict=True):
+            for setter in setters:
+                setter(value)
+
+    def function(self, node: Function) -> Callable:
+        """The rebuilt form of one function, made once."""
+        if id(node) not in self.functions:
+            # Functions that call each other in a circle find this one here while it is being made.
+            self.functions[id(node)] = lambda *args, **kwargs: self.functions[id(node)](*args, **kwargs)
+            self.functions[id(node)] = self._make(node)
+        return self.functions[id(node)]
+
+    def _make(self, node: Function) -> Callable:
+        code, original = node.function.__code__, node.function
+        cells = dict(zip(code.co_freevars, original.__closure__ or (), strict=True))
+        spaces, myself = original.__globals__, types.CellType(node.bound)
+        for root, branch in self._tree(node).items():
+            if root in cells:
+                cells[root] = types.CellType()
+                put = functools.partial(setattr, cells[root], "cell_contents")
+            elif root == node.self_name:
+                put = functools.partial(setattr, myself, "cell_contents")
+            else:
+                spaces = dict(spaces) if spaces is original.__globals__ else spaces
+                put = functools.partial(spaces.__setitem__, root)
+            self._fill(node, root, branch, put)
+        function = types.FunctionType(
+            code, spaces, original.__name__, original.__defaults__, tuple(cells.values())
+        )
+        function.__kwdefaults__ = original.__kwdefaults__
+        function.__module__, function.__qualname__ = original.__module__, original.__qualname__
+        if node.bound is None:
+            return function
+        return lambda *args, **kwargs: function(myself.cell_contents, *args, **kwargs)
+
+    def _fill(self, node: Function, root: str, branch: Any, put: Callable[[Any], None]) -> None:
+        if isinstance(branch, dict):
+            put(self._copy(node.lookup((root, ())), branch))
+        elif branch[0] == "is":
+            put(branch[1])
+        else:
+            self.setters[branch[1]].append(put)
+
+    # --- what is replaced -----------------------------------------------------------------------------------------------
+
+    def _tree(self, node: Function) -> dict[str, Any]:
+        """Replacements of one function by root and attributes: nested dicts that end in ("set", position) or ("is", value)."""
+        tree: dict[str, Any] = {}
+        for path, position in node.own.items():
+            _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
+        for path, (callee, _) in node.calls.items():
+            if node.lookup(path) is not callee.function or self._is_touched(callee):
+                _insert(tree, path, ("is", self.function(callee)))
+        for path, value in substitutes(node, self.classes):
+            _insert(tree, path, ("is", value))
+        return tree
+
+    def _is_touched(self, node: Function) -> bool:
+        return any(member.own or any(substitutes(member, self.classes)) for member in node.nodes())
+
+    def _copy(self, value: Any, branch: dict[str, Any]) -> Any:
+        """A shallow copy of an object, module or class with some attributes replaced."""
+        copied = _shallow(value, branch)
+        for attribute, inner in branch.items():
+            if isinstance(inner, dict):
+                _set_attribute(copied, attribute, self._copy(getattr(value, attribute), inner))
+            elif inner[0] == "is":
+                _set_attribute(copied, attribute, inner[1])
+            else:
+                self.setters[inner[1]].append(functools.partial(_set_attribute, copied, attribute))
+        return copied
+
+
+def _insert(tree: dict[str, Any], path: Path, leaf: tuple) -> None:
+    """Put a leaf at a path; what is already replaced nearer to the root stays."""
+    steps = [path[0], *path[1]]
+    for step in steps[:-1]:
+        tree = tree.setdefault(step, {})
+        if not isinstance(tree, dict):
+            return
+    tree.setdefault(steps[-1], leaf)
+
+
+# --- copies of objects ----------------------------------------------------------------------------------------------------
+
+
+def _shallow(value: Any, branch: dict[str, Any]) -> Any:
+    if isinstance(value, types.ModuleType):
+        copied = types.ModuleType(value.__name__)
+        copied.__dict__.update(vars(value))
+        return copied
+    if isinstance(value, type):
+        return type(value)(value.__name__, (value,), {"__slots__": ()})
+    descriptors = {name for name in branch if hasattr(getattr(type(value), name, None), "__set__")}
+    cls = type(value)
+    if descriptors:
+        # A property or slot of the class would hide the new attribute: a class attribute nearer by hides it in turn.
+        cls = type(cls)(cls.__name__, (cls,), {"__slots__": (), **dict.fromkeys(descriptors)})
+    copied = object.__new__(cls)
+    if hasattr(value, "__dict__"):
+        vars(copied).update(vars(value))
+    for name in _slots(type(value)):
+        if name not in descriptors and hasattr(value, name):
+            object.__setattr__(copied, name, getattr(value, name))
+    return copied
+
+
+def _slots(cls: type) -> Iterator[str]:
+    for base in cls.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
+
+
+def _set_attribute(copied: Any, attribute: str, value: Any) -> None:
+    if isinstance(copied, type):
+        # A function found on a class would become a method.
+        type.__setattr__(copied, attribute, staticmethod(value) if isinstance(value, types.FunctionType) else value)
+    elif attribute in type(copied).__dict__ and not isinstance(copied, types.ModuleType) and "__slots__" in type(copied).__dict__:
+        type.__setattr__(type(copied), attribute, value)
+    else:
+        vars(copied)[attribute] = value
+
+
+# --- functions of numbers that do not know duals --------------------------------------------------------------------------
+
+
+def substitutes(node: Function, classes: Callable[[Any], Any]) -> Iterator[tuple[Path, Any]]:
+    """Paths in the code that lead to `math`, to a function of it, to a conversion, or to a class that is rebuilt."""
+    code = node.function.__code__
+    hows: dict[Path, set[str]] = {}
+    for inner in (code, *nested_codes(code)):
+        for use in uses(inner):
+            hows.setdefault(attributes(use.path), set()).add(use.how)
+    for path, how in hows.items():
+        found = _substitute_on(node, path, how == {"called"}, classes) if path[0] != "__class__" else None
+        if found is not None:
+            yield found
+
+
+def _substitute_on(
+    node: Function, path: Path, only_called: bool, classes: Callable[[Any], Any]
+) -> tuple[Path, Any] | None:
+    root, steps = path
+    value = float if root == "float" and _is_builtin(node, root) else node.lookup((root, ()))
+    for taken in range(len(steps) + 1):
+        replacement = _from_math().get(id(value)) or classes(value)
+        if replacement is None and only_called and taken == len(steps):
+            # As an argument (`dtype=float`) these types have to stay what they are.
+            replacement = _CONVERSIONS.get(id(value))
+        if replacement is not None:
+            return (root, steps[:taken]), replacement
+        value = getattr(value, steps[taken], None) if taken < len(steps) else None
+    return None
+
+
+def _is_builtin(node: Function, name: str) -> bool:
+    code = node.function.__code__
+    return name not in (*node.function.__globals__, *code.co_varnames, *code.co_cellvars, *code.co_freevars)
+
+
+def _conversion(dtype: type) -> Callable[[Any], Any]:
+    """`dtype(x)`, which keeps the partials of a dual."""
+
+    def convert(x: Any = 0.0, /) -> Any:
+        if not isinstance(x, dual.Dual):
+            return dtype(x)
+        return x if dtype is float else x.astype(dtype)
+
+    return convert
+
+
+_CONVERSIONS = {id(dtype): _conversion(dtype) for dtype in (float, np.float32, np.float64)}
+
+
+@functools.cache
+def _from_math() -> dict[int, Any]:
+    """By identity: what replaces the module `math` and its functions."""
+    namespace = dual.math_namespace()
+    functions = {id(function): getattr(namespace, name, None) for name, function in vars(math).items() if callable(function)}
+    return {id(math): namespace} | functions

@@ -1,0 +1,126 @@
+"""Classes of structs (dataclasses, NamedTuples) whose methods are rebuilt: `d.logpdf(x)` has to work on duals too.
+
+A rebuilt class is a subclass of the user's own, made for one evaluation; results get the user's class back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from types import FunctionType
+from typing import Any
+
+import optree
+
+from fwddiff._capture import Function, is_foreign, plan
+from fwddiff._errors import CaptureError
+from fwddiff.engines.numpy.rebuild import Rebuilt, substitutes
+
+
+class _Rebuilt(type):
+    """Marks rebuilt classes."""
+
+
+class Structs:
+    """The rebuilt classes of one evaluation: `self(cls)` is the rebuilt class or `None`."""
+
+    def __init__(self, owned: Callable[[Any], bool]):
+        self.owned = owned
+        self.rebuilt: dict[type, type | None] = {}
+        self.originals: dict[type, type] = {}
+
+    def __call__(self, value: Any) -> type | None:
+        if not is_struct_class(value):
+            return self.originals.get(value) if isinstance(value, type) else None
+        if value not in self.rebuilt:
+            self.rebuilt[value] = None  # a method that names its own class must not come back here
+            self.rebuilt[value] = self._rebuild(value)
+        return self.rebuilt[value]
+
+    def _rebuild(self, cls: type) -> type | None:
+        plans = {name: method_plan(cls, name, member, self.owned) for name, member in methods(cls)}
+        changed = {name: p for name, p in plans.items() if _is_touched(p, self)}
+        if not changed:
+            return None
+        # `isinstance(x, cls)` in rebuilt code has to be true of the user's own instances too.
+        meta = type(type(cls).__name__, (_Rebuilt, type(cls)), {"__instancecheck__": lambda _, x: isinstance(x, cls)})
+        members = {name: self._method(p) for name, p in changed.items()}
+        rebuilt = meta(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__, **members})
+        rebuilt.__qualname__ = cls.__qualname__
+        self.originals[rebuilt] = cls
+        return rebuilt
+
+    def _method(self, node: Function) -> FunctionType:
+        rebuilt = Rebuilt(node, self)
+        rebuilt.set_captured(node.values())
+        return rebuilt.call
+
+    def adopted(self, tree: Any) -> Any:
+        """The same nested value, with instances of rebuilt classes."""
+        return self._exchanged(tree, lambda cls: self(cls) or cls)
+
+    def restored(self, tree: Any) -> Any:
+        """The same nested value, with instances of the user's classes."""
+        return self._exchanged(tree, lambda cls: self.originals.get(cls, cls)) if self.originals else tree
+
+    def _exchanged(self, tree: Any, choose: Callable[[type], type]) -> Any:
+        cls = type(tree)
+        if cls is dict:
+            return {key: self._exchanged(inner, choose) for key, inner in tree.items()}
+        if cls in (tuple, list):
+            return cls(self._exchanged(inner, choose) for inner in tree)
+        if optree.is_namedtuple(tree):
+            return tuple.__new__(choose(cls), [self._exchanged(inner, choose) for inner in tree])
+        if not dataclasses.is_dataclass(tree) or isinstance(tree, type):
+            return tree
+        fresh = object.__new__(choose(cls))
+        for field in dataclasses.fields(tree):
+            if hasattr(tree, field.name):
+                object.__setattr__(fresh, field.name, self._exchanged(getattr(tree, field.name), choose))
+        return fresh
+
+
+def is_struct_class(value: Any) -> bool:
+    """Whether this is a class of the user whose instances are taken apart into leaves."""
+    return (
+        isinstance(value, type)
+        and (dataclasses.is_dataclass(value) or optree.is_namedtuple_class(value))
+        and not is_foreign(value.__module__)
+        and not issubclass(type(value), _Rebuilt)
+    )
+
+
+def struct_classes(spec: optree.PyTreeSpec) -> Iterator[type]:
+    """Classes of structs among the nodes of a tree."""
+    if is_struct_class(spec.type):
+        yield spec.type
+    for child in spec.children():
+        yield from struct_classes(child)
+
+
+def methods(cls: type) -> Iterator[tuple[str, FunctionType]]:
+    """Methods that the user wrote, inherited ones included."""
+    for base in reversed(cls.__mro__):
+        if not is_foreign(base.__module__):
+            yield from ((n, m) for n, m in vars(base).items() if isinstance(m, FunctionType) and _is_written(m, base))
+
+
+def _is_written(member: FunctionType, base: type) -> bool:
+    """Methods that `dataclass` and `namedtuple` make have no file of their own."""
+    return member.__code__.co_filename not in ("<string>", "") and not member.__code__.co_filename.startswith("<frozen")
+
+
+def method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[Any], bool]) -> Function:
+    """What a method captures. Raises CaptureError if that is an array of a host: it is no argument of anything."""
+    node = plan(method, owned)
+    for capture, value in zip(node.captures, node.values(), strict=True):
+        if owned(value):
+            raise CaptureError(
+                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, whose derivative "
+                "would be lost. Make it a field of the struct, or pass it as an argument."
+            )
+    return node
+
+
+def _is_touched(node: Function, classes: Structs) -> bool:
+    return any(any(substitutes(member, classes)) for member in node.nodes())

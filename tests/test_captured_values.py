@@ -1,0 +1,193 @@
+"""Captured values get their gradient in every host: closures, defaults, partials, `self`, globals, helpers, tables."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+from gradients import HOSTS, chosen_hosts
+from test_catalogue import ENGINES
+
+import fwddiff as fd
+from fwddiff import fwddiff
+
+X = np.array([0.5, 1.0, 2.0])
+WEIGHT, OFFSET = np.array(1.5), np.array(0.3)
+TABLE_VALUES = np.array([0.2, 0.7, 1.9])
+SHARED = None  # a global that tests set to an array of the host
+
+
+class Model:
+    """An object whose attribute is used by a bound method, and by a method that this one calls."""
+
+    def __init__(self, weight, offset):
+        self.weight, self.offset = weight, offset
+
+    def predict(self, x):
+        return self.scaled(x) + self.offset
+
+    def scaled(self, x):
+        return x * self.weight * self.weight
+
+
+class Callable(Model):
+    def __call__(self, x):
+        return x * self.weight * self.weight + self.offset
+
+
+def closure(w, b):
+    return lambda x: x * w * w + b
+
+
+def default(w, b):
+    def f(x, w=w, *, b=b):
+        return x * w * w + b
+
+    return f
+
+
+def partial(w, b):
+    return functools.partial(lambda w, x, b: x * w * w + b, w, b=b)
+
+
+def bound_self(w, b):
+    return Model(w, b).predict
+
+
+def callable_object(w, b):
+    return Callable(w, b)
+
+
+def helper_closure(w, b):
+    def square():
+        return w * w
+
+    def scaled(x):
+        return x * square()
+
+    return lambda x: scaled(x) + b
+
+
+def struct(w, b):
+    parameters = (w, (b, 2.0))
+    return lambda x: x * parameters[0] ** 2 + parameters[1][0]
+
+
+def attribute_of_captured_object(w, b):
+    model = Model(w, b)
+    return lambda x: x * model.weight * model.weight + model.offset
+
+
+def recursion(w, b):
+    """x*w*w + b by three levels of recursion, each of which uses what is captured."""
+
+    def power(n, x):
+        return x if n == 0 else power(n - 1, x) * w
+
+    return lambda x: power(2, x) + b
+
+
+def global_variable(w, b):
+    global SHARED
+    SHARED = w
+    return lambda x: x * SHARED * SHARED + b
+
+
+def inner_function(w, b):
+    def f(x):
+        def squared():
+            return w * w
+
+        return x * squared() + (lambda t: t)(b)
+
+    return f
+
+
+WAYS = [
+    inner_function,
+    closure,
+    default,
+    partial,
+    bound_self,
+    callable_object,
+    helper_closure,
+    struct,
+    attribute_of_captured_object,
+    recursion,
+    global_variable,
+]
+
+
+@pytest.mark.parametrize("host", chosen_hosts())
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_gradient_of_captured_values(way, engine, host):
+    def model(x, w, b):
+        return fwddiff(way(w, b), engine=engine).broadcast(x)
+
+    x_bar, w_bar, b_bar = HOSTS[host][1](model, (X, WEIGHT, OFFSET))
+    np.testing.assert_allclose(x_bar, np.full(3, WEIGHT**2), rtol=1e-12)
+    np.testing.assert_allclose(w_bar, (2 * WEIGHT * X).sum(), rtol=1e-12)
+    np.testing.assert_allclose(b_bar, 3.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("host", chosen_hosts())
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_table_is_a_whole_argument(engine, host):
+    indices = np.array([2, 0, 2])
+
+    def model(x, table):
+        return fwddiff(lambda x, i: x * table[i] ** 2, engine=engine).broadcast(x, indices)
+
+    x_bar, table_bar = HOSTS[host][1](model, (X, TABLE_VALUES))
+    np.testing.assert_allclose(x_bar, TABLE_VALUES[indices] ** 2, rtol=1e-12)
+    wanted = np.zeros(3)
+    np.add.at(wanted, indices, 2 * X * TABLE_VALUES[indices])
+    np.testing.assert_allclose(table_bar, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_captured_number_is_read_at_every_call(engine):
+    scale = 2.0
+    g = fwddiff(lambda x: x * scale, engine=engine)
+    assert g.broadcast(X).tolist() == [1.0, 2.0, 4.0]
+    rules = dict(g.caller._recipes)
+    scale = 10.0
+    assert g.broadcast(X).tolist() == [5.0, 10.0, 20.0]
+    assert dict(g.caller._recipes) == rules, "a new value is no new rule"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_helper_that_is_replaced_is_noticed(engine):
+    def helper(x):
+        return 2 * x
+
+    g = fwddiff(lambda x: helper(x), engine=engine)
+    assert g.broadcast(X).tolist() == [1.0, 2.0, 4.0]
+
+    def helper(x):
+        return -x
+
+    assert g.broadcast(X).tolist() == [-0.5, -1.0, -2.0]
+
+
+class Opaque:
+    def __init__(self, weight):
+        self.weight = weight
+
+
+def test_what_cannot_be_followed_is_an_error_that_names_the_variable():
+    torch = pytest.importorskip("torch")
+    weight = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    hidden = Opaque(weight)
+    x = torch.tensor(X)
+
+    def through_getattr(x):
+        return x * getattr(hidden, "weight")  # noqa: B009 - what the test is about
+
+    with pytest.raises(fd.CaptureError, match="hidden"):
+        fwddiff(through_getattr).broadcast(x)
+
+
+def test_plain_objects_used_whole_do_not_matter():
+    assert fwddiff(lambda x: math.sqrt(x)).broadcast(np.array([4.0])).tolist() == [2.0]

@@ -1,4 +1,4 @@
-"""Symbolic rules with machine code: what hosts that bypass Python (XLA) are tested with, without any engine."""
+"""Symbolic rules with machine code: to test hosts that bypass Python (XLA) without any engine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import sympy
 from numba import types
 from numba.extending import intrinsic
-from support.symbolic_rule import SymbolicRule, symbolic_rule
 
 from fwddiff._rule import Native, Shape
+from support.symbolic_rule import SymbolicRule, symbolic_rule
 
 _POINTER = types.CPointer(types.int64)
 _TYPES = ("float64", "float32", "int64", "int32")
@@ -34,10 +34,11 @@ def _pointer_to(element: types.Type) -> Any:
 
 
 class CompiledRule(SymbolicRule):
-    """`native` compiles the expressions, one loop over flat indices. `calls` counts the runs of machine code, by name.
+    """`native` compiles the expressions, one loop over flat indices; `calls` counts the runs of machine code.
 
-    The layout is [counter address, iterations, number d of axes, d extents, d strides of every operand in elements, size of
-    every output]; with `failing`, machine code returns the status 7 and evaluation raises ZeroDivisionError.
+    The layout is [counter address, iterations, number d of axes, d extents, d strides of every operand in
+    elements, size of every output]. With `failing`, machine code returns the status 7 and evaluation raises
+    ZeroDivisionError.
     """
 
     failing = False

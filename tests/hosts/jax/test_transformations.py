@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from support.symbolic_rule import symbolic_rule
 
 from fwddiff import fwddiff
 from fwddiff.hosts import jax as host
+from support.symbolic_rule import symbolic_rule
 
 
 def wave(x, y):
@@ -69,7 +69,9 @@ TRANSFORMATIONS = {
     "jvp of x": lambda f: jax.jvp(lambda x: f(x, Y), (X,), (U,)),
     "linearize": lambda f: jax.linearize(f, X, Y)[1](U, V),
     "linear_transpose": lambda f: jax.linear_transpose(jax.linearize(f, X, Y)[1], X, Y)(U),
-    "linear_transpose of x": lambda f: jax.linear_transpose(lambda t: jax.jvp(lambda x: f(x, Y), (X,), (t,))[1], X)(U),
+    "linear_transpose of x": lambda f: jax.linear_transpose(
+        lambda t: jax.jvp(lambda x: f(x, Y), (X,), (t,))[1], X
+    )(U),
     "transpose twice": lambda f: jax.linear_transpose(lambda c: jax.vjp(f, X, Y)[1](c), U)((U, V)),
     "jacfwd": lambda f: jax.jacfwd(f, (0, 1))(X, Y),
     "jacrev": lambda f: jax.jacrev(f, (0, 1))(X, Y),
@@ -78,7 +80,9 @@ TRANSFORMATIONS = {
     "jacfwd(jacfwd)": lambda f: jax.jacfwd(jax.jacfwd(total(f), (0, 1)), (0, 1))(X, Y),
     "jacrev(jacrev)": lambda f: jax.jacrev(jax.jacrev(total(f), (0, 1)), (0, 1))(X, Y),
     "jacrev(jacfwd)": lambda f: jax.jacrev(jax.jacfwd(total(f), (0, 1)), (0, 1))(X, Y),
-    "grad of squared gradient": lambda f: jax.grad(lambda x, y: (jax.grad(total(f))(x, y) ** 2).sum(), (0, 1))(X, Y),
+    "grad of squared gradient": lambda f: jax.grad(
+        lambda x, y: (jax.grad(total(f))(x, y) ** 2).sum(), (0, 1)
+    )(X, Y),
     "gradient of a nonlinear loss": lambda f: jax.hessian(lambda x, y: (f(x, y) ** 3).sum(), (0, 1))(X, Y),
     "third order": lambda f: jax.jacfwd(jax.jacrev(jax.grad(total(f)), 1), 1)(X, Y),
     "grad(grad(grad))": lambda f: jax.grad(jax.grad(jax.grad(f, 1), 0), 1)(X[0], Y),
@@ -105,9 +109,13 @@ TRANSFORMATIONS = {
     "scan": lambda f: jax.grad(loop_of(f), (0, 1))(X * 0.1, Y * 0.1),
     "hessian(scan)": lambda f: jax.hessian(loop_of(f), 1)(X * 0.1, Y * 0.1),
     "vmap(grad(scan))": lambda f: jax.vmap(jax.grad(loop_of(f)), (0, None))(ROWS * 0.1, Y * 0.1),
-    "while_loop": lambda f: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1], Y * 0.1)), (0, X))[1],
+    "while_loop": lambda f: lax.while_loop(
+        lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1], Y * 0.1)), (0, X)
+    )[1],
     "jvp(while_loop)": lambda f: jax.jvp(
-        lambda x: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1], Y * 0.1)), (0, x))[1], (X,), (U,)
+        lambda x: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1], Y * 0.1)), (0, x))[1],
+        (X,),
+        (U,),
     ),
     "fori_loop": lambda f: jax.grad(lambda x: lax.fori_loop(0, 2, lambda i, s: f(s, 0.1), x).sum())(X),
     "cond": lambda f: jax.grad(branch(f), (0, 1))(X, Y),
@@ -132,8 +140,9 @@ def called_back_recompute():
     return lambda x, y: host.apply(rule, [x, y])[0]
 
 
-def compiled_per_argument():
-    return fwddiff(wave, mode="recompute", passes="per_argument").broadcast
+def called_back_per_argument():
+    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", mode="recompute", passes="per_argument")
+    return lambda x, y: host.apply(rule, [x, y])[0]
 
 
 @pytest.fixture(scope="module", params=[compiled_store, called_back_recompute])
@@ -152,21 +161,63 @@ def test_transformation_equals_that_of_the_native_function(function, name):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["jit", "jit(grad)", "jacfwd", "vmap(grad) of one", "hessian(vmap)", "grad(vmap)"])
+@pytest.mark.parametrize(
+    "name", ["jit", "jit(grad)", "jacfwd", "vmap(grad) of one", "hessian(vmap)", "grad(vmap)"]
+)
 def test_one_pass_per_argument(name):
-    found, expected = (TRANSFORMATIONS[name](f) for f in (compiled_per_argument(), native_wave))
+    found, expected = (TRANSFORMATIONS[name](f) for f in (called_back_per_argument(), native_wave))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
 
 
-@pytest.mark.parametrize("name", ["grad", "hessian", "grad(vmap)", "vmap(grad)", "jvp", "vmap of cotangents"])
-def test_total_equals_the_sum_of_the_native_function(name):
+def native_total(x, y):
+    return native_wave(x, y).sum()
+
+
+@pytest.mark.parametrize(
+    "name", ["grad", "hessian", "grad(vmap)", "vmap(grad) of one", "jvp", "jacrev(jacrev)"]
+)
+@pytest.mark.parametrize("mode", ["store", "recompute"])
+def test_total_equals_the_sum_of_the_native_function(mode, name):
+    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", mode=mode, reduce="sum")
+    found, expected = (
+        TRANSFORMATIONS[name](f) for f in (lambda x, y: host.apply(rule, [x, y])[0], native_total)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
+
+
+def test_compiled_total():
     summed = fwddiff(wave).sum
-
-    def native(x, y):
-        return native_wave(x, y).sum()
-
-    if name == "vmap of cotangents":
-        found, expected = (jax.vmap(jax.vjp(f, X, Y)[1])(U) for f in (summed, native))
-    else:
-        found, expected = TRANSFORMATIONS[name](summed), TRANSFORMATIONS[name](native)
+    found, expected = (jax.jit(jax.value_and_grad(f, (0, 1)))(X, Y) for f in (summed, native_total))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
+    found, expected = (jax.vmap(jax.vjp(f, X, Y)[1])(U) for f in (summed, native_total))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
+
+
+def test_newton_loop_whose_length_depends_on_the_data():
+    @fwddiff
+    def kepler(mean, eccentricity):
+        angle = mean
+        while True:
+            step = (angle - eccentricity * math.sin(angle) - mean) / (1 - eccentricity * math.cos(angle))
+            angle -= step
+            if abs(step) < 1e-14:
+                return angle
+
+    def native(mean, eccentricity):
+        def step(state):
+            angle, _ = state
+            step = (angle - eccentricity * jnp.sin(angle) - mean) / (1 - eccentricity * jnp.cos(angle))
+            return angle - step, step
+
+        return lax.while_loop(lambda state: abs(state[1]) > 1e-14, step, (mean, 1.0))[0]
+
+    mean, eccentricity = 1.0, 0.3
+    np.testing.assert_allclose(kepler(jnp.array(mean), eccentricity), native(mean, eccentricity), rtol=1e-14)
+    with pytest.raises(ValueError, match="while_loop"):
+        jax.jit(jax.grad(native))(mean, eccentricity)
+    angle = float(native(mean, eccentricity))
+    slope = 1 / (1 - eccentricity * math.cos(angle))
+    found = jax.jit(jax.grad(kepler, (0, 1)))(mean, eccentricity)
+    np.testing.assert_allclose(found, [slope, math.sin(angle) * slope], rtol=1e-12)
+    second = jax.jit(jax.hessian(kepler))(mean, eccentricity)
+    np.testing.assert_allclose(second, -eccentricity * math.sin(angle) * slope**3, rtol=1e-11)

@@ -1,4 +1,4 @@
-"""JAX as a host: a rule is recorded by one primitive, whose derivatives and batches are calls of the same primitive.
+"""JAX as a host: a rule is recorded by one primitive, and so are its derivatives and its batches.
 
 primitive     the primitive, its shapes and dtypes; eager calls are jitted ones
 derivatives   jvp, transpose, dead code
@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
@@ -21,7 +22,21 @@ from fwddiff.hosts.jax import batching, derivatives, lowering
 from fwddiff.hosts.jax.internals import Tracer
 from fwddiff.hosts.jax.primitive import Operation, bind, evaluate, jax_dtype
 
-__all__ = ["apply", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = [
+    "apply",
+    "canonical_dtype",
+    "detach",
+    "dtype",
+    "float_dtype",
+    "integer_dtype",
+    "owns",
+    "shape",
+    "weak",
+]
+
+_DTYPES = {"float32", "float64", "bool"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
 
 _RULES_OF_THE_PRIMITIVE = (batching, derivatives, lowering)  # importing them registers them
 
@@ -39,35 +54,54 @@ def shape(leaf: jax.Array) -> tuple[int, ...]:
 def dtype(leaf: jax.Array) -> np.dtype:
     """NumPy dtype of an array or tracer. Raises `HostError` for dtypes that rules do not have."""
     found = leaf.dtype
-    if not isinstance(found, np.dtype) or found.kind not in "fiub" or found.name in ("float16", "int4", "uint4"):
+    if not isinstance(found, np.dtype) or found.name not in _DTYPES:
         raise HostError(
-            f"A JAX array of dtype {found} cannot be differentiated; convert it with .astype('float32') or 'float64'."
+            f"A JAX array of dtype {found} cannot be differentiated; "
+            "convert it with .astype('float32') or .astype('float64')."
         )
     return found
 
 
+def weak(leaf: jax.Array) -> bool:
+    """Whether this stands for a Python number, whose dtype gives way to that of arrays (`weak_type`)."""
+    return bool(getattr(leaf, "weak_type", False))
+
+
+def canonical_dtype(wanted: np.dtype) -> np.dtype:
+    """What JAX makes of a dtype: 64 bits become 32 unless `jax_enable_x64` is set."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(wanted))
+
+
 def integer_dtype() -> np.dtype:
     """Dtype of integer results: int64, or int32 unless `jax_enable_x64` is set."""
-    return np.dtype(jax.dtypes.canonicalize_dtype(np.int64))
+    return canonical_dtype(np.dtype(np.int64))
 
 
 def float_dtype() -> np.dtype:
-    """Dtype of float results of functions without float inputs: float64, or float32 unless `jax_enable_x64` is set."""
-    return np.dtype(jax.dtypes.canonicalize_dtype(np.float64))
+    """Dtype of float results that come from no array: float64, or float32 unless `jax_enable_x64` is set."""
+    return canonical_dtype(np.dtype(np.float64))
+
+
+def detach(leaf: jax.Array) -> jax.Array:
+    """The same array as a constant for JAX's derivatives."""
+    return lax.stop_gradient(leaf)
 
 
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
-    """Evaluate a rule on JAX arrays, NumPy arrays and numbers, one per input; JAX can differentiate the result.
+    """Evaluate a rule on one JAX array, NumPy array or number per input; JAX can differentiate the result.
 
-    Under a transformation the call is recorded; on arrays it runs as a jitted function of its own. A function that raises
-    raises its own exception there, and a `JaxRuntimeError` inside `jit`.
+    Under a transformation the call is recorded; on arrays it runs as a jitted function of its own. A function
+    that raises raises its own exception there, and a `JaxRuntimeError` inside `jit`.
     """
-    arrays = [_constant_or_array(x, slot) for x, slot in zip(leaves, rule.inputs, strict=True)]
+    arrays = [_in_dtype(leaf, slot) for leaf, slot in zip(leaves, rule.inputs, strict=True)]
     operation = Operation(rule)
     if any(isinstance(x, Tracer) for x in arrays):
         return bind(operation, arrays)
     return evaluate(*arrays, operation=operation)
 
 
-def _constant_or_array(leaf: Any, slot: Slot) -> Any:
-    return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf, jax_dtype(slot))
+def _in_dtype(leaf: Any, slot: Slot) -> Any:
+    """The leaf in its slot's dtype: weak arrays and constants give way, other arrays have it already."""
+    if not isinstance(leaf, jax.Array):
+        return np.asarray(leaf, jax_dtype(slot))
+    return lax.convert_element_type(leaf, jax_dtype(slot)) if weak(leaf) else leaf

@@ -16,7 +16,8 @@ def batched(
 ) -> tuple[list[Any], list[int]]:
     """An input without the axis gets one of size 1, which the rule broadcasts without copying."""
     moved = [
-        jnp.expand_dims(x, 0) if axis is None else jnp.moveaxis(x, axis, 0) for x, axis in zip(arrays, axes, strict=True)
+        jnp.expand_dims(x, 0) if axis is None else jnp.moveaxis(x, axis, 0)
+        for x, axis in zip(arrays, axes, strict=True)
     ]
     outputs = bind(operation, moved, batch_ndim + 1)
     return outputs, [0] * len(outputs)

@@ -25,7 +25,7 @@ def lower_to_callback(ctx: Any, *operands: Any, operation: Operation, batch_ndim
 
 
 def _evaluate(operation: Operation, batch_ndim: int, dtypes: Sequence[Any], *arrays: Any) -> list[np.ndarray]:
-    """Evaluate in the rule's dtypes, answer in JAX's (64 bits are 32 there, unless `jax_enable_x64` is set)."""
+    """Evaluate in the rule's dtypes, answer in JAX's (without `jax_enable_x64`, 64 bits are 32 there)."""
     rule = operation.rule
     given = [np.asarray(x, dtype=slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)]
     return [y.astype(dtype, copy=False) for y, dtype in zip(rule(given, batch_ndim), dtypes, strict=True)]

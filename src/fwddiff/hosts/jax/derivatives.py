@@ -20,17 +20,16 @@ def push_forward(
 ) -> tuple[list[Any], list[Any]]:
     """Values and tangents. Reverse mode comes from here too: JAX transposes what is linear in the tangents.
 
-    Stored partials are contracted with JAX's own operations, so their transpose is `cotangent * partial`; otherwise the
-    tangents are a call of the pushforward rule, transposed below.
+    Stored partials are contracted with JAX's own operations, so their transpose is `cotangent * partial`;
+    otherwise the tangents are a call of the pushforward rule, transposed below.
     """
     rule = operation.rule
-    active = tuple(
-        i for i, (t, slot) in enumerate(zip(tangents, rule.inputs, strict=True)) if slot.differentiable and not is_zero(t)
-    )
+    pairs = enumerate(zip(tangents, rule.inputs, strict=True))
+    active = tuple(i for i, (t, slot) in pairs if slot.differentiable and not is_zero(t))
     moved = [tangents[i] for i in active]
     if not active or not rule.differentiable_outputs:
         values = bind(operation, primals, batch_ndim)
-        results = [zero_tangent(y) for y, slot in zip(values, rule.outputs, strict=True) if slot.differentiable]
+        results = [zero_tangent(y) for y, s in zip(values, rule.outputs, strict=True) if s.differentiable]
     elif _linear_in(operation, active):
         values = bind(operation, primals, batch_ndim)
         results = _push_linear(operation, primals, active, moved, batch_ndim)
@@ -45,12 +44,16 @@ def push_forward(
 def _with_zeros(operation: Operation, values: Sequence[Any], results: Sequence[Any]) -> list[Any]:
     """Tangents of all outputs from those of the differentiable ones."""
     remaining = iter(results)
-    slots = operation.rule.outputs
-    return [next(remaining) if s.differentiable else zero_tangent(y) for y, s in zip(values, slots, strict=True)]
+    pairs = zip(values, operation.rule.outputs, strict=True)
+    return [next(remaining) if slot.differentiable else zero_tangent(y) for y, slot in pairs]
 
 
 def _push_stored(
-    operation: Operation, primals: Sequence[Any], active: tuple[int, ...], moved: Sequence[Any], batch_ndim: int
+    operation: Operation,
+    primals: Sequence[Any],
+    active: tuple[int, ...],
+    moved: Sequence[Any],
+    batch_ndim: int,
 ) -> tuple[list[Any], list[Any]]:
     """Value and partials in one pass; each tangent is the sum over the active inputs of partial * tangent."""
     slots, inputs = operation.rule.outputs, operation.rule.inputs
@@ -70,8 +73,8 @@ def _push_stored(
 def _contracted(partial: Any, tangent: Any, source: Slot, output: Slot, batch_ndim: int) -> Any:
     """partial * tangent, summed over core axes; over the whole loop for `reduce="sum"`.
 
-    Loop axes are aligned at their end and batch axes at their front. `lax` operations, because those of `jnp` are jitted
-    functions, which cost twice as much to record.
+    Loop axes are aligned at their end and batch axes at their front. `lax` operations, because those of `jnp`
+    are jitted functions, which cost twice as much to record.
     """
     own = jnp.shape(tangent)
     if own != partial.shape:
@@ -83,12 +86,14 @@ def _contracted(partial: Any, tangent: Any, source: Slot, output: Slot, batch_nd
     return jnp.sum(product, axis=tuple(range(first, partial.ndim))) if first < partial.ndim else product
 
 
-# --- linearity -------------------------------------------------------------------------------------------------------
+# --- linearity ---------------------------------------------------------------------------------------------
 
 
 def _linear_in(operation: Operation, positions: Sequence[int]) -> bool:
-    """A pushforward is linear in its tangents, a pullback in its cotangents: the inputs after those of the base."""
-    return operation.kind in ("pushforward", "pullback") and all(i >= _first_linear(operation) for i in positions)
+    """A pushforward is linear in its tangents, a pullback in its cotangents: in what its base has not."""
+    if operation.kind not in ("pushforward", "pullback"):
+        return False
+    return all(i >= _first_linear(operation) for i in positions)
 
 
 def _first_linear(operation: Operation) -> int:
@@ -97,7 +102,11 @@ def _first_linear(operation: Operation) -> int:
 
 
 def _push_linear(
-    operation: Operation, primals: Sequence[Any], active: tuple[int, ...], moved: Sequence[Any], batch_ndim: int
+    operation: Operation,
+    primals: Sequence[Any],
+    active: tuple[int, ...],
+    moved: Sequence[Any],
+    batch_ndim: int,
 ) -> list[Any]:
     """The tangent of a linear map is the same map of the tangents."""
     first = _first_linear(operation)
@@ -106,15 +115,12 @@ def _push_linear(
         narrowed = operation.base.derive("pushforward", [operation.active[i - first] for i in active])
         return bind(narrowed, [*primals[:first], *moved], batch_ndim)
     given = dict(zip(active, moved, strict=True))
-    rest = [given.get(i, None) for i in range(first, len(primals))]
-    rest = [jnp.zeros_like(primals[first + i]) if t is None else t for i, t in enumerate(rest)]
+    rest = [given[i] if i in given else jnp.zeros_like(primals[i]) for i in range(first, len(primals))]
     return bind(operation, [*primals[:first], *rest], batch_ndim)
 
 
-def transpose(
-    cotangents: Sequence[Any], *arguments: Any, operation: Operation, batch_ndim: int
-) -> list[Any]:
-    """Cotangents of the linear inputs of a pushforward (by the pullback) or of a pullback (by the pushforward)."""
+def transpose(cotangents: Sequence[Any], *arguments: Any, operation: Operation, batch_ndim: int) -> list[Any]:
+    """Cotangents of linear inputs: of a pushforward by the pullback, of a pullback by the pushforward."""
     wanted = [i for i, x in enumerate(arguments) if ad.is_undefined_primal(x)]
     if not _linear_in(operation, wanted):
         raise DerivativeError(
@@ -130,7 +136,11 @@ def transpose(
 
 
 def _transpose_pushforward(
-    operation: Operation, primals: Sequence[Any], cotangents: Sequence[Any], wanted: Sequence[int], batch_ndim: int
+    operation: Operation,
+    primals: Sequence[Any],
+    cotangents: Sequence[Any],
+    wanted: Sequence[int],
+    batch_ndim: int,
 ) -> dict[int, Any]:
     assert operation.base is not None
     first = len(primals)
@@ -144,7 +154,11 @@ def _transpose_pushforward(
 
 
 def _transpose_pullback(
-    operation: Operation, primals: Sequence[Any], cotangents: Sequence[Any], wanted: Sequence[int], batch_ndim: int
+    operation: Operation,
+    primals: Sequence[Any],
+    cotangents: Sequence[Any],
+    wanted: Sequence[int],
+    batch_ndim: int,
 ) -> dict[int, Any]:
     assert operation.base is not None
     given = [(a, c) for a, c in zip(operation.active, cotangents, strict=True) if not is_zero(c)]
@@ -162,7 +176,7 @@ def _unbatched(cotangent: Any, aval: Any, batch_ndim: int) -> Any:
     return cotangent.sum(axis=axes, keepdims=True) if axes else cotangent
 
 
-# --- dead code -------------------------------------------------------------------------------------------------------
+# --- dead code ---------------------------------------------------------------------------------------------
 
 
 def drop_unused(used: Sequence[bool], equation: Any) -> tuple[list[bool], Any]:

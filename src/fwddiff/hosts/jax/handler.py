@@ -1,11 +1,11 @@
 """The XLA side of a call: one typed FFI handler, compiled by Numba, that runs any kernel.
 
-XLA calls `handler(call frame)` on threads of its own, without the GIL. The call has two attributes: `key`, a hash of the
-kernel's content, and `layout`, the kernel's table of int64. The handler finds the kernel by its key, collects the addresses
-of operands and results, and turns a status other than 0 into an XLA error. Keys are the same in every process (an address
-would not be), so compiled programs may outlive the process that made them.
+XLA calls the handler with a call frame, on threads of its own, without the GIL. A call has two attributes:
+`key`, a hash of the kernel's content, and `layout`, the kernel's table of int64. The handler finds the kernel
+by its key, collects the addresses of operands and results, and turns a status other than 0 into an XLA error.
+Keys are the same in every process (addresses would not be), so compiled programs may outlive theirs.
 
-Offsets are those of the C structs in `xla/ffi/api/c_api.h` on a 64-bit machine: the same in jaxlib 0.5 to 0.10.
+Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, in jaxlib 0.5 to 0.10.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import threading
+from typing import Any
 
 import numpy as np
 from llvmlite import binding, ir
-from numba import cfunc, types
+from numba import cfunc, extending, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from fwddiff._rule import Native
+
+intrinsic: Any = extending.intrinsic  # type checkers do not know that it removes a parameter
 
 _WORD = ir.IntType(64)
 _ROW = 3  # words per kernel: key, address, message
@@ -30,7 +32,7 @@ _MISSING = (
 )
 
 
-# --- memory ----------------------------------------------------------------------------------------------------------
+# --- memory ------------------------------------------------------------------------------------------------
 
 
 @intrinsic
@@ -97,15 +99,15 @@ def _call_create(typing_context, function, argument):
     return types.int64(types.int64, types.int64), codegen
 
 
-# --- the table of kernels --------------------------------------------------------------------------------------------
+# --- the table of kernels ----------------------------------------------------------------------------------
 
 
 class _Table:
     """Kernels by key, in memory that machine code reads while Python adds to it.
 
-    A cell holds the address of an open-addressing table [mask, missing message, rows]. A row's key is written last, and a
-    full table is replaced by a larger copy, so a reader needs no lock. Kernels are never removed: a compiled program may
-    call them at any time.
+    A cell holds the address of an open-addressing table [mask, missing message, rows]. A row's key is written
+    last, and a full table is replaced by a larger copy, so a reader needs no lock. Kernels are never removed:
+    a compiled program may call them at any time.
     """
 
     def __init__(self) -> None:
@@ -184,14 +186,13 @@ def load_kernel(native: Native, name: str) -> np.int64:
     return np.int64(key)
 
 
-# --- the handler -----------------------------------------------------------------------------------------------------
+# --- the handler -------------------------------------------------------------------------------------------
 
 NOT_FOUND, INTERNAL = 5, 13
 
 
 def _make_handler(compiler):
     """The handler, by `compiler(signature)(function)`: a `cfunc` for XLA."""
-    from numba import njit
 
     @njit(inline="always")
     def failed(frame, message, code):
@@ -252,8 +253,8 @@ def _make_handler(compiler):
     return compiler("int64(int64)")(fwddiff_xla_handler)
 
 
-def compile_handler() -> int:
-    """Address of the handler. Compiles it, or finds it in Numba's cache on disk where there is a place for one."""
+def compile_handler() -> Any:
+    """Address of the handler, compiled or found in Numba's cache on disk."""
     try:
         function = _make_handler(lambda signature: cfunc(signature, cache=True))
     except RuntimeError:  # no place for a cache

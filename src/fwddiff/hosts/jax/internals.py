@@ -1,8 +1,8 @@
 """Everything that fwddiff takes from inside JAX, in one place, so that a new JAX release is checked here.
 
-`jax.custom_vjp` has no forward mode and `jax.custom_jvp` cannot run a pullback kernel of its own, so the host is a primitive.
-JAX offers `Primitive` and the tables of rules in `jax.extend.core` and `jax.interpreters` for that purpose, without
-a promise of stability. What is measured to work is jax 0.5 to 0.10 (`lowering.py`).
+`jax.custom_vjp` has no forward mode and `jax.custom_jvp` cannot run a pullback kernel of its own, so the host
+is a primitive. JAX offers `Primitive` and the tables of rules in `jax.extend.core` and `jax.interpreters` for
+that purpose, without a promise of stability.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.core
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
@@ -36,7 +37,7 @@ __all__ = [
 
 def typeof(value: Any) -> Any:
     """Abstract value of an array or tracer (`jax.typeof` came with jax 0.6)."""
-    return jax.typeof(value) if hasattr(jax, "typeof") else jax.core.get_aval(value)
+    return jax.typeof(value) if hasattr(jax, "typeof") else getattr(jax.core, "get_aval")(value)
 
 
 def converted(value: Any, aval: Any) -> Any:

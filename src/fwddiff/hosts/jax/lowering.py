@@ -1,4 +1,4 @@
-"""From a call to XLA: machine code by the typed FFI where there is some, a call back into Python elsewhere."""
+"""From a call to XLA: machine code by the typed FFI where there is some, a call back into Python if not."""
 
 from __future__ import annotations
 
@@ -31,13 +31,17 @@ def lower(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Se
     return lower_to_callback(ctx, *operands, operation=operation, batch_ndim=batch_ndim)
 
 
-def _lower_to_kernel(ctx: Any, operands: Sequence[Any], operation: Operation, native: Native) -> Sequence[Any]:
-    """The custom call. Kernels have the dtypes of the rule's slots, of 64 bits even where JAX narrows them to 32."""
+def _lower_to_kernel(
+    ctx: Any, operands: Sequence[Any], operation: Operation, native: Native
+) -> Sequence[Any]:
+    """The custom call. Kernels have the dtypes of the rule's slots, 64 bits even where JAX has only 32."""
     from fwddiff.hosts.jax.handler import load_kernel
 
     rule = operation.rule
     avals_in = [ShapedArray(a.shape, slot.dtype) for a, slot in zip(ctx.avals_in, rule.inputs, strict=True)]
-    avals_out = [ShapedArray(a.shape, slot.dtype) for a, slot in zip(ctx.avals_out, rule.outputs, strict=True)]
+    avals_out = [
+        ShapedArray(a.shape, slot.dtype) for a, slot in zip(ctx.avals_out, rule.outputs, strict=True)
+    ]
     call = jax.ffi.ffi_lowering(TARGET)
     results = call(
         ctx.replace(avals_in=avals_in, avals_out=avals_out),
@@ -49,34 +53,42 @@ def _lower_to_kernel(ctx: Any, operands: Sequence[Any], operation: Operation, na
 
 
 def _converted(values: Sequence[Any], given: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
-    return [x if a.dtype == b.dtype else converted(x, b) for x, a, b in zip(values, given, wanted, strict=True)]
+    return [
+        x if a.dtype == b.dtype else converted(x, b) for x, a, b in zip(values, given, wanted, strict=True)
+    ]
+
+
+def handler_registered() -> bool:
+    """Whether kernels can be called by the FFI. False, with one warning, for a JAX that nobody has tried."""
+    return _register(jax.__version__)
 
 
 @functools.cache
-def handler_registered() -> bool:
-    """Register the FFI handler, once. False, with a warning, for a JAX whose FFI nobody has tried it with.
+def _register(version: str) -> bool:
+    """Register the handler, once.
 
-    A handler that XLA refuses before its CPU backend exists would break that backend for the whole process: hence the
-    versions, and the backend is made first.
+    A handler that XLA refuses before its CPU backend exists would break that backend for the whole process:
+    hence the versions, and the backend is made first.
     """
-    version = tuple(int(part) for part in re.findall(r"\d+", jax.__version__)[:2])
-    if not OLDEST <= version <= NEWEST:
-        _warn_slow(f"jax {jax.__version__} is not one of the versions 0.5 to 0.10 that it knows")
+    if not OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:2]) <= NEWEST:
+        _warn_slow(f"jax {version} is not one of the versions 0.5 to 0.10 that it knows")
         return False
     from fwddiff.hosts.jax.handler import compile_handler
 
     try:
         jax.local_devices(backend="cpu")
-        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(compile_handler()), platform="cpu", api_version=1)
+        jax.ffi.register_ffi_target(
+            TARGET, jax.ffi.pycapsule(compile_handler()), platform="cpu", api_version=1
+        )
     except Exception as error:
-        _warn_slow(f"jax {jax.__version__} refused its kernels ({error})")
+        _warn_slow(f"jax {version} refused its kernels ({error})")
         return False
     return True
 
 
 def _warn_slow(reason: str) -> None:
     warnings.warn(
-        f"fwddiff calls Python from compiled JAX programs (right, but about 100 µs per call), because {reason}.",
+        f"fwddiff calls Python from compiled JAX programs (about 100 µs per call), because {reason}.",
         RuntimeWarning,
         stacklevel=3,
     )
@@ -86,7 +98,7 @@ def refuse(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> S
     """Lowering rule of the primitive on all other platforms."""
     platforms = ctx.platforms or ctx.module_context.platforms
     raise HostError(
-        f"{operation.rule.name}: fwddiff runs on CPUs, and this program is compiled for {', '.join(platforms)}. "
+        f"{operation.rule.name}: fwddiff runs on CPUs; this program is compiled for {', '.join(platforms)}. "
         "Move its arrays with jax.device_put(x, jax.devices('cpu')[0])."
     )
 

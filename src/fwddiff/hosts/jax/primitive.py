@@ -21,7 +21,7 @@ Kind = Literal["pushforward", "pullback", "partials"]
 class Operation:
     """A rule and where it comes from: `rule` is `base.rule`'s derived rule `kind` with respect to `active`.
 
-    The origin is what a transpose needs: a pushforward is transposed by the pullback of its base, and the reverse.
+    The origin is what a transpose needs: a pushforward's is the pullback of the same base, and the reverse.
     """
 
     rule: Rule
@@ -48,7 +48,7 @@ def bind(operation: Operation, arrays: Sequence[Any], batch_ndim: int = 0) -> li
 
 @lru_cache(maxsize=4096)
 def compiled(operation: Operation, batch_ndim: int) -> Callable[..., list[Any]]:
-    """The call as a jitted function, which is how JAX runs a primitive outside `jit` (it keeps one program per shape)."""
+    """The call as a jitted function (one program per shape): so JAX runs primitives outside `jit`."""
 
     def fwddiff(*arrays: Any) -> list[Any]:
         return bind(operation, arrays, batch_ndim)
@@ -74,7 +74,7 @@ def static_shapes(rule: Rule, avals: Sequence[Any]) -> list[Shape]:
 
 
 def evaluate(*arrays: Any, operation: Operation, batch_ndim: int = 0) -> list[Any]:
-    """The call on arrays. A kernel that raises says only so to XLA, so the rule is asked again for the exception itself."""
+    """The call on arrays. A kernel tells XLA only that it raised, so the rule is asked for the exception."""
     try:
         return compiled(operation, batch_ndim)(*arrays)
     except jax.errors.JaxRuntimeError:

@@ -1,0 +1,133 @@
+"""What the wrapper asks of the host."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fwddiff import fwddiff
+from fwddiff._errors import ArgumentError, HostError
+from fwddiff.hosts import jax as host
+from support.symbolic_rule import symbolic_rule
+
+
+def test_owns_arrays_and_tracers_only():
+    assert host.owns(jnp.ones(2))
+    seen = []
+    jax.jit(lambda x: seen.append(host.owns(x)) or x)(1.0)
+    jax.grad(lambda x: seen.append(host.owns(x)) or x)(1.0)
+    jax.vmap(lambda x: seen.append(host.owns(x)) or x)(np.ones(2))
+    assert seen == [True] * 3
+    assert not any(
+        host.owns(x) for x in (np.ones(2), 1.0, 1, None, "x", jax.ShapeDtypeStruct((2,), np.float64))
+    )
+
+
+@pytest.mark.parametrize("name", ["float32", "float64", "int8", "int32", "int64", "uint8", "bool"])
+def test_dtypes(name):
+    assert host.dtype(jnp.ones(2, name)) == np.dtype(name)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "complex64", "complex128", "float8_e4m3fn", "int4"])
+def test_dtypes_that_rules_do_not_have(name):
+    with pytest.raises(HostError, match=f"dtype {name}"):
+        host.dtype(jnp.ones(2, name))
+    with pytest.raises((HostError, ArgumentError)):
+        fwddiff(lambda x: x * x).broadcast(jnp.ones(2, name))
+
+
+def test_random_keys_are_not_numbers():
+    with pytest.raises(HostError, match="key<"):
+        host.dtype(jax.random.key(0))
+
+
+def test_default_dtypes():
+    assert (host.integer_dtype(), host.float_dtype()) == (np.int64, np.float64)
+
+
+def test_default_dtypes_of_32_bits(single_precision):
+    assert (host.integer_dtype(), host.float_dtype()) == (np.int32, np.float32)
+    value = fwddiff(lambda x: (x * 2.5, 3)).broadcast(jnp.ones(2))
+    assert [y.dtype for y in value] == [jnp.float32, jnp.int32]
+
+
+def test_constants_take_the_dtype_of_their_slot():
+    rule = symbolic_rule("x y n:int", "x*y*n", dtype=np.float32)
+    (value,) = host.apply(rule, [jnp.ones(2, jnp.float32), 2.5, 2])
+    assert value.dtype == jnp.float32
+    np.testing.assert_array_equal(value, [5.0, 5.0])
+
+
+def test_integer_outputs_have_no_derivative():
+    rule = symbolic_rule("x n:int", "x**2*n", "n + 1", mode="recompute")
+
+    def f(x, n):
+        value, integer = host.apply(rule, [x, n])
+        return value * integer
+
+    np.testing.assert_allclose(jax.grad(f)(3.0, jnp.asarray(2)), 36.0)
+    _, tangent = jax.jvp(lambda x: host.apply(rule, [x, 2]), (3.0,), (1.0,))
+    assert tangent[1].dtype == jax.dtypes.float0
+    assert jax.grad(f, 1, allow_int=True)(3.0, jnp.asarray(2)).dtype == jax.dtypes.float0
+
+
+def test_a_function_that_is_not_known_to_be_linear_has_no_linear_transpose():
+    double = fwddiff(lambda x: 2.0 * x)
+    with pytest.raises(Exception, match="not known to be linear") as raised:
+        jax.linear_transpose(double, 1.0)(1.0)
+    assert type(raised.value).__name__ == "DerivativeError"
+
+
+def test_eval_shape_runs_nothing():
+    rule = symbolic_rule("x n:int", "x**2*n", "n + 1")
+    shapes = jax.ShapeDtypeStruct((3, 1), jnp.float64), jax.ShapeDtypeStruct((4,), jnp.int64)
+    found = jax.eval_shape(lambda x, n: host.apply(rule, [x, n]), *shapes)
+    assert [(y.shape, y.dtype) for y in found] == [((3, 4), jnp.float64), ((3, 4), jnp.int64)]
+    assert rule.evaluations == []
+
+
+@pytest.mark.parametrize("mode", ["store", "recompute"])
+def test_weak_types_do_not_matter(mode):
+    g = fwddiff(lambda x, y: x * x * y, mode=mode)
+    native = jax.value_and_grad(lambda x, y: x * x * y, (0, 1))(3.0, jnp.float64(2.0))
+    found = jax.value_and_grad(g, (0, 1))(3.0, jnp.float64(2.0))
+    assert [float(y) for y in jax.tree.leaves(found)] == [float(y) for y in jax.tree.leaves(native)]
+
+
+def test_weak_numbers_take_the_dtype_of_their_slot():
+    rule = symbolic_rule("x y", "x*y", dtype=np.float32)
+    value, gradient = jax.jit(jax.value_and_grad(lambda y: host.apply(rule, [jnp.float32(3.0), y])[0]))(2.0)
+    assert host.weak(gradient)
+    assert (value.dtype, float(value), float(gradient)) == (jnp.float32, 6.0, 3.0)
+
+
+def test_detached_arrays_have_no_gradient():
+    assert float(jax.grad(lambda x: host.detach(x) * x)(3.0)) == 3.0
+
+
+def test_structs_of_arrays_between_two_calls():
+    import dataclasses
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Exponential:
+        rate: float
+
+    X, data = jnp.linspace(0.5, 2.0, 5), jnp.linspace(1.0, 3.0, 5)
+
+    def loss(X, data):
+        distribution = fwddiff(Exponential).broadcast(X)
+        return -fwddiff(lambda d, x: np.log(d.rate) - d.rate * x).broadcast(distribution, data).sum()
+
+    found = jax.jit(jax.grad(loss, (0, 1)))(X, data)
+    np.testing.assert_allclose(found, [data - 1 / X, X], rtol=1e-12)
+
+
+def test_a_captured_tracer_gets_its_gradient():
+    def loss(scale, x):
+        return fwddiff(lambda v: scale * v * v).broadcast(x).sum()
+
+    x = jnp.linspace(0.5, 2.0, 5)
+    found = jax.jit(jax.grad(loss, (0, 1)))(3.0, x)
+    np.testing.assert_allclose(found[0], (x**2).sum())
+    np.testing.assert_allclose(found[1], 6 * x)

@@ -122,7 +122,7 @@ def _leaf_signature(leaf: Any) -> Any:
         return kind
     dtype = getattr(leaf, "dtype", None)
     if dtype is not None:
-        return kind, dtype, leaf.ndim
+        return kind, dtype, leaf.ndim, getattr(leaf, "weak_type", False)
     return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
 
 
@@ -188,7 +188,7 @@ def _make_recipe(caller: Caller, gathered: Gathered) -> Recipe:
 def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) -> _Kind:
     try:
         if host is not None and host.owns(leaf):
-            return _Kind(host.dtype(leaf), len(host.shape(leaf)))
+            return _Kind(host.dtype(leaf), len(host.shape(leaf)), _host.is_weak(host, leaf))
         if isinstance(leaf, bool | int | float | np.generic | np.ndarray | complex):
             dtype = _host.plain_dtype(leaf)
             if host is not None:

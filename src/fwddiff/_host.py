@@ -5,7 +5,10 @@ loaded only when its framework already is (`sys.modules`), and it alone says whi
 
     owns(leaf) → bool            shape(leaf) → tuple          dtype(leaf) → numpy.dtype
     integer_dtype(), float_dtype() → numpy.dtype              results that come from no array
+    detach(leaf) → leaf                                       the same values as a constant
     apply(rule, leaves) → list of outputs                     record an op: the only way derivatives happen
+
+and, where they differ from the obvious, `canonical_dtype(dtype)` and `weak(leaf)`.
 """
 
 from __future__ import annotations
@@ -83,6 +86,11 @@ def _describe(leaf: Any, host: ModuleType) -> str:
 def canonical_dtype(host: ModuleType, dtype: np.dtype) -> np.dtype:
     """The host's own version of a dtype that it may not have (JAX without 64-bit types)."""
     return host.canonical_dtype(dtype) if hasattr(host, "canonical_dtype") else dtype
+
+
+def is_weak(host: ModuleType, leaf: Any) -> bool:
+    """Whether an array stands for a Python number, whose dtype gives way to that of other arrays (JAX's weak types)."""
+    return hasattr(host, "weak") and host.weak(leaf)
 
 
 def plain_dtype(leaf: Any) -> np.dtype:

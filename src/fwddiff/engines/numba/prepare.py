@@ -67,6 +67,9 @@ class Prepared:
         return self.dispatchers[key]
 
 
+structs.compile_plan = lambda plan: Prepared(plan).entry
+
+
 def _stub(node: Function) -> FunctionType:
     """An empty function with the arguments of the compiled one; its defaults are the user's numbers."""
     own = _parameters(node)

@@ -129,15 +129,18 @@ def _register_constructor(cls: type) -> None:
 
 
 def _method_dispatcher(member):
-    from fwddiff.engines.numba.prepare import Prepared
-
     plan = _capture.plan(member)
     if plan.captures:
         raise CompileError(
             f"method {member.__qualname__} captures `{plan.captures[0].name}`; methods of structs cannot capture values. "
             "Make it a field or an argument."
         )
-    return Prepared(plan).entry
+    return compile_plan(plan)
+
+
+def compile_plan(plan: _capture.Function):
+    """Compiled form of a method; `prepare`, which needs this file, puts its own function here."""
+    raise NotImplementedError
 
 
 def _register_method(cls: type, name: str, member) -> None:

@@ -1,23 +1,29 @@
-"""What a function refers to without having it as an argument: closure cells, globals, `self`, and what hangs on them.
+"""What a function refers to that is no argument of it: closure cells, globals, `self`, what hangs on them.
 
-`plan(f)` follows every chain `name.attribute.attribute` in the code of `f` and of the plain functions it calls, and sorts
-what it finds:
+`plan(f)` follows every chain `name.attribute.attribute` in the code of `f` and of the plain functions it
+calls, and sorts what it finds:
 
-* *data* (a number, an array, a struct of them): a `Capture`, read anew at each call and treated as an argument;
-* a plain function, method or callable object: a `Function` of its own, whose captures become those of its caller;
+* *data* (a number, an array, a struct of them): a `Capture`, read anew at each call and treated as an
+  argument;
+* a plain function, method or callable object: a `Function` of its own, whose captures become those of its
+  caller;
 * anything else (modules, classes, builtins) is left to the engine, after a search for arrays of a host in it.
 
-A plan stays valid while every chain still leads to the same kind of thing (`Function.current`). Captured values are read by
-closures made once, so a call pays for reading alone.
+What cannot be followed and might hold an array of a host is refused with a CaptureError.
+
+A plan stays valid while every chain still leads to the same kind of thing (`Function.current`). Captured
+values are read by closures made once, so a call pays for reading alone.
 
     _bytecode     how code uses names           _values    what is data, what hides arrays
     _names        from names to values          _tables    which arrays are used as a whole
-    _fingerprint  text of code                  _plan      sorts it all
+    _fingerprint  text of code                  _refusals  errors
+    _plan         sorts it all
 """
 
 from fwddiff._capture._bytecode import nested_codes, uses
-from fwddiff._capture._plan import Capture, Function, Path, attributes, has_code, is_foreign, plan
-from fwddiff._capture._values import holds_host_array, is_data
+from fwddiff._capture._plan import Capture, Function, attributes, has_code, plan
+from fwddiff._capture._stack import Path
+from fwddiff._capture._values import holds_host_array, is_data, is_foreign
 
 __all__ = [
     "Capture",

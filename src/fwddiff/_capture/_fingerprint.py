@@ -19,8 +19,10 @@ def code_text(code: types.CodeType) -> tuple:
 
 
 def value_text(value: Any) -> str:
-    """Numbers, strings and tuples by value, sets in sorted order, functions and classes by name, all else by its type."""
-    if isinstance(value, np.generic | complex | int | float | str | bytes | types.NoneType | types.EllipsisType):
+    """Numbers, strings, tuples and sets by value, functions and classes by name, all else by its type."""
+    if isinstance(
+        value, np.generic | complex | int | float | str | bytes | types.NoneType | types.EllipsisType
+    ):
         return repr(value)
     if isinstance(value, tuple | list):
         return f"({', '.join(map(value_text, value))})"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable
 from typing import Any
 
-from fwddiff._capture._bytecode import Steps
+from fwddiff._capture._stack import IMPORT, Steps
 from fwddiff._errors import CaptureError
 
 
 def unbound(function: Any) -> tuple[Any, Any]:
-    """(bound `self` or None, underlying Python function) of a method, compiled or wrapped function, or callable object.
+    """(bound `self` or None, Python function) of a method, compiled or wrapped function, or callable object.
 
     What has no Python code comes back as it is.
     """
@@ -22,7 +23,7 @@ def unbound(function: Any) -> tuple[Any, Any]:
     underlying = getattr(function, "py_func", None) or getattr(function, "__fwddiff_function__", None)
     if underlying is not None:
         return unbound(underlying)
-    method = getattr(type(function), "__call__", None)
+    method = next((vars(c)["__call__"] for c in type(function).__mro__ if "__call__" in vars(c)), None)
     if isinstance(method, types.FunctionType) and method.__module__ == type(function).__module__:
         return function, method
     return None, function
@@ -34,7 +35,7 @@ def self_name(function: types.FunctionType, bound: Any) -> str | None:
 
 
 def root_reader(function: types.FunctionType, bound: Any, name: str) -> Callable[[], Any] | None:
-    """Reads what `name` means in the function; `None` for its local variables, builtins, and names without a value."""
+    """Reads what `name` means in the function; `None` for local variables, builtins, names without value."""
     code = function.__code__
     if name == self_name(function, bound):
         return lambda: bound
@@ -43,6 +44,9 @@ def root_reader(function: types.FunctionType, bound: Any, name: str) -> Callable
         return lambda: _cell_contents(cell, name)
     if name in code.co_varnames or name in code.co_cellvars:
         return None
+    if name.startswith(f"{IMPORT} "):
+        module = sys.modules.get(name.partition(" ")[2])
+        return None if module is None else (lambda: module)
     names = function.__globals__
     return (lambda: names[name]) if name in names else None
 

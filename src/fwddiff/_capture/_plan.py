@@ -1,30 +1,33 @@
-"""Sorts what the code of a function refers to into data, functions and the rest, for it and for all that it calls."""
+"""Sorts what the code of a function, and of all that it calls, refers to: data, functions, the rest."""
 
 from __future__ import annotations
 
 import builtins
-import sys
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-from fwddiff._capture._bytecode import ELEMENT, Steps, Use, nested_codes, uses
+from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._fingerprint import code_text, value_text
 from fwddiff._capture._names import attribute_reader, look_up, root_reader, self_name, unbound
+from fwddiff._capture._refusals import (
+    refuse_defaults,
+    refuse_hidden,
+    refuse_import,
+    refuse_inner,
+    refuse_methods,
+    refuse_text,
+)
+from fwddiff._capture._stack import ELEMENT, IMPORT, Path, Use
 from fwddiff._capture._tables import is_table
-from fwddiff._capture._values import Owned, holds_host_array, is_data
+from fwddiff._capture._values import Owned, is_data, is_foreign
 from fwddiff._errors import CaptureError
 
-Path = tuple[str, Steps]  # name of a cell, global or `self`, and the attributes that follow it
 
-# Their functions are left to the engine, their numbers (`math.pi`) are constants.
-_FOREIGN = frozenset(
-    {"numpy", "scipy", "numba", "torch", "jax", "jaxlib", "autograd", "tensorflow", "pytensor", "mlx", "fwddiff"}
-) | (sys.stdlib_module_names - {"__main__"})
-
-
-class Capture(NamedTuple):
-    """A captured value: how the user wrote it, how to read it, and whether the code uses it as a table (`y[i]`)."""
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """A captured value: how the user wrote it, how to read it, and whether it is used as a table (`y[i]`)."""
 
     name: str
     read: Callable[[], Any]
@@ -34,8 +37,9 @@ class Capture(NamedTuple):
 class Function:
     """A user's function with what it captures.
 
-    `own` maps the paths of this function's data to positions in `captures`; `calls` maps paths of functions to their plans
-    and to the positions of their captures. Functions that call each other in a circle have the same captures.
+    `own` maps the paths of this function's data to positions in `captures`; `calls` maps paths of functions
+    to their plans and to the positions of their captures. Functions that call each other in a circle have the
+    same captures.
     """
 
     def __init__(self, function: Callable, owned: Owned):
@@ -82,7 +86,11 @@ class Function:
             if not any((path[0], path[1][:n]) in self.own for n in range(len(path[1]) + 1))
         ]
         defaults = [value_text(d) for d in self.function.__defaults__ or ()]
-        return [found, defaults, sorted((k, value_text(d)) for k, d in (self.function.__kwdefaults__ or {}).items())]
+        return [
+            found,
+            defaults,
+            sorted((k, value_text(d)) for k, d in (self.function.__kwdefaults__ or {}).items()),
+        ]
 
     def values(self) -> list[Any]:
         """The captured values now."""
@@ -108,7 +116,7 @@ def plan(function: Callable, owned: Owned = lambda value: False) -> Function:
 
 
 def has_code(function: Any) -> bool:
-    """Whether this is a function in Python code, or a method, or a compiled or wrapped function made from one."""
+    """Whether this is a function or method in Python code, or compiled or wrapped from one."""
     direct = isinstance(function, types.FunctionType | types.MethodType)
     compiled = not isinstance(function, type) and (
         hasattr(function, "py_func") or hasattr(function, "__fwddiff_function__")
@@ -143,6 +151,7 @@ class _Planner:
             for use in _all_uses(node):
                 self._sort(node, use, checks)
             self._refuse_nested(node)
+            refuse_text(node.function, self.owned)
             node.checks += checks.values()
         return known
 
@@ -158,11 +167,15 @@ class _Planner:
             path = root, steps[:taken]
             if path in self.data[node] or path in self.edges[node]:
                 return
+            if is_data(value, self.owned) and root.startswith(f"{IMPORT} "):
+                refuse_import(node.function, name, value, self.owned)
+                return
             if is_data(value, self.owned):
+                refuse_methods(value, self.owned)
                 table = is_table(node.function, node.bound, *path, value)
                 self.data[node][path] = Capture(name, read, table)
                 return
-            if self._add_edge(node, path, value, read, checks):
+            if not root.startswith(f"{IMPORT} ") and self._add_edge(node, path, value, read, checks):
                 return
             if isinstance(value, types.ModuleType) and is_foreign(value.__name__):
                 checks[path] = read, value
@@ -177,13 +190,10 @@ class _Planner:
             value = getattr(value, steps[taken])
 
     def _leave(self, use: Use, path: Path, name: str, value: Any, read: Callable, checks) -> None:
-        """Something that the engine has to make sense of; if it becomes something else, it is looked at again."""
+        """Something for the engine to make sense of; if it becomes something else, it is looked at again."""
         followed = use.how == "neutral" and use.path == path
-        if not followed and holds_host_array(value, self.owned):
-            raise CaptureError(
-                f"`{name}` is used as a whole object of type {type(value).__name__} and holds arrays of a framework, whose "
-                "derivatives would be lost. Refer to the array itself (`name.attribute`), or pass it as an argument."
-            )
+        if not followed:
+            refuse_hidden(value, name, self.owned)
         if read() is value:
             checks[path] = read, value
 
@@ -197,21 +207,16 @@ class _Planner:
         elif path[0] != node.self_name:
             checks[path] = attribute_reader(read, "__self__"), bound
         callee = self.edges[node][path] = self.node(value)
-        _refuse_defaults(callee, self.owned)
+        refuse_defaults(callee.function, self.owned)
         return True
 
     def _refuse_nested(self, node: Function) -> None:
-        """What inner functions take from outside by themselves reaches them on no other way than as a variable."""
+        """Inner functions get captured values as variables of this function only, not as globals or attributes."""
         for use in _inner_uses(node):
             path = attributes(use.path)
-            value = look_up(node.function, node.bound, *path)
-            direct = not path[1] and (path in self.data[node]) and path[0] in node.function.__code__.co_freevars
-            if value is not None and not direct and holds_host_array(value, self.owned):
-                raise CaptureError(
-                    f"`{'.'.join((path[0], *path[1]))}` is captured by a function defined inside "
-                    f"`{node.function.__name__}`, where its derivative would be lost. Pass it to the inner function as an "
-                    "argument."
-                )
+            direct = not path[1] and path in self.data[node] and path[0] in node.function.__code__.co_freevars
+            if not direct:
+                refuse_inner(node.function, path, node.lookup(path), self.owned)
 
 
 def _all_uses(node: Function) -> Iterator[Use]:
@@ -243,29 +248,11 @@ def _absent_reader(read: Callable[[], Any], attribute: str) -> Callable[[], bool
     return lambda: hasattr(read(), attribute)
 
 
-def is_foreign(module: str | None) -> bool:
-    """Whether a module belongs to Python or to a framework: its functions are not looked into."""
-    return (module or "").partition(".")[0] in _FOREIGN
-
-
-def _refuse_defaults(callee: Function, owned: Owned) -> None:
-    """Defaults of the outermost function are arguments; those of a helper are fixed when it is compiled."""
-    function = callee.function
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    defaults = function.__defaults__ or ()
-    pairs = [*zip(names[len(names) - len(defaults) :], defaults, strict=True), *(function.__kwdefaults__ or {}).items()]
-    for name, default in pairs:
-        if holds_host_array(default, owned):
-            raise CaptureError(
-                f"the default of `{name}` of the function `{function.__name__}` holds an array of a framework, whose "
-                f"derivative would be lost. Pass `{name}` in the call."
-            )
-
-
 class _Layout:
     """Gives every function the list of its captures: its own, then those of what it calls.
 
-    Functions that call each other in a circle (found by Tarjan's algorithm for strongly connected components) share one list.
+    Functions that call each other in a circle (found by Tarjan's algorithm for strongly connected components)
+    share one list.
     """
 
     def __init__(self, planner: _Planner):
@@ -290,20 +277,21 @@ class _Layout:
             self._share(circle)
 
     def _share(self, circle: list[Function]) -> None:
-        captures: list[Capture] = []
+        captures = [capture for member in circle for capture in self.data[member].values()]
         checks = [check for member in circle for check in member.checks]
-        positions: dict[Function, list[int]] = {}
+        outside = dict.fromkeys(
+            f for member in circle for f in self.edges[member].values() if f not in circle
+        )
+        for callee in outside:
+            captures += callee.captures
+            checks += callee.checks
+        # Two callees may call a third one, whose captures are wanted once.
+        position = {capture: k for k, capture in enumerate(dict.fromkeys(captures))}
         for member in circle:
-            member.own = {path: len(captures) + k for k, path in enumerate(self.data[member])}
-            captures += self.data[member].values()
-        for callee in dict.fromkeys(callee for member in circle for callee in self.edges[member].values()):
-            if callee not in circle:
-                positions[callee] = list(range(len(captures), len(captures) + len(callee.captures)))
-                captures += callee.captures
-                checks += callee.checks
+            member.captures, member.checks = list(position), checks
+            member.own = {path: position[capture] for path, capture in self.data[member].items()}
         for member in circle:
-            member.captures, member.checks = captures, checks
             member.calls = {
-                path: (callee, positions.get(callee, list(range(len(captures)))))
+                path: (callee, [position[capture] for capture in callee.captures])
                 for path, callee in self.edges[member].items()
             }

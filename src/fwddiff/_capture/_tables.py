@@ -1,7 +1,8 @@
-"""Which captured arrays are tables: used as a whole (`y[i]`, `len(y)`, `np.dot(y, x)`) instead of element by element.
+"""Which captured arrays are tables, used as a whole: `y[i]`, `len(y)`, `for v in y`, `np.dot(y, x)`.
 
-In a broadcast, `y` in `x / y` means its element that belongs to the element of `x`; a table means the whole array. Where the
-code leaves it open, an array is a table: the result then has a shape that nobody expects, but no wrong number.
+In a broadcast, `y` in `x / y` means its element that belongs to the element of `x`; a table means the whole
+array. Where the code leaves it open, an array is a table: the result then has a shape that nobody expects,
+but no wrong number.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fwddiff import _tree, rules
-from fwddiff._capture._bytecode import ELEMENT, Argument, Steps, Use, nested_codes, parameters, uses
+from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._names import look_up, unbound
+from fwddiff._capture._stack import ELEMENT, Argument, Steps, Use, parameters
 from fwddiff._capture._values import is_struct
 
 _OF_NUMBERS = (float, int, bool, abs, round, pow, divmod, np.float32, np.float64, np.int32, np.int64)
@@ -79,7 +81,13 @@ def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> st
 def _inside(value: Any, step: str) -> Sequence[Any]:
     if step != ELEMENT:
         return [getattr(value, step, None)]
-    return list(value.values()) if isinstance(value, dict) else list(value) if isinstance(value, tuple | list) else []
+    return (
+        list(value.values())
+        if isinstance(value, dict)
+        else list(value)
+        if isinstance(value, tuple | list)
+        else []
+    )
 
 
 def _judge_method(owner: Any, values: Sequence[Any], visited: set) -> str | None:
@@ -117,7 +125,7 @@ def _resolve(scope: _Scope, root: str, steps: Steps) -> Any:
 
 
 def _parameter(callee: Any, place: int | str, is_method: bool) -> str | None:
-    """Name of the parameter that the argument becomes, if the callee has Python code and it is not part of `*rest`."""
+    """Name of the parameter that the argument becomes; `None` without Python code, or in `*rest`."""
     if not isinstance(callee, FunctionType):
         return None
     code = callee.__code__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import collections
 import functools
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -18,11 +19,45 @@ from fwddiff._capture._bytecode import nested_codes, uses
 Owned = Callable[[Any], bool]
 
 NUMBERS = (bool, int, float, np.ndarray, np.number, np.bool_)
-_ATOMS = (str, bytes, bool, int, float, complex, np.ndarray, np.generic, types.ModuleType, types.NoneType, types.CodeType)
+_ATOMS = (
+    str,
+    bytes,
+    bool,
+    int,
+    float,
+    complex,
+    np.ndarray,
+    np.generic,
+    types.ModuleType,
+    types.NoneType,
+    types.CodeType,
+)
 _CONTAINERS = (list, tuple, set, frozenset, collections.deque)
 _MAPPINGS = (dict, types.MappingProxyType)
 _ITERATORS = (zip, map, filter, enumerate, reversed, *{type(iter(box)) for box in ([], (), {}, set(), "")})
 _MOST_OBJECTS = 20_000
+
+# Functions of these are left to the engine, their numbers (`math.pi`) are constants.
+_FOREIGN = frozenset(
+    {
+        "numpy",
+        "scipy",
+        "numba",
+        "torch",
+        "jax",
+        "jaxlib",
+        "autograd",
+        "tensorflow",
+        "pytensor",
+        "mlx",
+        "fwddiff",
+    }
+) | (sys.stdlib_module_names - {"__main__"})
+
+
+def is_foreign(module: str | None) -> bool:
+    """Whether a module belongs to Python or to a framework: its functions are not looked into."""
+    return (module or "").partition(".")[0] in _FOREIGN
 
 
 def is_data(value: Any, owned: Owned) -> bool:
@@ -50,7 +85,7 @@ def holds_host_array(value: Any, owned: Owned) -> bool:
     pending, seen = [value], {}
     while pending and len(seen) < _MOST_OBJECTS:
         part = pending.pop()
-        if isinstance(part, _ATOMS) and not _is_object_array(part) or id(part) in seen:
+        if (isinstance(part, _ATOMS) and not _is_object_array(part)) or id(part) in seen:
             continue
         if owned(part):
             return True

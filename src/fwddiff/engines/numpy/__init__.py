@@ -1,7 +1,7 @@
-"""The engine without a compiler: the user's Python function itself runs on the dual numbers of `fwddiff.dual`.
+"""The engine without a compiler: the user's own Python function runs on the dual numbers of `fwddiff.dual`.
 
-Slow and complete: branches, loops, exceptions, and any library code that accepts a dual number behave as in plain Python.
-The other engines are checked against it.
+Slow and complete: branches, loops, exceptions, and any library code that accepts a dual number behave as in
+plain Python. The other engines are checked against it.
 
     rebuild     the user's function with captured values and `math` replaced
     structs     classes of structs, whose methods are rebuilt too

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
 from fwddiff._errors import StructureError
 from fwddiff._rule import Rule, Shape, Slot
 
@@ -15,7 +14,7 @@ from fwddiff._rule import Rule, Shape, Slot
 def evaluate(
     rule: Rule, core: Callable[..., Sequence[Any]], arrays: Sequence[np.ndarray], batch_ndim: int
 ) -> tuple[np.ndarray, ...]:
-    """Run `core(*leaves)` at every index of the loop. `rule.outputs` is asked only after the first element."""
+    """Run `core(*leaves)` at every index of the loop. `rule.outputs` is asked after the first element only."""
     arrays = [np.asarray(array, slot.dtype) for array, slot in zip(arrays, rule.inputs, strict=True)]
     shapes = [array.shape for array in arrays]
     loop = rule.loop_shape(shapes, batch_ndim)
@@ -62,8 +61,8 @@ def _store(rule: Rule, array: np.ndarray, index: tuple[int, ...], result: Any) -
     core = array.shape[len(index) :]
     if np.shape(result) != core:
         raise StructureError(
-            f"{rule.name} returns an array of shape {np.shape(result)} for some arguments and {core} for others. Return an "
-            "array whose shape follows from the shapes of the arguments."
+            f"{rule.name} returns an array of shape {np.shape(result)} for some arguments and {core} for "
+            "others. Return an array whose shape follows from the shapes of the arguments."
         )
     array[index] = result
 

@@ -1,7 +1,7 @@
 """The user's function again, with places for captured values: nothing that the user holds is changed.
 
-A rebuilt function has its own cells and, where a global is replaced, its own globals; objects on the way to a captured
-attribute are copied, one level deep each. One `Rebuilt` serves one evaluation in one thread.
+A rebuilt function has its own cells and, where a global is replaced, its own globals; objects on the way to a
+captured attribute are copied, one level deep each. One `Rebuilt` serves one evaluation in one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-
 from fwddiff import dual
 from fwddiff._capture import Function, Path, attributes, nested_codes, uses
 
@@ -73,10 +72,10 @@ class Rebuilt:
         else:
             self.setters[branch[1]].append(put)
 
-    # --- what is replaced -----------------------------------------------------------------------------------------------
+    # --- what is replaced -----------------------------------------------------------------------------------
 
     def _tree(self, node: Function) -> dict[str, Any]:
-        """Replacements of one function by root and attributes: nested dicts that end in ("set", position) or ("is", value)."""
+        """Replacements by root and attributes: nested dicts that end in ("set", position) or ("is", value)."""
         tree: dict[str, Any] = {}
         for path, position in node.own.items():
             _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
@@ -113,7 +112,7 @@ def _insert(tree: dict[str, Any], path: Path, leaf: tuple) -> None:
     tree.setdefault(steps[-1], leaf)
 
 
-# --- copies of objects ----------------------------------------------------------------------------------------------------
+# --- copies of objects --------------------------------------------------------------------------------------
 
 
 def _shallow(value: Any, branch: dict[str, Any]) -> Any:
@@ -126,7 +125,8 @@ def _shallow(value: Any, branch: dict[str, Any]) -> Any:
     descriptors = {name for name in branch if hasattr(getattr(type(value), name, None), "__set__")}
     cls = type(value)
     if descriptors:
-        # A property or slot of the class would hide the new attribute: a class attribute nearer by hides it in turn.
+        # A property or slot of the class would hide the new attribute: a class attribute nearer by hides it
+        # in turn.
         cls = type(cls)(cls.__name__, (cls,), {"__slots__": (), **dict.fromkeys(descriptors)})
     copied = object.__new__(cls)
     if hasattr(value, "__dict__"):
@@ -140,24 +140,32 @@ def _shallow(value: Any, branch: dict[str, Any]) -> Any:
 def _slots(cls: type) -> Iterator[str]:
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
-        yield from (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
+        yield from (
+            (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
+        )
 
 
 def _set_attribute(copied: Any, attribute: str, value: Any) -> None:
     if isinstance(copied, type):
         # A function found on a class would become a method.
-        type.__setattr__(copied, attribute, staticmethod(value) if isinstance(value, types.FunctionType) else value)
-    elif attribute in type(copied).__dict__ and not isinstance(copied, types.ModuleType) and "__slots__" in type(copied).__dict__:
+        type.__setattr__(
+            copied, attribute, staticmethod(value) if isinstance(value, types.FunctionType) else value
+        )
+    elif (
+        attribute in type(copied).__dict__
+        and not isinstance(copied, types.ModuleType)
+        and "__slots__" in type(copied).__dict__
+    ):
         type.__setattr__(type(copied), attribute, value)
     else:
         vars(copied)[attribute] = value
 
 
-# --- functions of numbers that do not know duals --------------------------------------------------------------------------
+# --- functions of numbers that do not know duals ------------------------------------------------------------
 
 
 def substitutes(node: Function, classes: Callable[[Any], Any]) -> Iterator[tuple[Path, Any]]:
-    """Paths in the code that lead to `math`, to a function of it, to a conversion, or to a class that is rebuilt."""
+    """Paths in the code to `math`, a function of it, a conversion (`float`), or a class that is rebuilt."""
     code = node.function.__code__
     hows: dict[Path, set[str]] = {}
     for inner in (code, *nested_codes(code)):
@@ -208,5 +216,9 @@ _CONVERSIONS = {id(dtype): _conversion(dtype) for dtype in (float, np.float32, n
 def _from_math() -> dict[int, Any]:
     """By identity: what replaces the module `math` and its functions."""
     namespace = dual.math_namespace()
-    functions = {id(function): getattr(namespace, name, None) for name, function in vars(math).items() if callable(function)}
+    functions = {
+        id(function): getattr(namespace, name, None)
+        for name, function in vars(math).items()
+        if callable(function)
+    }
     return {id(math): namespace} | functions

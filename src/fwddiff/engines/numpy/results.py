@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from fwddiff import _tree, dual
 from fwddiff._errors import StructureError
 from fwddiff._problem import Problem
@@ -23,7 +22,7 @@ class Results:
         self.slots: tuple[Slot, ...] = ()
 
     def leaves(self, result: Any) -> list[Any]:
-        """Flat leaves of a result. Raises StructureError where it does not have the structure of those before."""
+        """Flat leaves of a result. Raises StructureError where its structure is not that of those before."""
         leaves, tree = _tree.flatten(result)
         found = [_plain(leaf) for leaf in leaves]
         if self.tree is None:
@@ -32,8 +31,8 @@ class Results:
             return found
         if tree != self.tree:
             raise StructureError(
-                f"{self.name} returns {_structure(tree)} for some arguments and {_structure(self.tree)} for others. "
-                "Return one structure from every branch."
+                f"{self.name} returns {_structure(tree)} for some arguments and {_structure(self.tree)} for "
+                "others. Return one structure from every branch."
             )
         for position, (leaf, slot) in enumerate(zip(found, self.slots, strict=True)):
             self._check(leaf, slot, position)
@@ -66,18 +65,20 @@ class Results:
         kind = self._kind(leaf, position).kind
         if kind == "f" and not slot.differentiable:
             raise StructureError(
-                f"{self.name} returns an integer for some arguments and a float for others (output {position}), and the "
-                "derivative of the float would be lost. Return floats from every branch, such as 0.0 instead of 0."
+                f"{self.name} returns an integer for some arguments and a float for others (output "
+                f"{position}), and the derivative of the float would be lost. Return floats from every "
+                "branch, such as 0.0 instead of 0."
             )
         if kind != "b" and slot.dtype.kind == "b":
             raise StructureError(
-                f"{self.name} returns a bool for some arguments and a number for others (output {position}). Return one "
-                "kind from every branch."
+                f"{self.name} returns a bool for some arguments and a number for others (output "
+                f"{position}). Return one kind from every branch."
             )
         if np.ndim(dual.strip(leaf)) != slot.core_ndim:
             raise StructureError(
-                f"{self.name} returns {np.ndim(dual.strip(leaf))} axes for some arguments and {slot.core_ndim} for others "
-                f"(output {position}). Return arrays of the same number of axes from every branch."
+                f"{self.name} returns {np.ndim(dual.strip(leaf))} axes for some arguments and "
+                f"{slot.core_ndim} for others (output {position}). Return arrays of the same number of axes "
+                "from every branch."
             )
 
 
@@ -87,4 +88,6 @@ def _plain(leaf: Any) -> Any:
 
 
 def _structure(tree: Any) -> str:
-    return str(tree).replace("PyTreeSpec", "").replace(", NoneIsLeaf", "").replace(", namespace='fwddiff'", "")
+    return (
+        str(tree).replace("PyTreeSpec", "").replace(", NoneIsLeaf", "").replace(", namespace='fwddiff'", "")
+    )

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-
 from fwddiff import _derive, dual
 from fwddiff._capture import Function, has_code, plan
 from fwddiff._errors import ArgumentError, CaptureError, DerivativeError
@@ -21,14 +20,15 @@ from fwddiff.engines.numpy.results import Results
 from fwddiff.engines.numpy.seeding import Cotangents, primitives
 from fwddiff.engines.numpy.structs import Structs, method_plan, methods, struct_classes
 
-# A function is asked what it returns before it is called: with ones, or where it does not take them, with others.
+# A function is asked what it returns before it is called: with ones, or where it does not take them, with
+# others.
 _PROBES = (1.0, 0.5, 2.0, 0.1)
 _EXTENTS = (1, 2, 3, 4, 5, 8, 16)
 _READ_ONLY = re.compile("read-only")
 
 
 class PythonRule(Rule):
-    """A rule whose core function is Python code. `core()` makes a fresh one: it serves one evaluation in one thread."""
+    """A rule whose core function is Python code; `core()` makes one for one evaluation in one thread."""
 
     depth: int
     chunk: int | None
@@ -68,7 +68,7 @@ class BaseRule(PythonRule):
             if callable(static) and has_code(static):
                 _plan_of_static(static, owned)
 
-    # --- evaluation --------------------------------------------------------------------------------------------------
+    # --- evaluation -----------------------------------------------------------------------------------------
 
     def core(self) -> Callable[..., Sequence[Any]]:
         structs = Structs(self.problem.plan.owned)
@@ -107,15 +107,17 @@ class BaseRule(PythonRule):
         if not _READ_ONLY.search(str(error)):
             return
         names = _parameter_names(self.problem.plan)
-        arrays = [n for n, a in zip(names, arguments, strict=False) if np.ndim(dual.strip(a)) > 0] or ["captured values"]
+        arrays = [n for n, a in zip(names, arguments, strict=False) if np.ndim(dual.strip(a)) > 0] or [
+            "captured values"
+        ]
         line = (traceback.extract_tb(error.__traceback__)[-1].line or "").strip()
         written = [name for name in arrays if re.match(rf"{re.escape(name)}\b", line)] or arrays
         raise ArgumentError(
-            f"{self.name} writes to its argument {' or '.join(map(repr, written))} (`{line}`); arguments are read-only. "
-            f"Work on a copy: `{written[0]} = {written[0]}.copy()`."
+            f"{self.name} writes to its argument {' or '.join(map(repr, written))} (`{line}`); arguments "
+            f"are read-only. Work on a copy: `{written[0]} = {written[0]}.copy()`."
         ) from error
 
-    # --- what the function returns ------------------------------------------------------------------------------------
+    # --- what the function returns --------------------------------------------------------------------------
 
     @property
     def outputs(self) -> tuple[Slot, ...]:
@@ -137,16 +139,21 @@ class BaseRule(PythonRule):
         return self._core_shapes.get(key, ((),) * len(self.results.slots))
 
     def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
-        # The first question of a host that comes with shapes: better to probe with these than with guessed ones.
+        # The first question of a host that comes with shapes: better to probe with these than with guessed
+        # ones.
         if self.results.tree is None:
-            self.core_shapes([s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)])
+            self.core_shapes(
+                [s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)]
+            )
         return super().stores(active, shapes)
 
     def _probe(self, choices: Sequence[Sequence[Shape]]) -> None:
         """Run the function on made-up arguments; its first exception is raised if all of them fail."""
         first: Exception | None = None
         for number, shapes in ((number, shapes) for number in _PROBES for shapes in choices):
-            leaves = [_probe_leaf(number, shape, slot) for shape, slot in zip(shapes, self.inputs, strict=True)]
+            leaves = [
+                _probe_leaf(number, shape, slot) for shape, slot in zip(shapes, self.inputs, strict=True)
+            ]
             try:
                 with np.errstate(all="ignore"):
                     self.core()(*leaves)
@@ -184,7 +191,27 @@ class DerivedRule(PythonRule):
         namespace = self.namespace | {"f": self.base.core()}
         exec(self.code, namespace)
         derived = namespace[self.kind]
-        return lambda *leaves: [x.array() if isinstance(x, Cotangents) else x for x in derived(*leaves)]
+
+        def core(*leaves: Any) -> list[Any]:
+            found = [x.array() if isinstance(x, Cotangents) else x for x in derived(*leaves)]
+            return self._one_by_one(leaves) if self._is_doubtful(found) else found
+
+        return core
+
+    def _is_doubtful(self, found: Sequence[Any]) -> bool:
+        """Whether a NaN may come from zero partials of the other inputs: at an infinite slope, 0 · ∞ is NaN."""
+        if self.kind == "pushforward" or len(self.active) < 2 or any(slot.core_ndim for slot in self.inputs):
+            return False
+        return any(np.isnan(dual.strip(leaf)).any() for leaf in found)
+
+    def _one_by_one(self, leaves: Sequence[Any]) -> list[Any]:
+        """The same in one pass per input: the other inputs are constants then and have no partials at all."""
+        columns = [self.base._derived(self.kind, (a,)).core()(*leaves) for a in self.active]
+        if self.kind == "pullback":
+            return [column[0] for column in columns]
+        count = len(self.base.outputs)
+        rows = zip(*[column[count:] for column in columns], strict=True)
+        return [*columns[0][:count], *[partial for row in rows for partial in row]]
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         given = core_inputs[: len(self.base.inputs)]
@@ -197,7 +224,7 @@ class DerivedRule(PythonRule):
         return values + tuple(tuple(given[a]) for _ in results for a in self.active)
 
 
-# --- arguments ----------------------------------------------------------------------------------------------------------
+# --- arguments ----------------------------------------------------------------------------------------------
 
 
 def _split(node: Function, arguments: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -225,8 +252,8 @@ def _plan_of_static(static: Callable, owned: Callable[[Any], bool]) -> Function:
     for capture, value in zip(node.captures, node.values(), strict=True):
         if owned(value):
             raise CaptureError(
-                f"the function argument `{node.function.__name__}` captures `{capture.name}`. Pass that value as an argument "
-                "of its own."
+                f"the function argument `{node.function.__name__}` captures `{capture.name}`. Pass that "
+                "value as an argument of its own."
             )
     return node
 

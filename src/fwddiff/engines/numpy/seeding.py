@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
 from fwddiff import dual
 
 # A number, an array or a dual: Python has no narrower name for what arithmetic accepts.
@@ -54,7 +53,9 @@ class _Level:
     def seed_array(self, x: Leaf, k: int) -> Leaf:
         shape = np.shape(dual.strip(x))
         elements = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-        return frozen(dual.make(x, [(elements + k == p).astype(float) for p in range(self.chunk)], self.level))
+        return frozen(
+            dual.make(x, [(elements + k == p).astype(float) for p in range(self.chunk)], self.level)
+        )
 
     def value(self, y: Leaf) -> Leaf:
         return dual.value(y) if dual.level_of(y) == self.level else y

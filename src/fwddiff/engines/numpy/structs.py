@@ -1,4 +1,4 @@
-"""Classes of structs (dataclasses, NamedTuples) whose methods are rebuilt: `d.logpdf(x)` has to work on duals too.
+"""Classes of structs (dataclasses, NamedTuples), rebuilt so that methods (`d.logpdf(x)`) work on duals.
 
 A rebuilt class is a subclass of the user's own, made for one evaluation; results get the user's class back.
 """
@@ -43,7 +43,9 @@ class Structs:
         if not changed:
             return None
         # `isinstance(x, cls)` in rebuilt code has to be true of the user's own instances too.
-        meta = type(type(cls).__name__, (_Rebuilt, type(cls)), {"__instancecheck__": lambda _, x: isinstance(x, cls)})
+        meta = type(
+            type(cls).__name__, (_Rebuilt, type(cls)), {"__instancecheck__": lambda _, x: isinstance(x, cls)}
+        )
         members = {name: self._method(p) for name, p in changed.items()}
         rebuilt = meta(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__, **members})
         rebuilt.__qualname__ = cls.__qualname__
@@ -102,22 +104,26 @@ def methods(cls: type) -> Iterator[tuple[str, FunctionType]]:
     """Methods that the user wrote, inherited ones included."""
     for base in reversed(cls.__mro__):
         if not is_foreign(base.__module__):
-            yield from ((n, m) for n, m in vars(base).items() if isinstance(m, FunctionType) and _is_written(m, base))
+            yield from (
+                (n, m) for n, m in vars(base).items() if isinstance(m, FunctionType) and _is_written(m, base)
+            )
 
 
 def _is_written(member: FunctionType, base: type) -> bool:
     """Methods that `dataclass` and `namedtuple` make have no file of their own."""
-    return member.__code__.co_filename not in ("<string>", "") and not member.__code__.co_filename.startswith("<frozen")
+    return member.__code__.co_filename not in ("<string>", "") and not member.__code__.co_filename.startswith(
+        "<frozen"
+    )
 
 
 def method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[Any], bool]) -> Function:
-    """What a method captures. Raises CaptureError if that is an array of a host: it is no argument of anything."""
+    """What a method captures. Raises CaptureError if that is an array of a host."""
     node = plan(method, owned)
     for capture, value in zip(node.captures, node.values(), strict=True):
         if owned(value):
             raise CaptureError(
-                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, whose derivative "
-                "would be lost. Make it a field of the struct, or pass it as an argument."
+                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, "
+                "whose derivative would be lost. Make it a field of the struct, or pass it as an argument."
             )
     return node
 

@@ -1,0 +1,277 @@
+"""What one instruction of Python does with names: the stack of its machine, holding names instead of values.
+
+An instruction that is not known counts as a use of everything on the stack as a whole, so a new version of
+Python can make the analysis less sharp, never wrong.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable, Iterable
+from types import CodeType
+from typing import Any, NamedTuple
+
+from fwddiff._capture._instructions import FAMILIES, SIMPLE, assigned_names
+
+Steps = tuple[str, ...]
+ELEMENT = "[]"  # the step from a container to what it contains
+IMPORT = "import"  # begins the name of a module that the code imports itself
+PACKED = "()"  # the step from a value to a tuple made of it
+
+Path = tuple[str, Steps]  # name of a cell, global or `self`, and the attributes that follow it
+Item = frozenset[Path]
+UNKNOWN: Item = frozenset()
+_MARK: Item = frozenset({("", ())})  # the second slot of a callable on the stack: NULL or a method's `self`
+_MARK_FIRST = sys.version_info < (3, 13)
+_LONGEST = 8
+
+
+class Argument(NamedTuple):
+    """Where a value goes in a call: by position or keyword, among `count` positional arguments."""
+
+    callees: frozenset[Path]
+    place: int | str
+    count: int
+
+
+class Use(NamedTuple):
+    """A chain of names and what happens to its value.
+
+    `how`: "scalar" (arithmetic, comparison, truth), "neutral" (returned, stored in a variable that is
+    followed, compared with `None`, taken apart), "called", "argument" (see `argument`), "whole" (anything
+    else).
+    """
+
+    path: Path
+    how: str
+    argument: Argument | None = None
+
+
+def parameters(code: CodeType) -> tuple[str, ...]:
+    """Names of all parameters, `*rest` and `**keywords` last."""
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    return code.co_varnames[:count]
+
+
+class Stack:
+    """`aliases`: what local variables hold; `stored` collects it for the next pass, `found` the uses."""
+
+    def __init__(self, code: CodeType, aliases: dict[str, Item]):
+        self.code, self.aliases = code, aliases
+        self.instructions = list(dis.get_instructions(code))
+        self.position = {i.offset: k for k, i in enumerate(self.instructions)}
+        self.found: dict[Use, None] = {}
+        self.stored: dict[str, Item] = {}
+        self.stack: list[Item] = []
+        self.keywords: tuple[str, ...] = ()
+        self.roots = self._unassigned_parameters()
+
+    def _unassigned_parameters(self) -> set[str]:
+        assigned = [name for i in self.instructions for name in assigned_names(i)]
+        self.once = {name for name in assigned if assigned.count(name) == 1} - set(parameters(self.code))
+        return set(parameters(self.code)) - set(assigned)
+
+    def reassigned(self) -> None:
+        """A parameter that gets another value is not followed: anything may happen to it."""
+        for name in parameters(self.code):
+            if name not in self.roots:
+                self.found[Use((name, ()), "whole")] = None
+
+    def handler(self, instruction) -> Callable[[Any], None]:
+        name = instruction.opname
+        if name in SIMPLE:
+            return self._simple
+        own = getattr(self, f"_{name.lower()}", None)
+        if own is not None:
+            return own
+        for prefix, method in FAMILIES:
+            if name.startswith(prefix):
+                return getattr(self, method)
+        return self._unknown_instruction
+
+    # --- the stack ------------------------------------------------------------------------------------------
+
+    def pop(self) -> Item:
+        return self.stack.pop() if self.stack else UNKNOWN
+
+    def _take(self, count: int) -> list[Item]:
+        return [self.pop() for _ in range(count)][::-1]
+
+    def use(self, items: Iterable[Item], how: str, argument: Argument | None = None) -> None:
+        for item in items:
+            for path in sorted(item - _MARK):
+                if PACKED in path[1]:
+                    path = path[0], path[1][: path[1].index(PACKED)]
+                    self.found[Use(path, "neutral" if how == "neutral" else "whole")] = None
+                else:
+                    self.found[Use(path, how, argument)] = None
+
+    def _extended(self, item: Item, step: str) -> Item:
+        long = frozenset(path for path in item if len(path[1]) >= _LONGEST)
+        self.use([long], "whole")
+        return frozenset((name, (*steps, step)) for name, steps in item - long - _MARK)
+
+    def _unknown_instruction(self, instruction) -> None:
+        self.use(self.stack, "whole")
+        effect = dis.stack_effect(instruction.opcode, instruction.arg, jump=False)
+        depth = max(len(self.stack) + effect, 0)
+        self.stack = [*self.stack[:depth], *[UNKNOWN] * (depth - len(self.stack))]
+        self.stack[-1:] = [UNKNOWN] * len(self.stack[-1:])
+
+    def _simple(self, instruction) -> None:
+        count, how, pushes = SIMPLE[instruction.opname]
+        self.use(self._take(count), how)
+        self.stack += [UNKNOWN] * pushes
+
+    def _raise_varargs(self, instruction) -> None:
+        self.use(self._take(instruction.arg), "neutral")
+
+    def _drop(self, instruction) -> None:
+        self._take(-dis.stack_effect(instruction.opcode, instruction.arg))
+
+    def _nothing(self, instruction) -> None:
+        pass
+
+    # --- loads and stores -----------------------------------------------------------------------------------
+
+    def _name(self, name: str) -> Item:
+        if name in self.roots:
+            return frozenset({(name, ())})
+        return self.aliases.get(name, UNKNOWN)
+
+    def _load_global(self, instruction) -> None:
+        item = frozenset({(instruction.argval, ())})
+        if dis.stack_effect(instruction.opcode, instruction.arg) == 2:
+            self.stack += [_MARK, item] if _MARK_FIRST else [item, _MARK]
+        else:
+            self.stack.append(item)
+
+    def _load_name(self, instruction) -> None:
+        self.stack.append(frozenset({(instruction.argval, ())}))
+
+    def _load_deref(self, instruction) -> None:
+        outer = instruction.argval in self.code.co_freevars
+        self.stack.append(frozenset({(instruction.argval, ())}) if outer else self._name(instruction.argval))
+
+    def _load_fast(self, instruction) -> None:
+        cells = (*self.code.co_freevars, *self.code.co_cellvars)
+        names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
+        # A cell itself goes into a function defined inside, whose own code tells how it is used.
+        self.stack += [UNKNOWN if name in cells else self._name(name) for name in names]
+
+    def _load_other(self, instruction) -> None:
+        if dis.stack_effect(instruction.opcode, instruction.arg) == 1:
+            self.stack.append(UNKNOWN)
+        else:
+            self._unknown_instruction(instruction)
+
+    def _load_attr(self, instruction) -> None:
+        self.stack.append(self._extended(self.pop(), instruction.argval))
+        if dis.stack_effect(instruction.opcode, instruction.arg) == 1:
+            self.stack.append(_MARK)
+
+    _load_method = _load_attr
+
+    def _push_null(self, instruction) -> None:
+        self.stack.append(_MARK)
+
+    def _store(self, name: str) -> None:
+        item = self.pop()
+        if name in self.once:
+            self.use([item], "neutral")
+            self.stored[name] = self.stored.get(name, UNKNOWN) | item
+        else:
+            self.use([item], "whole")
+
+    def _store_fast(self, instruction) -> None:
+        names = instruction.argval
+        for name in names if isinstance(names, tuple) else (names,):
+            self._store(name)
+
+    def _store_fast_load_fast(self, instruction) -> None:
+        self._store(instruction.argval[0])
+        self.stack.append(self._name(instruction.argval[1]))
+
+    def _copy(self, instruction) -> None:
+        depth = instruction.arg
+        self.stack.append(self.stack[-depth] if depth <= len(self.stack) else UNKNOWN)
+
+    def _swap(self, instruction) -> None:
+        depth = instruction.arg
+        if depth <= len(self.stack):
+            self.stack[-1], self.stack[-depth] = self.stack[-depth], self.stack[-1]
+
+    def _import_name(self, instruction) -> None:
+        self.use(self._take(2), "neutral")
+        self.stack.append(frozenset({(f"{IMPORT} {instruction.argval}", ())}))
+
+    def _import_from(self, instruction) -> None:
+        self.stack.append(self._extended(self.stack[-1] if self.stack else UNKNOWN, instruction.argval))
+
+    # --- expressions ----------------------------------------------------------------------------------------
+
+    def _binary_op(self, instruction) -> None:
+        if instruction.argrepr == "[]":
+            self._binary_subscr(instruction)
+            return
+        self.use(self._take(2), "whole" if "@" in instruction.argrepr else "scalar")
+        self.stack.append(UNKNOWN)
+
+    def _binary_subscr(self, instruction) -> None:
+        container, index = self._take(2)
+        self.use([index], "whole")
+        self._open(container, 1)
+
+    def _binary_slice(self, instruction) -> None:
+        container, *limits = self._take(3)
+        self.use(limits, "whole")
+        self._open(container, 1)
+
+    def _get_iter(self, instruction) -> None:
+        self._open(self.pop(), 1)
+
+    def _for_iter(self, instruction) -> None:
+        self.stack.append(self.stack[-1] if self.stack else UNKNOWN)
+
+    def _unpack_sequence(self, instruction) -> None:
+        self._open(self.pop(), instruction.arg)
+
+    def _open(self, container: Item, count: int) -> None:
+        inside = self._extended(container, ELEMENT)
+        self.use([inside], "neutral")
+        self.stack += [inside] * count
+
+    def _build(self, instruction) -> None:
+        count = 1 - dis.stack_effect(instruction.opcode, instruction.arg)
+        items = [self._extended(item, PACKED) for item in self._take(count)]
+        self.stack.append(frozenset().union(*items))
+
+    # --- calls ----------------------------------------------------------------------------------------------
+
+    def _kw_names(self, instruction) -> None:
+        self.keywords = self.code.co_consts[instruction.arg]
+
+    def _call(self, instruction) -> None:
+        self._call_with(instruction.arg, self.keywords)
+        self.keywords = ()
+
+    def _call_kw(self, instruction) -> None:
+        names = self._keywords_before(instruction)
+        self.pop()
+        self._call_with(instruction.arg, names)
+
+    def _keywords_before(self, instruction) -> tuple[str, ...]:
+        constant = self.instructions[self.position[instruction.offset] - 1].argval
+        return constant if isinstance(constant, tuple) else ("",) * instruction.arg
+
+    def _call_with(self, total: int, keywords: tuple[str, ...]) -> None:
+        arguments = self._take(total)
+        first, second = self._take(2)
+        callee, leading = (first, []) if second == _MARK else (second, [first] if first != _MARK else [])
+        self.use(leading, "whole")
+        self.use([callee], "called")
+        count = total - len(keywords)
+        for place, item in zip((*range(count), *keywords), arguments, strict=True):
+            self.use([item], "argument", Argument(callee - _MARK, place, count))
+        self.stack.append(UNKNOWN)

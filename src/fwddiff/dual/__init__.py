@@ -1,4 +1,4 @@
-"""Dual numbers in Python and NumPy: a value and K partials that ride along, for scalars and arrays, to any order.
+"""Dual numbers in Python and NumPy: scalars and arrays with K partials that ride along, to any order.
 
 Files, each importing only those above it:
 
@@ -17,4 +17,15 @@ from fwddiff.dual._chain import differentiable, where
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._parts import level_of, make, partials, strip, value
 
-__all__ = ["Dual", "DualArray", "differentiable", "level_of", "make", "math_namespace", "partials", "strip", "value", "where"]
+__all__ = [
+    "Dual",
+    "DualArray",
+    "differentiable",
+    "level_of",
+    "make",
+    "math_namespace",
+    "partials",
+    "strip",
+    "value",
+    "where",
+]

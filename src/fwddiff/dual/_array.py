@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
-from fwddiff.dual._chain import missing
+from fwddiff.dual._chain import differentiable, row_of
 from fwddiff.dual._number import Number, lost
-from fwddiff.dual._parts import Operand, Parts, level_of, map_parts, partials, strip, value_at
-from fwddiff.dual._reductions import reduction_handlers
-from fwddiff.dual._shapes import as_floating, multilinear, shape_handlers
+from fwddiff.dual._parts import Operand, Parts, level_of, map_parts, strip, terms, value_at
+from fwddiff.dual._reductions import is_by_value, reduction_handlers
+from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
 from fwddiff.dual._ufuncs import call_ufunc
 
 
@@ -23,11 +23,12 @@ def _handlers() -> dict[Any, Callable[..., Any]]:
 
 
 class Dual(Number):
-    """A value (number, float array or dual of a lower level) and its K partials, each of the value's shape and dtype.
+    """A value (number, float array or dual of a lower level) and its K partials, alike in shape and dtype.
 
-    `level` tells the derivative call they belong to; see `fwddiff.dual._parts`. Make them with `fwddiff.dual.make`.
-    Operators, NumPy functions and the methods of arrays give duals where a derivative exists, plain results where it
-    is zero everywhere (comparisons, indices, integers), and raise `DerivativeError` where it would be lost.
+    `level` tells the derivative call they belong to; see `fwddiff.dual._parts`. Make them with
+    `fwddiff.dual.make`. Operators, NumPy functions and the methods of arrays give duals where a derivative
+    exists, plain results where it is zero everywhere (comparisons, indices, integers), and raise
+    `DerivativeError` where it would be lost.
     """
 
     __slots__ = ()
@@ -38,8 +39,10 @@ class Dual(Number):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         if not all(issubclass(t, Parts | np.ndarray) for t in types):
             return NotImplemented
-        if function not in _handlers():
-            raise missing(function)
+        if function not in _handlers() and row_of(function):
+            return differentiable(function)(*arguments, **options)
+        if not is_by_value(function) and function not in CREATORS:
+            refuse_options(function, arguments, options)
         return _handlers()[function](*arguments, **options)
 
     def __matmul__(self, other: Operand) -> Operand:
@@ -48,7 +51,7 @@ class Dual(Number):
     def __rmatmul__(self, other: Operand) -> Operand:
         return multilinear(np.matmul, (as_floating(other), self))
 
-    # --- shape and items -------------------------------------------------------------------------------------------
+    # --- shape and items ------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,13 +67,17 @@ class Dual(Number):
 
     @property
     def dtype(self) -> np.dtype:
-        return np.result_type(strip(self)) if isinstance(strip(self), np.generic | np.ndarray) else np.dtype(float)
+        return (
+            np.result_type(strip(self))
+            if isinstance(strip(self), np.generic | np.ndarray)
+            else np.dtype(float)
+        )
 
     @property
     def T(self) -> Operand:
         return np.transpose(self)
 
-    # --- methods of arrays -----------------------------------------------------------------------------------------
+    # --- methods of arrays ----------------------------------------------------------------------------------
 
     def sum(self, *arguments: Any, **options: Any) -> Operand:
         return np.sum(self, *arguments, **options)
@@ -177,10 +184,11 @@ class DualArray(Dual):
             item = np.stack(item)
         if level_of(item) > self.level:
             raise _no_room(item, f"an array of duals of level {self.level}")
-        items = partials(item, self.level, len(self.partials)) if level_of(item) == self.level else None
+        items = terms(item, self.level, len(self.partials))
         _write(self.value, index, value_at(item, self.level))
         for k, part in enumerate(self.partials):
-            _write(part, index, 0.0 if items is None else items[k])
+            _write(part, index, items[k])
+            self.depends[k] |= type(items[k]) is not int
 
     def fill(self, item: Operand) -> None:
         self[...] = item
@@ -197,6 +205,7 @@ def _write(part: Operand, index: Any, item: Operand) -> None:
 
 def _no_room(item: Parts, what: str) -> DerivativeError:
     return DerivativeError(
-        f"A dual of level {item.level} cannot be written into {what}: its derivative would be lost. Make the array from "
+        f"A dual of level {item.level} cannot be written into {what}: its derivative would be lost. "
+        f"Make the array from "
         "what it will hold, by numpy.zeros_like or numpy.stack."
     )

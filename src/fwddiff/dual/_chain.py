@@ -1,4 +1,4 @@
-"""The chain rule on duals: partials of the result = Σ over arguments of (∂f/∂argument · the argument's partials)."""
+"""The chain rule on duals: each partial of f is Σ over arguments of ∂f/∂argument · that argument's partial."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
-from fwddiff.dual._parts import Operand, Parts, build, level_of, make, partials, strip, value_at, zeros_like
+from fwddiff.dual._parts import Operand, Parts, build, level_of, make, strip, terms, value_at, zeros_like
 from fwddiff.rules import INTEGER_ARGUMENTS, TABLE, Row
 
 # Rows whose slopes say which argument is the value: a slope 0 means that the argument is not there at all.
-SELECTIONS = frozenset({"maximum", "minimum", "fmax", "fmin", "builtin_max", "builtin_min"})
+SELECTIONS = frozenset({"maximum", "minimum", "fmax", "fmin"})
 _rows_found: dict[Any, Row] = {}
 
 
 def apply(row: Row, function: Callable[..., Operand], arguments: Sequence[Operand]) -> Operand:
     """`function(*arguments)` on duals, where `row` has the derivatives of `function`.
 
-    `function` itself computes the value, so that errors and dtypes are its own (`math.log(0.0)` raises, `numpy.log`
-    does not); where a value is a dual of a lower level, `function` comes back here.
+    `function` itself computes the value, so that errors and dtypes are its own (`math.log(0.0)` raises,
+    `numpy.log` does not); where a value is a dual of a lower level, `function` comes back here.
     """
     level = max(map(level_of, arguments))
     values = [value_at(argument, level) for argument in arguments]
     y = function(*values)
-    active = [(i, a.partials) for i, a in enumerate(arguments) if level_of(a) == level]
+    active = [i for i, a in enumerate(arguments) if level_of(a) == level]
+    count = len(arguments[active[0]].partials)
+    parts = [terms(arguments[i], level, count) for i in active]
     with np.errstate(all="ignore"):
-        slopes = _slopes(row, values, y, [i for i, _ in active])
+        slopes = _slopes(row, values, y, active)
         results = [
-            _total(_times(row, slope, a[k]) for slope, (_, a) in zip(slopes, active, strict=True))
-            for k in range(len(active[0][1]))
+            _total(_times(row, slope, a[k]) for slope, a in zip(slopes, parts, strict=True))
+            for k in range(count)
         ]
     return make(y, results, level)
 
@@ -53,7 +55,7 @@ def compiled(row: Row) -> tuple[CodeType, ...]:
 
 
 class _Names(dict):
-    """What partial expressions may refer to: the arguments and `y`, then `where`, `pi` and all rows by name."""
+    """The arguments and `y`, then `where`, `pi` and all rows by name: what partial expressions refer to."""
 
     def __missing__(self, name: str) -> Any:
         if name in ("where", "pi"):
@@ -62,7 +64,7 @@ class _Names(dict):
 
 
 def call(row: Row, *arguments: Operand) -> Operand:
-    """The function of a row on any mixture of duals, arrays and numbers, with the results of IEEE arithmetic."""
+    """The function of a row on duals, arrays and numbers, with the results of IEEE arithmetic."""
     if max(map(level_of, arguments)) < 0:
         return plain_function(row)(*arguments)
     return apply(row, functools.partial(call, row), arguments)
@@ -84,9 +86,9 @@ def _looped(function: Callable[..., float], *arguments: Operand) -> Operand:
 
 
 def _ieee(x: Operand) -> Operand:
-    """Python's numbers as NumPy's: 1/0 is then inf, as on arrays, where Python would raise within a derivative."""
+    """Python's numbers as NumPy's: 1/0 is then inf, where Python would raise within a derivative."""
     if isinstance(x, Parts):
-        return build(_ieee(x.value), tuple(_ieee(p) for p in x.partials), x.level)
+        return build(_ieee(x.value), tuple(_ieee(p) for p in x.partials), x.level, x.depends)
     if isinstance(x, np.ndarray):
         return x if x.dtype.kind == "f" else x.astype(np.float64)
     return x if isinstance(x, np.floating) else np.float64(x)
@@ -98,8 +100,8 @@ def _times(row: Row, slope: Operand, partial: Operand) -> Operand:
     Those are literal zeros, which stay integers, and the zeros of rows that only select. All other zeros are
     numbers like any other: at x = 0 the slope 0 of t**2 times the slope inf of t = sqrt(x) is nan, not 0.
     """
-    if isinstance(slope, int):
-        return slope * partial if slope != 0 else 0
+    if _is_nothing(slope) or _is_nothing(partial):
+        return 0
     if row.name in SELECTIONS:
         return where(strip(slope) != 0, slope * partial, 0.0)
     return slope * partial
@@ -114,7 +116,7 @@ def _is_nothing(term: Operand) -> bool:
 
 
 def where(condition: Operand, a: Operand, b: Operand) -> Operand:
-    """`a` where the condition holds, `b` elsewhere, for numbers, arrays and duals: nothing of the other one is mixed in.
+    """`a` where the condition holds, `b` elsewhere; nothing of the one not taken is mixed in.
 
     A condition without axes picks one of the two as it is; an array condition broadcasts with both.
     """
@@ -126,8 +128,9 @@ def where(condition: Operand, a: Operand, b: Operand) -> Operand:
         return np.where(condition, a, b)
     count = len((a if level_of(a) == level else b).partials)
     chosen = where(condition, value_at(a, level), value_at(b, level))
-    pairs = zip(partials(a, level, count), partials(b, level, count), strict=True)
-    return make(chosen, [where(condition, p, q) for p, q in pairs], level)
+    pairs = zip(terms(a, level, count), terms(b, level, count), strict=True)
+    chosen_parts = [0 if _is_nothing(p) and _is_nothing(q) else where(condition, p, q) for p, q in pairs]
+    return make(chosen, chosen_parts, level)
 
 
 def locally_constant(function: Callable[..., Operand], x: Operand) -> Operand:
@@ -168,6 +171,7 @@ def missing(function: Any) -> DerivativeError:
     module = "numpy" if isinstance(function, np.ufunc) else getattr(function, "__module__", None)
     full = f"{module}.{name}" if module else name
     return DerivativeError(
-        f"{full} has no derivative in the numpy engine. Write it with functions that have one, give it a rule with "
+        f"{full} has no derivative in the numpy engine. Write it with functions that have one, give "
+        f"it a rule with "
         f"fwddiff.scalar_rule({full}, ...), or take it out of the differentiated function."
     )

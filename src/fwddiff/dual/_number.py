@@ -42,7 +42,11 @@ def _binary(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Ca
 
 
 def _as_operand(self: Number, other: Operand) -> Operand:
-    return np.asarray(other) if isinstance(other, list | tuple) and isinstance(strip(self), np.ndarray) else other
+    return (
+        np.asarray(other)
+        if isinstance(other, list | tuple) and isinstance(strip(self), np.ndarray)
+        else other
+    )
 
 
 def _comparison(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -94,7 +98,9 @@ class Number(Parts):
 
     # Memoising by value would hand the derivative of one call to another.
     def __hash__(self) -> int:
-        raise lost("The hash", "do not use it as a key of a dict or set, or as an argument of a cached function.")
+        raise lost(
+            "The hash", "do not use it as a key of a dict or set, or as an argument of a cached function."
+        )
 
     def __bool__(self) -> bool:
         return bool(strip(self))
@@ -116,15 +122,20 @@ class Number(Parts):
         return round(strip(self), digits)
 
     def __float__(self) -> NoReturn:
-        raise lost("float(), or a function that calls it,", "pass it on as it is; use numpy's functions or math's.")
+        raise lost(
+            "float(), or a function that calls it,", "pass it on as it is; use numpy's functions or math's."
+        )
 
     def __complex__(self) -> NoReturn:
-        raise lost("complex()", "complex numbers are not supported; keep real and imaginary parts as two numbers.")
+        raise lost(
+            "complex()", "complex numbers are not supported; keep real and imaginary parts as two numbers."
+        )
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
         raise lost(
             "numpy.array, numpy.asarray or an assignment into a plain array",
-            "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a differentiated x, "
+            "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a "
+            "differentiated x, "
             "and leave numpy.asarray out.",
         )
 

@@ -1,9 +1,9 @@
-"""What a dual number is made of: a value, its partials, and the level that says which derivative they belong to.
+"""What a dual number is made of: a value, its partials, and the level of the derivative they belong to.
 
-A dual of level n may hold duals of levels below n, in its value and in its partials alike: a higher level wraps
-outermost and belongs to the innermost derivative call. An operation strips the highest level among its arguments and
-treats all others as constants of that level, so perturbations of different calls are never confused (Siskind and
-Pearlmutter, "Nesting forward-mode AD in a functional framework", 2008).
+A dual of level n may hold duals of levels below n, in its value and in its partials alike: a higher level
+wraps outermost and belongs to the innermost derivative call. An operation strips the highest level among
+its arguments and treats all others as constants of that level, so perturbations of different calls are
+never confused (Siskind and Pearlmutter, "Nesting forward-mode AD in a functional framework", 2008).
 """
 
 from __future__ import annotations
@@ -20,26 +20,38 @@ Operand = Any
 
 
 class Parts:
-    """The three fields of a dual number. Subclasses, which users meet, add everything one can do with them."""
+    """The fields of a dual number. Subclasses, which users meet, add everything one can do with them.
 
-    __slots__ = ("level", "partials", "value")
-    # The subclasses that `build` makes: operators live there, above the rules that they need. Numbers and arrays
-    # differ in that a number must not look like a sequence, or NumPy would misread it in assignments.
+    `depends[k]` is False where partial k is zero because nothing on the way here depends on that seed. Such
+    a zero stays zero under any slope, also an infinite one: in sqrt(a) + b at a = 0, the slope in b is 1,
+    not nan. Zeros that were computed are numbers like any other: sqrt(x*x) at x = 0 has the slope inf * 0 =
+    nan. Views share the list.
+    """
+
+    __slots__ = ("depends", "level", "partials", "value")
+    # The subclasses that `build` makes: operators live there, above the rules that they need. Numbers and
+    # arrays differ in that a number must not look like a sequence, or NumPy would misread it in
+    # assignments.
     kinds: ClassVar[dict[bool, type[Parts]]] = {}
 
-    def __init__(self, value: Operand, partials: tuple[Operand, ...], level: int) -> None:
+    def __init__(
+        self, value: Operand, partials: tuple[Operand, ...], level: int, depends: list[bool] | None = None
+    ) -> None:
         self.value = value
         self.partials = partials
         self.level = level
+        self.depends = [True] * len(partials) if depends is None else depends
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         Parts.kinds[hasattr(cls, "__getitem__")] = cls
 
 
-def build(value: Operand, partials: tuple[Operand, ...], level: int) -> Operand:
+def build(
+    value: Operand, partials: tuple[Operand, ...], level: int, depends: list[bool] | None = None
+) -> Operand:
     """A dual from parts that have one form already."""
-    return Parts.kinds[isinstance(strip(value), np.ndarray)](value, partials, level)
+    return Parts.kinds[isinstance(strip(value), np.ndarray)](value, partials, level, depends)
 
 
 def level_of(x: Operand) -> int:
@@ -65,7 +77,9 @@ def partials(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
     if level_of(x) == level:
         return x.partials
     if level_of(x) > level:
-        raise DerivativeError(f"Partials of level {level} asked of a dual of level {x.level}; take its value first.")
+        raise DerivativeError(
+            f"Partials of level {level} asked of a dual of level {x.level}; take its value first."
+        )
     return tuple(zeros_like(x) for _ in range(count))
 
 
@@ -77,40 +91,55 @@ def strip(x: Operand) -> Operand:
 
 
 def map_parts(function, x: Operand) -> Operand:
-    """Apply a linear function of arrays (a sum, a new shape, an index) to the value and to each of the partials."""
+    """Apply a linear function of arrays (a sum, a new shape, an index) to value and partials alike."""
     if isinstance(x, Parts):
         mapped = tuple(map_parts(function, p) for p in x.partials)
-        return make(map_parts(function, x.value), mapped, x.level)
+        return make(map_parts(function, x.value), mapped, x.level, x.depends)
     return function(x)
 
 
 def zeros_like(x: Operand) -> Operand:
     """Zero of the same shape, dtype and levels."""
     if isinstance(x, Parts):
-        return build(zeros_like(x.value), tuple(zeros_like(p) for p in x.partials), x.level)
+        zeros = tuple(zeros_like(p) for p in x.partials)
+        return build(zeros_like(x.value), zeros, x.level, [False] * len(zeros))
     return np.zeros_like(x) if isinstance(x, np.ndarray) else type(x)(0)
 
 
-def make(value: Operand, partials: Sequence[Operand], level: int) -> Operand:
+def terms(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
+    """The partials of `x` at `level`, with the integer 0 where it does not depend on the seed."""
+    if level_of(x) != level:
+        return (0,) * count
+    return tuple(p if depends else 0 for p, depends in zip(x.partials, x.depends, strict=True))
+
+
+def make(
+    value: Operand, partials: Sequence[Operand], level: int, depends: list[bool] | None = None
+) -> Operand:
     """A dual of `level` with this value and these partials, brought to one form.
 
-    Partials take the shape and dtype of the value, by broadcasting; value and partials take the same inner levels.
-    Integer values become float64. Raises `DerivativeError` for complex or non-numeric values and for inner levels that
-    are not below `level`; `ShapeError` never: NumPy's own error tells which shapes do not broadcast.
+    A partial that is the integer 0 says that the value does not depend on that seed (see `Parts`); 0.0 is a
+    number. Partials take the shape and dtype of the value, by broadcasting; value and partials take the
+    same inner levels. Integer values become float64. Raises `DerivativeError` for complex or non-numeric
+    values and for inner levels that are not below `level`; `ShapeError` never: NumPy's own error tells
+    which shapes do not broadcast.
     """
     if type(value) is float and all(type(p) is float for p in partials):
-        return build(value, tuple(partials), level)
+        return build(value, tuple(partials), level, depends)
+    depends = [not (type(p) is int and p == 0) for p in partials] if depends is None else depends
     levels: dict[int, int] = {}
     for part in (value, *partials):
         levels |= _levels(part)
     if levels and max(levels) >= level:
-        raise DerivativeError(f"A dual of level {level} cannot hold one of level {max(levels)}: a higher level wraps.")
+        raise DerivativeError(
+            f"A dual of level {level} cannot hold one of level {max(levels)}: a higher level wraps."
+        )
     inner = sorted(levels.items(), reverse=True)
     leaf = _floating(strip(value))
     formed = [_form(part, inner, leaf) for part in (value, *partials)]
     if isinstance(leaf, np.ndarray):
         formed = _same_layout(formed)
-    return build(formed[0], tuple(formed[1:]), level)
+    return build(formed[0], tuple(formed[1:]), level, depends)
 
 
 def _levels(x: Operand) -> dict[int, int]:
@@ -131,7 +160,9 @@ def _floating(leaf: Operand) -> Operand:
     elif isinstance(leaf, float | int):
         return float(leaf)
     name = f"array of {leaf.dtype}" if isinstance(leaf, np.ndarray) else type(leaf).__name__
-    raise DerivativeError(f"A dual number must be real, and the value {leaf!r} ({name}) is not: use float arguments.")
+    raise DerivativeError(
+        f"A dual number must be real, and the value {leaf!r} ({name}) is not: use float arguments."
+    )
 
 
 def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:
@@ -139,23 +170,27 @@ def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:
     if not levels:
         return _cast(x, leaf)
     (level, count), rest = levels[0], levels[1:]
-    parts = x.partials if level_of(x) == level else (0.0,) * count
+    inside = level_of(x) == level
+    parts, depends = (x.partials, x.depends) if inside else ((0.0,) * count, [False] * count)
     if len(parts) != count:
         raise ArgumentError(f"Duals of level {level} with {len(parts)} and {count} partials were mixed.")
-    return build(_form(value_at(x, level), rest, leaf), tuple(_form(p, rest, leaf) for p in parts), level)
+    return build(
+        _form(value_at(x, level), rest, leaf), tuple(_form(p, rest, leaf) for p in parts), level, depends
+    )
 
 
 def _cast(x: Operand, leaf: Operand) -> Operand:
     if not isinstance(leaf, np.ndarray):
         return x if type(x) is type(leaf) else type(leaf)(x)
-    # The array itself where nothing has to change: a part of a view must stay a view, or writes to it would be lost.
+    # The array itself where nothing has to change: a part of a view must stay a view, or writes to it would
+    # be lost.
     if isinstance(x, np.ndarray) and x.shape == leaf.shape and x.dtype == leaf.dtype:
         return x
     return np.array(np.broadcast_to(x, leaf.shape), dtype=leaf.dtype)
 
 
 def _same_layout(parts: list[Operand]) -> list[Operand]:
-    """Parts of equal strides: else a later `reshape` could view one part and copy another, and a write miss one."""
+    """Parts of equal strides: else `reshape` could view one and copy another, and a later write miss one."""
     leaves = [leaf for part in parts for leaf in _leaves(part)]
     if all(leaf.strides == leaves[0].strides for leaf in leaves):
         return parts
@@ -170,5 +205,5 @@ def _leaves(x: Operand) -> list[np.ndarray]:
 
 def _contiguous(x: Operand) -> Operand:
     if isinstance(x, Parts):
-        return build(_contiguous(x.value), tuple(_contiguous(p) for p in x.partials), x.level)
+        return build(_contiguous(x.value), tuple(_contiguous(p) for p in x.partials), x.level, x.depends)
     return np.array(x, order="C")

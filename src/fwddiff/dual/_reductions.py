@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
-from fwddiff.dual._chain import locally_constant, missing
-from fwddiff.dual._parts import Operand, Parts, level_of, make, map_parts, partials, strip, value_at
-from fwddiff.dual._shapes import Handler, refuse_options
+from fwddiff.dual._chain import locally_constant
+from fwddiff.dual._parts import Operand, level_of, make, map_parts, partials, strip, value_at
+from fwddiff.dual._shapes import Handler
 
 # Functions of values alone: their results are indices, truth values, shapes or dtypes.
 _BY_VALUE: tuple[Any, ...] = (
-    np.argmax, np.argmin, np.argsort, np.argpartition, np.any, np.all, np.shape, np.ndim, np.size, np.count_nonzero,
-    np.nonzero, np.flatnonzero, np.argwhere, np.isclose, np.allclose, np.iscomplexobj, np.isrealobj, np.iscomplex,
-    np.isreal, np.searchsorted, np.result_type, np.array_equiv, np.isneginf, np.isposinf, np.nanargmax, np.nanargmin,
+    np.argmax, np.argmin, np.argsort, np.argpartition, np.any, np.all, np.shape, np.ndim, np.size,
+    np.count_nonzero,
+    np.nonzero, np.flatnonzero, np.argwhere, np.isclose, np.allclose, np.iscomplexobj, np.isrealobj,
+    np.iscomplex,
+    np.isreal, np.searchsorted, np.result_type, np.array_equiv, np.isneginf, np.isposinf, np.nanargmax,
+    np.nanargmin,
 )  # fmt: skip
 Axis = int | tuple[int, ...] | None
 
@@ -29,16 +32,30 @@ def _by_value(function: Any) -> Handler:
     return of_values
 
 
-def total(x: Operand, axis: Axis = None, *_: Any, keepdims: Any = False, initial: Any = None, **options: Any) -> Operand:
+def total(
+    x: Operand,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Operand:
     """`numpy.sum`."""
-    refuse_options("sum", options)
     result = map_parts(lambda part: np.sum(part, axis=axis, keepdims=_flag(keepdims)), x)
     return result if _absent(initial) else result + initial
 
 
-def product(x: Operand, axis: Axis = None, *_: Any, keepdims: Any = False, initial: Any = None, **options: Any) -> Operand:
+def product(
+    x: Operand,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = True,
+) -> Operand:
     """`numpy.prod`, factor by factor: exact where factors are zero, unlike y/x."""
-    refuse_options("prod", options)
     lines, shape = _lines(x, axis, _flag(keepdims))
     result = np.ones_like(lines[0]) if len(strip(lines)) else np.ones(shape)
     for line in lines:
@@ -47,9 +64,15 @@ def product(x: Operand, axis: Axis = None, *_: Any, keepdims: Any = False, initi
     return result if _absent(initial) else result * initial
 
 
-def _extremum(position: Callable[..., Any], choose: Any, name: str) -> Handler:
-    def on_dual(x: Operand, axis: Axis = None, *_: Any, keepdims: Any = False, initial: Any = None, **options: Any) -> Operand:
-        refuse_options(name, options)
+def _extremum(position: Callable[..., Any], choose: Any) -> Handler:
+    def on_dual(
+        x: Operand,
+        axis: Axis = None,
+        out: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = True,
+    ) -> Operand:
         lines, shape = _lines(x, axis, _flag(keepdims))
         # One of the largest: the first has all of the slope. nan counts as the largest, as in NumPy.
         chosen = position(strip(lines), axis=0)
@@ -59,15 +82,19 @@ def _extremum(position: Callable[..., Any], choose: Any, name: str) -> Handler:
     return on_dual
 
 
-maximum_of = _extremum(np.argmax, np.maximum, "max")
-minimum_of = _extremum(np.argmin, np.minimum, "min")
+maximum_of = _extremum(np.argmax, np.maximum)
+minimum_of = _extremum(np.argmin, np.minimum)
 
 
 def _lines(x: Operand, axis: Axis, keepdims: bool) -> tuple[Operand, tuple[int, ...]]:
-    """`x` with the reduced axes as one leading axis and the others as a second, and the shape of the result."""
+    """`x` with the reduced axes as one leading axis, the others as a second, and the result's shape."""
     array = map_parts(np.asarray, x)
     ndim = array.ndim
-    axes = tuple(range(ndim)) if axis is None else tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = (
+        tuple(range(ndim))
+        if axis is None
+        else tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    )
     kept = tuple(a for a in range(ndim) if a not in axes)
     sizes = array.shape
     shape = tuple(1 if a in axes else n for a, n in enumerate(sizes) if keepdims or a not in axes)
@@ -89,9 +116,19 @@ def _absent(option: Any) -> bool:
     return option is None or option is np._NoValue
 
 
-def _variance(x: Operand, axis: Axis = None, *_: Any, ddof: float = 0, keepdims: Any = False, **options: Any) -> Operand:
-    refuse_options("var", {name: option for name, option in options.items() if not _absent(option)})
-    deviation = x - np.mean(x, axis=axis, keepdims=True)
+def _variance(
+    x: Operand,
+    axis: Axis = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: float = 0,
+    keepdims: Any = False,
+    where: Any = True,
+    mean: Any = None,
+    correction: Any = None,
+) -> Operand:
+    ddof = ddof if _absent(correction) else correction
+    deviation = x - (np.mean(x, axis=axis, keepdims=True) if _absent(mean) else mean)
     squares = np.sum(deviation * deviation, axis=axis, keepdims=_flag(keepdims))
     count = deviation.size / np.size(strip(squares))
     return squares / (count - ddof)
@@ -102,13 +139,14 @@ def _deviation(*arguments: Any, **options: Any) -> Operand:
 
 
 def _norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Operand:
-    """Euclidean (Frobenius for matrices), or of order 1, inf or any power for vectors; not the spectral norms."""
+    """Euclidean (Frobenius for matrices), or of order 1, inf or any power for vectors."""
     vectors = isinstance(axis, int) or (axis is None and x.ndim == 1)
     if ord is None or (ord == "fro" and not vectors) or (vectors and ord == 2):
         return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
     if not vectors or isinstance(ord, str):
         raise DerivativeError(
-            f"numpy.linalg.norm with ord={ord!r} of a matrix has no derivative in the numpy engine: use ord=None, 'fro', "
+            f"numpy.linalg.norm with ord={ord!r} of a matrix has no derivative in the numpy engine: "
+            f"use ord=None, 'fro', "
             "or norms of vectors (axis=...)."
         )
     if abs(ord) == math.inf:
@@ -124,15 +162,15 @@ def _sort(x: Operand, axis: int | None = -1, **options: Any) -> Operand:
     return np.take_along_axis(x, np.argsort(strip(x), axis=axis, kind="stable"), axis=axis)
 
 
-def _clip(x: Operand, a_min: Operand = None, a_max: Operand = None, *_: Any, **options: Any) -> Operand:
+def _clip(
+    x: Operand, a_min: Operand = None, a_max: Operand = None, out: Any = None, **options: Any
+) -> Operand:
     low, high = options.pop("min", a_min), options.pop("max", a_max)
-    refuse_options("clip", options)
     x = x if _absent(low) else np.maximum(x, low)
     return x if _absent(high) else np.minimum(x, high)
 
 
-def _cumulative_product(x: Operand, axis: int | None = None, **options: Any) -> Operand:
-    refuse_options("cumprod", options)
+def _cumulative_product(x: Operand, axis: int | None = None, dtype: Any = None, out: Any = None) -> Operand:
     lines = np.moveaxis(np.ravel(x) if axis is None else x, axis or 0, 0)
     products = [lines[0]]
     for line in list(lines)[1:]:
@@ -156,26 +194,29 @@ def _inverse(a: Operand) -> Operand:
 
 
 def _rounded(x: Operand, decimals: int = 0, out: None = None) -> Operand:
-    refuse_options("round", {"out": out})
     return locally_constant(lambda part: np.round(part, decimals), x)
 
 
-def _unsupported(function: Any) -> Handler:
-    def refuse(*_: Any, **__: Any) -> Operand:
-        raise missing(function)
-
-    return refuse
+def is_by_value(function: Any) -> bool:
+    """Whether a NumPy function looks at values alone, so that its options cannot lose a derivative."""
+    return function in _BY_VALUE
 
 
 def reduction_handlers() -> dict[Any, Handler]:
     """NumPy function → its form on duals."""
     handlers: dict[Any, Handler] = {f: _by_value(f) for f in _BY_VALUE}
     handlers |= {np.sum: total, np.prod: product, np.max: maximum_of, np.min: minimum_of, np.amax: maximum_of}
-    handlers |= {np.amin: minimum_of, np.var: _variance, np.std: _deviation, np.linalg.norm: _norm, np.sort: _sort}
-    handlers |= {np.clip: _clip, np.cumprod: _cumulative_product, np.linalg.solve: _solve, np.linalg.inv: _inverse}
-    return handlers | {np.round: _rounded, np.around: _rounded, np.fix: _truncated}
-
-
-def _truncated(x: Operand, out: None = None) -> Operand:
-    refuse_options("fix", {"out": out})
-    return locally_constant(np.fix, x) if isinstance(x, Parts) else np.fix(x)
+    handlers |= {
+        np.amin: minimum_of,
+        np.var: _variance,
+        np.std: _deviation,
+        np.linalg.norm: _norm,
+        np.sort: _sort,
+    }
+    handlers |= {
+        np.clip: _clip,
+        np.cumprod: _cumulative_product,
+        np.linalg.solve: _solve,
+        np.linalg.inv: _inverse,
+    }
+    return handlers | {np.round: _rounded, np.around: _rounded}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,35 +11,65 @@ import numpy as np
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import where
 from fwddiff.dual._number import max_level
-from fwddiff.dual._parts import Operand, Parts, make, map_parts, partials, strip, value_at, zeros_like
+from fwddiff.dual._parts import (
+    Operand,
+    Parts,
+    level_of,
+    make,
+    map_parts,
+    partials,
+    strip,
+    value_at,
+    zeros_like,
+)
 
 Handler = Callable[..., Any]
 
 # Linear in their first argument; every other argument says how.
 _LINEAR: tuple[Any, ...] = (
-    np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.broadcast_to, np.trace, np.diag, np.diagonal,
-    np.moveaxis, np.swapaxes, np.rollaxis, np.flip, np.fliplr, np.flipud, np.roll, np.rot90, np.tile, np.repeat, np.tril,
+    np.reshape, np.ravel, np.transpose, np.squeeze, np.expand_dims, np.broadcast_to, np.trace, np.diag,
+    np.diagonal,
+    np.moveaxis, np.swapaxes, np.rollaxis, np.flip, np.fliplr, np.flipud, np.roll, np.rot90, np.tile,
+    np.repeat, np.tril,
     np.triu, np.take, np.take_along_axis, np.delete, np.diff, np.cumsum, np.mean, np.copy, np.atleast_1d,
     np.atleast_2d, np.atleast_3d, np.real, np.matrix_transpose, np.diagflat, np.permute_dims,
 )  # fmt: skip
 _SPLITS: tuple[Any, ...] = (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.unstack)
 _JOINS: tuple[Any, ...] = (np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack)
-_PRODUCTS: tuple[Any, ...] = (np.dot, np.matmul, np.outer, np.inner, np.tensordot, np.vdot, np.kron, np.cross, np.convolve)
+_PRODUCTS: tuple[Any, ...] = (
+    np.dot,
+    np.matmul,
+    np.outer,
+    np.inner,
+    np.tensordot,
+    np.vdot,
+    np.kron,
+    np.cross,
+    np.convolve,
+)
+# Their dtype= is that of a new array, not of a computation.
+CREATORS = frozenset({np.zeros_like, np.ones_like, np.empty_like, np.full_like})
 
 
-def refuse_options(name: str, options: dict[str, Any]) -> None:
-    """Raise where an option is given that would have to hold or hide derivatives."""
+def refuse_options(function: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+    """Raise where an option is given that would have to hold or hide derivatives, by name or by position."""
+    try:
+        given = inspect.signature(function).bind(*arguments, **options).arguments
+    except (TypeError, ValueError):
+        given = options
+    given = given | given.get("kwargs", {})
     for option in ("out", "where", "dtype"):
-        if options.get(option) is not None and options[option] is not np._NoValue and options[option] is not True:
+        if not any(given.get(option) is default for default in (None, True, np._NoValue)):
             raise DerivativeError(
-                f"numpy.{name} with {option}= is not supported on dual numbers: leave {option}= out, and use the result "
-                "(numpy.where selects, x[...] = y writes into an array made by numpy.zeros_like of a dual array)."
+                f"numpy.{function.__name__} with {option}= is not supported on dual numbers: leave "
+                f"{option}= out, "
+                "and use the result (numpy.where selects, x[...] = y writes into an array made by "
+                "numpy.zeros_like of a dual array)."
             )
 
 
 def _linear(function: Any) -> Handler:
     def on_dual(x: Operand, *arguments: Any, **options: Any) -> Operand:
-        refuse_options(function.__name__, options)
         if max_level([*arguments, *options.values()]) >= 0:
             raise DerivativeError(f"numpy.{function.__name__} takes dual numbers in its first argument only.")
         return map_parts(lambda part: function(part, *arguments, **options), x)
@@ -49,7 +80,9 @@ def _linear(function: Any) -> Handler:
 def _split(function: Any) -> Handler:
     def on_dual(x: Operand, *arguments: Any, **options: Any) -> list[Operand]:
         count = len(function(strip(x), *arguments, **options))
-        return [map_parts(lambda part, i=i: function(part, *arguments, **options)[i], x) for i in range(count)]
+        return [
+            map_parts(lambda part, i=i: function(part, *arguments, **options)[i], x) for i in range(count)
+        ]
 
     return on_dual
 
@@ -60,9 +93,10 @@ def join(function: Any, arrays: Sequence[Operand], *arguments: Any, **options: A
     if level < 0:
         return function(arrays, *arguments, **options)
     count = next(len(x.partials) for x in arrays if isinstance(x, Parts) and x.level == level)
+    depends = [any(x.depends[k] for x in arrays if level_of(x) == level) for k in range(count)]
     rows = zip(*(partials(as_floating(x), level, count) for x in arrays), strict=True)
     value = join(function, [value_at(x, level) for x in arrays], *arguments, **options)
-    return make(value, [join(function, row, *arguments, **options) for row in rows], level)
+    return make(value, [join(function, row, *arguments, **options) for row in rows], level, depends)
 
 
 def as_floating(x: Operand) -> Operand:
@@ -72,7 +106,6 @@ def as_floating(x: Operand) -> Operand:
 
 def _joined(function: Any) -> Handler:
     def on_duals(arrays: Sequence[Operand], *arguments: Any, **options: Any) -> Operand:
-        refuse_options(function.__name__, options)
         return join(function, list(arrays), *arguments, **options)
 
     return on_duals
@@ -84,25 +117,33 @@ def multilinear(function: Handler, factors: Sequence[Operand]) -> Operand:
     if level < 0:
         return function(*factors)
     values = [value_at(x, level) for x in factors]
-    active = [(i, x.partials) for i, x in enumerate(factors) if isinstance(x, Parts) and x.level == level]
+    active = [i for i, x in enumerate(factors) if level_of(x) == level]
+    count = len(factors[active[0]].partials)
     totals = []
-    for k in range(len(active[0][1])):
-        terms = [multilinear(function, [*values[:i], p[k], *values[i + 1 :]]) for i, p in active]
-        totals.append(sum(terms[1:], start=terms[0]))
+    for k in range(count):
+        changed = [i for i in active if factors[i].depends[k]]
+        parts = [
+            multilinear(function, [*values[:i], factors[i].partials[k], *values[i + 1 :]]) for i in changed
+        ]
+        totals.append(sum(parts[1:], start=parts[0]) if parts else 0)
     return make(multilinear(function, values), totals, level)
 
 
 def _product(function: Any) -> Handler:
     def on_duals(a: Operand, b: Operand, *arguments: Any, **options: Any) -> Operand:
-        refuse_options(function.__name__, options)
-        return multilinear(lambda p, q: function(p, q, *arguments, **options), (as_floating(a), as_floating(b)))
+        if function is np.dot and arguments:
+            refuse_options(np.dot, (), {"out": arguments[0]})
+        return multilinear(
+            lambda p, q: function(p, q, *arguments, **options), (as_floating(a), as_floating(b))
+        )
 
     return on_duals
 
 
 def _einsum(subscripts: str, *factors: Operand, **options: Any) -> Operand:
-    refuse_options("einsum", options)
-    return multilinear(lambda *parts: np.einsum(subscripts, *parts, **options), [as_floating(x) for x in factors])
+    return multilinear(
+        lambda *parts: np.einsum(subscripts, *parts, **options), [as_floating(x) for x in factors]
+    )
 
 
 def _where(condition: Operand, *choices: Operand) -> Operand:
@@ -129,7 +170,6 @@ def _like(function: Any) -> Handler:
 
 def _full_like(x: Operand, fill_value: Operand, **options: Any) -> Operand:
     if max_level([x]) < max_level([fill_value]):
-        refuse_options("full_like", options)
         return fill_value + np.zeros(np.shape(strip(x)))
     return _like(np.full_like)(x, fill_value, **options)
 

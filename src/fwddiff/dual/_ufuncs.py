@@ -15,7 +15,8 @@ from fwddiff.dual._reductions import maximum_of, minimum_of, product, total
 from fwddiff.dual._shapes import as_floating, multilinear
 
 _BY_VALUE = frozenset({
-    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.isnan, np.isinf, np.isfinite,
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.isnan, np.isinf,
+    np.isfinite,
     np.signbit, np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
 })  # fmt: skip
 _REDUCTIONS: dict[Any, Callable[..., Operand]] = {
@@ -32,21 +33,27 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: d
         return _written(getattr(ufunc, method)(*map(strip, operands), **options), out, ufunc)
     forms = {"__call__": _call, "reduce": _reduce, "accumulate": _accumulate, "outer": _outer}
     if method not in forms:
-        raise DerivativeError(f"numpy.{ufunc.__name__}.{method} has no derivative in the numpy engine: use a loop.")
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__}.{method} has no derivative in the numpy engine: use a loop."
+        )
     return _written(forms[method](ufunc, *operands, **options), out, ufunc)
 
 
 def _refuse(ufunc: np.ufunc, options: dict[str, Any]) -> None:
     if options.get("where", True) is not True:
         raise DerivativeError(
-            f"numpy.{ufunc.__name__} with where= leaves elements undefined, and their derivatives too: call it without, and "
+            f"numpy.{ufunc.__name__} with where= leaves elements undefined, and their derivatives "
+            f"too: call it without, and "
             "select with numpy.where(condition, result, otherwise)."
         )
     options.pop("where", None)
-    wrong = [name for name in options if name not in ("axis", "keepdims", "initial") and options[name] is not None]
+    wrong = [
+        name for name in options if name not in ("axis", "keepdims", "initial") and options[name] is not None
+    ]
     if wrong:
         raise DerivativeError(
-            f"numpy.{ufunc.__name__} with {wrong[0]}= is not supported on dual numbers: leave {wrong[0]}= out."
+            f"numpy.{ufunc.__name__} with {wrong[0]}= is not supported on dual numbers: leave "
+            f"{wrong[0]}= out."
         )
 
 
@@ -57,8 +64,10 @@ def _written(result: Any, out: Any, ufunc: np.ufunc) -> Any:
     target = targets[0]
     if max_level([result]) >= 0 and not isinstance(target, Parts):
         raise DerivativeError(
-            f"numpy.{ufunc.__name__} cannot write a dual number into a plain array (out= or an operator such as +=), its "
-            "derivative would be lost: use the result (x = x + y), or make the array with numpy.zeros_like of a dual array."
+            f"numpy.{ufunc.__name__} cannot write a dual number into a plain array (out= or an "
+            f"operator such as +=), its "
+            "derivative would be lost: use the result (x = x + y), or make the array with "
+            "numpy.zeros_like of a dual array."
         )
     target[...] = result
     return target
@@ -80,7 +89,8 @@ def _call(ufunc: np.ufunc, *operands: Operand, **options: Any) -> Any:
 def _reduce(ufunc: np.ufunc, x: Operand, axis: Any = 0, **options: Any) -> Operand:
     if ufunc not in _REDUCTIONS:
         raise DerivativeError(
-            f"numpy.{ufunc.__name__}.reduce has no derivative in the numpy engine: reduce in a loop over the axis."
+            f"numpy.{ufunc.__name__}.reduce has no derivative in the numpy engine: reduce in a loop "
+            f"over the axis."
         )
     return _REDUCTIONS[ufunc](x, axis, **options)
 
@@ -91,7 +101,8 @@ def _accumulate(ufunc: np.ufunc, x: Operand, axis: int = 0) -> Operand:
     if ufunc is np.multiply:
         return np.cumprod(x, axis=axis)
     raise DerivativeError(
-        f"numpy.{ufunc.__name__}.accumulate has no derivative in the numpy engine: accumulate in a loop over the axis."
+        f"numpy.{ufunc.__name__}.accumulate has no derivative in the numpy engine: accumulate in a "
+        f"loop over the axis."
     )
 
 
@@ -102,4 +113,3 @@ def _outer(ufunc: np.ufunc, a: Operand, b: Operand) -> Operand:
 def matmul(a: Operand, b: Operand) -> Operand:
     """`a @ b` by the product rule."""
     return multilinear(np.matmul, (a, b))
-

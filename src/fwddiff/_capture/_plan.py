@@ -165,7 +165,9 @@ class _Planner:
         name, value = root, read()
         for taken in range(len(steps) + 1):
             path = root, steps[:taken]
-            if path in self.data[node] or path in self.edges[node]:
+            if path in self.data[node] or (
+                path in self.edges[node] and (taken == len(steps) or has_code(value))
+            ):
                 return
             if is_data(value, self.owned) and root.startswith(f"{IMPORT} "):
                 refuse_import(node.function, name, value, self.owned)
@@ -175,7 +177,13 @@ class _Planner:
                 table = is_table(node.function, node.bound, *path, value)
                 self.data[node][path] = Capture(name, read, table)
                 return
-            if not root.startswith(f"{IMPORT} ") and self._add_edge(node, path, value, read, checks):
+            # An object with `__call__` is a function where it is called, and an object everywhere else.
+            is_function = has_code(value) or (use.how == "called" and use.path == path)
+            if (
+                is_function
+                and not root.startswith(f"{IMPORT} ")
+                and self._add_edge(node, path, value, read, checks)
+            ):
                 return
             if isinstance(value, types.ModuleType) and is_foreign(value.__name__):
                 checks[path] = read, value
@@ -211,7 +219,7 @@ class _Planner:
         return True
 
     def _refuse_nested(self, node: Function) -> None:
-        """Inner functions get captured values as variables of this function only, not as globals or attributes."""
+        """Inner functions get captured values as variables of this one, not as globals or attributes."""
         for use in _inner_uses(node):
             path = attributes(use.path)
             direct = not path[1] and path in self.data[node] and path[0] in node.function.__code__.co_freevars

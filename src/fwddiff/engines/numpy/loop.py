@@ -14,7 +14,7 @@ from fwddiff._rule import Rule, Shape, Slot
 def evaluate(
     rule: Rule, core: Callable[..., Sequence[Any]], arrays: Sequence[np.ndarray], batch_ndim: int
 ) -> tuple[np.ndarray, ...]:
-    """Run `core(*leaves)` at every index of the loop. `rule.outputs` is asked after the first element only."""
+    """Run `core(*leaves)` at every index of the loop. Asks for `rule.outputs` after the first element."""
     arrays = [np.asarray(array, slot.dtype) for array, slot in zip(arrays, rule.inputs, strict=True)]
     shapes = [array.shape for array in arrays]
     loop = rule.loop_shape(shapes, batch_ndim)

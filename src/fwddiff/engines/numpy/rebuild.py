@@ -75,7 +75,7 @@ class Rebuilt:
     # --- what is replaced -----------------------------------------------------------------------------------
 
     def _tree(self, node: Function) -> dict[str, Any]:
-        """Replacements by root and attributes: nested dicts that end in ("set", position) or ("is", value)."""
+        """Replacements by root and attributes: nested dicts ending in ("set", position) or ("is", value)."""
         tree: dict[str, Any] = {}
         for path, position in node.own.items():
             _insert(tree, path, ("set", self.positions[id(node.captures[position])]))

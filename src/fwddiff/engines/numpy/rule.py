@@ -199,7 +199,7 @@ class DerivedRule(PythonRule):
         return core
 
     def _is_doubtful(self, found: Sequence[Any]) -> bool:
-        """Whether a NaN may come from zero partials of the other inputs: at an infinite slope, 0 · ∞ is NaN."""
+        """Whether a NaN may come from zero partials of other inputs: at an infinite slope, 0 · ∞ is NaN."""
         if self.kind == "pushforward" or len(self.active) < 2 or any(slot.core_ndim for slot in self.inputs):
             return False
         return any(np.isnan(dual.strip(leaf)).any() for leaf in found)

@@ -1,8 +1,9 @@
-"""The functions that every host and every engine is tested with: one list, each entry with an oracle of its own.
+"""The functions that every host and every engine is tested with: one list, each entry with an oracle of its
+own.
 
-A case is a plain Python function of numbers and structs, arguments for `broadcast` (struct of arrays), and the gradient of the sum of
-all outputs with respect to every float argument leaf: in closed form where there is one, by central differences of the
-plain Python function otherwise (`central`). No oracle calls fwddiff.
+A case is a plain Python function of numbers and structs, arguments for `broadcast` (struct of arrays), and
+the gradient of the sum of all outputs with respect to every float argument leaf: in closed form where there
+is one, by central differences of the plain Python function otherwise (`central`). No oracle calls fwddiff.
 """
 
 from __future__ import annotations

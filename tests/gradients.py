@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 
 import numpy as np
+
 from catalogue import flatten, float_leaves, with_floats
 
 

@@ -1,13 +1,14 @@
-"""The breaker test: functions that each host cannot differentiate (it raises, or is wrong) until fwddiff wraps them."""
+"""The breaker test: functions that each host cannot differentiate (it raises, or is wrong) until fwddiff
+wraps them."""
 
 import math
 
 import numpy as np
 import pytest
-from catalogue import Exponential, kepler, log_density
-from gradients import HOSTS, chosen_hosts
 
+from catalogue import Exponential, kepler, log_density
 from fwddiff import fwddiff
+from gradients import HOSTS, chosen_hosts
 
 MEAN, ECCENTRICITY = np.array([0.3, 1.0, 2.5]), np.array([0.1, 0.5, 0.3])
 

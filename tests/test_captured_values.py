@@ -1,15 +1,16 @@
-"""Captured values get their gradient in every host: closures, defaults, partials, `self`, globals, helpers, tables."""
+"""Captured values get their gradient in every host: closures, defaults, partials, `self`, globals, helpers,
+tables."""
 
 import functools
 import math
 
 import numpy as np
 import pytest
-from gradients import HOSTS, chosen_hosts
-from test_catalogue import ENGINES
 
 import fwddiff as fd
 from fwddiff import fwddiff
+from gradients import HOSTS, chosen_hosts
+from test_catalogue import ENGINES
 
 X = np.array([0.5, 1.0, 2.0])
 WEIGHT, OFFSET = np.array(1.5), np.array(0.3)
@@ -159,14 +160,11 @@ def test_a_captured_number_is_read_at_every_call(engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_helper_that_is_replaced_is_noticed(engine):
-    def helper(x):
-        return 2 * x
-
+    helper = lambda x: 2 * x  # noqa: E731 - as below
     g = fwddiff(lambda x: helper(x), engine=engine)
     assert g.broadcast(X).tolist() == [1.0, 2.0, 4.0]
 
-    def helper(x):
-        return -x
+    helper = lambda x: -x  # noqa: E731 - another function under the same name
 
     assert g.broadcast(X).tolist() == [-0.5, -1.0, -2.0]
 

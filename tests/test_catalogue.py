@@ -1,11 +1,12 @@
-"""Host × engine × function: the gradient of every function of the catalogue, in every host, by every engine."""
+"""Host × engine × function: the gradient of every function of the catalogue, in every host, by every
+engine."""
 
 import numpy as np
 import pytest
-from catalogue import CASES, Case, elementwise_total, expected_gradient, flatten, tolerance
-from gradients import HOSTS, chosen_hosts
 
+from catalogue import CASES, Case, elementwise_total, expected_gradient, flatten, tolerance
 from fwddiff import fwddiff
+from gradients import HOSTS, chosen_hosts
 
 ENGINES = ["numba", "numpy"]
 _wrapped: dict = {}

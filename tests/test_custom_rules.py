@@ -35,7 +35,7 @@ RIGHT = np.array([1.0, -2.0])
 
 def test_custom_rule_on_arrays():
     g = fd.custom_rule(solve, rrule=solve_rrule, frule=solve_frule)
-    y, pullback = fd.rrule(g, MATRIX, RIGHT)
+    _, pullback = fd.rrule(g, MATRIX, RIGHT)
     cotangent, tangents = np.array([0.3, -0.7]), (np.array([[0.1, 0.2], [-0.4, 0.3]]), np.array([1.0, 2.0]))
     bars = [fd.unthunk(t) for t in pullback(cotangent)]
     _, dy = fd.frule(g, (MATRIX, RIGHT), tangents)

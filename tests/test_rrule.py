@@ -1,12 +1,13 @@
-"""The rule layer on plain arguments: thunks, structures, and every function of the catalogue by both modes."""
+"""The rule layer on plain arguments: thunks, structures, and every function of the catalogue by both
+modes."""
 
 import numpy as np
 import pytest
-from catalogue import CASES, Exponential, Point, flatten, float_leaves, log_density, tolerance
-from test_catalogue import ENGINES, expected, wrapped
 
 import fwddiff as fd
+from catalogue import CASES, Exponential, Point, flatten, float_leaves, log_density, tolerance
 from fwddiff import fwddiff
+from test_catalogue import ENGINES, expected, wrapped
 
 
 def sums_of_powers(x, pair, array):

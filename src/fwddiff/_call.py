@@ -1,7 +1,8 @@
 """From the arguments of one call to the rule that serves it, with the decisions cached per kind of argument.
 
-What is decided once per `signature` (structure, types, dtypes and axes of all leaves): the host, the static leaves, the slots
-of the rule, which leaves are constants. What is done at every call: flatten, build the signature, look it up.
+What is decided once per `signature` (structure, types, dtypes and axes of all leaves): the host, the static
+leaves, the slots of the rule, which leaves are constants. What is done at every call: flatten, build the
+signature, look it up.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Gathered(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """What a signature leads to. `dynamic` are the numbers of the leaves that are inputs, `detached` those of constants."""
+    """What a signature leads to. `dynamic` are the numbers of the leaves that are inputs, `detached` those of
+    constants."""
 
     host: ModuleType | None
     host_state: Any
@@ -130,7 +132,7 @@ def _host_state(host: ModuleType | None) -> Any:
     return None if host is None else (host.integer_dtype(), host.float_dtype())
 
 
-# --- once per signature ---------------------------------------------------------------------------------------------------
+# --- once per signature -------------------------------------------------------------------------------------
 
 
 class _Kind(NamedTuple):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _tree
+from fwddiff._call import Call
 from fwddiff._errors import ArgumentError, HostError, ShapeError, StructureError
 from fwddiff._thunk import Thunk
-from fwddiff._call import Call
 from fwddiff._wrapper import FwdDiff, Operation, fwddiff
 
 
@@ -26,10 +26,10 @@ def rrule(f: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
         args: Python numbers, NumPy arrays, structs of them.
 
     Returns:
-        `(y, pullback)`. `pullback(cotangent of y)` returns one `Thunk` per positional argument; nothing is computed before
-        `fd.unthunk`. Keyword arguments and defaults are constants.
-        A cotangent mirrors its argument: the same container and shapes, `None` in the place of what has no derivative
-        (integers, strings, `None`). The cotangent of y mirrors y; `None` or 0 stands for zero.
+        `(y, pullback)`. `pullback(cotangent of y)` returns one `Thunk` per positional argument; nothing is
+        computed before `fd.unthunk`. Keyword arguments and defaults are constants.
+        A cotangent mirrors its argument: the same container and shapes, `None` in the place of what has no
+        derivative (integers, strings, `None`). The cotangent of y mirrors y; `None` or 0 stands for zero.
 
     Raises:
         HostError: an argument is an array of a framework, which differentiates by itself.
@@ -53,7 +53,8 @@ def rrule(f: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
 def frule(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """Value and pushforward: `(y, dy)` for arguments `primals` moving along `tangents`.
 
-    A tangent mirrors its argument; `None` or 0 stands for zero. `dy` mirrors y, with `None` for what has no derivative.
+    A tangent mirrors its argument; `None` or 0 stands for zero. `dy` mirrors y, with `None` for what has no
+    derivative.
     """
     if len(primals) != len(tangents):
         raise StructureError(
@@ -81,8 +82,9 @@ def _operation(f: Callable) -> Any:
 def _plain_arrays(call: Call, f: Any) -> list[np.ndarray]:
     if call.host is not None:
         raise HostError(
-            f"{f!r}: rrule and frule work on plain numbers and NumPy arrays, but an argument or a captured value belongs to "
-            f"{call.host.__name__.rpartition('.')[2]}, which differentiates by itself: call the function there."
+            f"{f!r}: rrule and frule work on plain numbers and NumPy arrays, but an argument or "
+            f"a captured value belongs to {call.host.__name__.rpartition('.')[2]}, which differentiates by "
+            "itself: call the function there."
         )
     return [np.asarray(leaf, slot.dtype) for leaf, slot in zip(call.inputs, call.rule.inputs, strict=True)]
 
@@ -92,7 +94,7 @@ def _like_leaf(array: np.ndarray) -> Any:
     return array.item() if array.ndim == 0 else array
 
 
-# --- cotangents in, cotangents out ----------------------------------------------------------------------------------------
+# --- cotangents in, cotangents out --------------------------------------------------------------------------
 
 
 def _cotangents(call: Call, cotangent: Any, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -105,7 +107,8 @@ def _cotangents(call: Call, cotangent: Any, outputs: Sequence[np.ndarray]) -> li
 
 
 def _mirror(tree: Any, spec: Any, count: int, name: str, model: str) -> list[Any]:
-    """Leaves of `tree`, which has the structure `spec`, except that `None` or 0 may stand for a whole subtree of zeros."""
+    """Leaves of `tree`, which has the structure `spec`, except that `None` or 0 may stand for a whole subtree
+    of zeros."""
     if tree is None or (isinstance(tree, int | float) and tree == 0):
         return [None] * count
     if spec.is_leaf():

@@ -1,4 +1,5 @@
-"""Functions whose derivative the user writes: one rule, every host (`custom_rule`), or every engine (`scalar_rule`)."""
+"""Functions whose derivative the user writes: one rule, every host (`custom_rule`), or every engine
+(`scalar_rule`)."""
 
 from __future__ import annotations
 
@@ -25,14 +26,15 @@ def custom_rule(
 
     Args:
         f: Any Python function of numbers, NumPy arrays and structs of them. It is called, never compiled.
-        rrule: `rrule(*args) → (y, pullback)`, `pullback(cotangent of y) → one cotangent per argument`; thunks, and `None` for an
-            argument without derivative, are fine.
+        rrule: `rrule(*args) → (y, pullback)`, `pullback(cotangent of y) → one cotangent per argument`;
+            thunks, and `None` for an argument without derivative, are fine.
         frule: `frule(primals, tangents) → (y, dy)`.
         wrt: Names or positions of the arguments to differentiate.
 
     Returns:
-        A callable like that of `fwddiff`, with `broadcast` and `sum`. Second derivatives are not defined by a rule of first order:
-        asking for them raises DerivativeError. So does reverse mode without `rrule` and forward mode without `frule`.
+        A callable like that of `fwddiff`, with `broadcast` and `sum`. Second derivatives are not defined by a
+        rule of first order: asking for them raises DerivativeError. So does reverse mode without `rrule` and
+        forward mode without `frule`.
     """
     if rrule is None and frule is None:
         raise ArgumentError("custom_rule needs rrule=, frule= or both.")
@@ -45,15 +47,17 @@ def scalar_rule(function: Callable, *partials: str, value: str | None = None) ->
 
     Args:
         function: A Python function of numbers. A compiling engine compiles it (or `value`) for the value.
-        partials: Expressions in the function's argument names, `y` (its value), integers, `pi`, `where(condition, a, b)` and the
-            functions of the rules table, this one included: `scalar_rule(sigmoid, "y * (1 - y)")`.
+        partials: Expressions in the function's argument names, `y` (its value), integers, `pi`,
+            `where(condition, a, b)` and the functions of the rules table, this one included:
+            `scalar_rule(sigmoid, "y * (1 - y)")`.
         value: Scalar code of the same language for the value, instead of calling `function`.
 
     Returns:
         `function`, so that this can stand below its definition.
 
     Raises:
-        ArgumentError: an expression is not of the language, or the number of partials is not that of the arguments.
+        ArgumentError: an expression is not of the language, or the number of partials is not that of the
+            arguments.
     """
     if not function.__name__.isidentifier():
         raise ArgumentError(f"scalar_rule needs a function with a name, not {function.__name__!r}: use def.")
@@ -170,7 +174,8 @@ class _CustomDerivative(Rule):
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
         raise DerivativeError(
-            f"the custom rule of {self.base.name} defines first derivatives only; a second one was asked for. "
+            f"the custom rule of {self.base.name} defines first derivatives only; a second one was "
+            "asked for. "
             "Compose the function of differentiable parts, or use fwddiff."
         )
 
@@ -205,7 +210,8 @@ class _CustomPullback(_CustomDerivative):
         children = self.base.problem.arguments.children()
         if len(returned) != len(children):
             raise StructureError(
-                f"the pullback of {self.base.name} returned {len(returned)} cotangents for {len(children)} arguments."
+                f"the pullback of {self.base.name} returned {len(returned)} cotangents for "
+                f"{len(children)} arguments."
             )
         leaves = [
             leaf
@@ -251,7 +257,8 @@ def _user_leaf(leaf: np.ndarray) -> Any:
 def loop_in_python(
     rule: Rule, run: Callable, arrays: Sequence[np.ndarray], batch_ndim: int
 ) -> tuple[np.ndarray, ...]:
-    """Evaluate `run(core arrays) → outputs` at every index of the loop, with the reductions of the rule's outputs."""
+    """Evaluate `run(core arrays) → outputs` at every index of the loop, with the reductions of the rule's
+    outputs."""
     arrays = [np.asarray(array, slot.dtype) for array, slot in zip(arrays, rule.inputs, strict=True)]
     shapes = [array.shape for array in arrays]
     loop = rule.loop_shape(shapes, batch_ndim)

@@ -1,8 +1,8 @@
 """Source of derived core functions: forward-mode passes through a function of leaves.
 
-Engines run this text in a namespace of their own (Numba compiles it, Python executes it), so a derivative is written once.
-The text calls the base function `f(*leaves) → tuple of leaves` on duals, and these primitives of the engine, which belong
-to one level of differentiation:
+Engines run this text in a namespace of their own (Numba compiles it, Python executes it), so a derivative is
+written once. The text calls the base function `f(*leaves) → tuple of leaves` on duals, and these primitives
+of the engine, which belong to one level of differentiation:
 
     seed_<k>(x)            number → dual whose partial k is one and whose others are structurally zero
     lift(x, t)             number or array and its tangent → dual with one partial
@@ -19,8 +19,8 @@ to one level of differentiation:
     pick(p, k, default)    p[k] if k is inside the chunk
     scatter(array, p, k)   array.flat[e] = p[k + e] wherever k + e is inside the chunk
 
-Scalar inputs few enough for one pass are seeded statically; arrays and longer lists go through in chunks, as in
-ForwardDiff.jl (Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
+Scalar inputs few enough for one pass are seeded statically; arrays and longer lists go through in chunks, as
+in ForwardDiff.jl (Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def in_one_pass(inputs: Sequence[Slot], active: Sequence[int], chunk: int | None
 def derived_source(
     kind: str, inputs: Sequence[Slot], outputs: Sequence[Slot], active: Sequence[int], chunk: int | None
 ) -> str:
-    """Text of a function named `kind`, of the derived rule's inputs, that returns the tuple of its outputs."""
+    """Text of a function named `kind`, of the derived rule's inputs, that returns the tuple of its
+    outputs."""
     results = [j for j, slot in enumerate(outputs) if slot.differentiable]
     names = [f"x{i}" for i in range(len(inputs))]
     if kind == "pushforward":
@@ -91,10 +92,9 @@ def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
     sums = [("", results)] if kind == "pullback" else [(f"_{j}", [j]) for j in results]
     gathered = [(f"g{a}{tag}", f"p{tag}", a) for tag, _ in sums for a in active]
     body = [f"{g} = zeros({names[a]})" if inputs[a].core_ndim else f"{g} = 0.0" for g, _, a in gathered]
+    arguments = [_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs)]
     body += [f"for start in range(0, max(1, {total}), chunk):"]
-    body += [
-        f"    y = f({', '.join(_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs))})"
-    ]
+    body += [f"    y = f({', '.join(arguments)})"]
     body += [f"    p{tag} = {_chunk_sum(kind, js)}" for tag, js in sums]
     for g, p, a in gathered:
         body.append(

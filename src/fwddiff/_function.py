@@ -1,4 +1,5 @@
-"""The callable that a user wraps, brought to one form: a Python function with named parameters and preset arguments."""
+"""The callable that a user wraps, brought to one form: a Python function with named parameters and preset
+arguments."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 class Target:
     """`call(*arguments)` runs the user's function; `function` is what engines compile.
 
-    Parameters are in the order in which a code object keeps them: positional, keyword-only, then `*rest`. What
-    `functools.partial` presets is bound as an argument, so that its derivative is not lost.
+    Parameters are in the order in which a code object keeps them: positional, keyword-only, then `*rest`.
+    What `functools.partial` presets is bound as an argument, so that its derivative is not lost.
     """
 
     def __init__(self, callable_: Callable):
@@ -80,7 +81,8 @@ class Target:
             if -size <= item < size or (self.rest and item >= 0):
                 return item % size if item < size else item
         raise ArgumentError(
-            f"wrt={item!r} names no argument of {self.name}. Its arguments are {', '.join(self.names) or 'none'} "
+            f"wrt={item!r} names no argument of {self.name}. "
+            f"Its arguments are {', '.join(self.names) or 'none'} "
             f"(positions 0 to {len(self.names) - 1})."
         )
 
@@ -100,7 +102,7 @@ def _with_code(callable_: Callable) -> Callable:
         return _calling(callable_)
     if _capture.has_code(callable_):
         return callable_
-    method = getattr(type(callable_), "__call__", None)
+    method = inspect.getattr_static(type(callable_), "__call__", None)
     if isinstance(method, types.FunctionType):
         return types.MethodType(method, callable_)
     return _calling(callable_)

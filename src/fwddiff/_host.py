@@ -1,7 +1,8 @@
 """What a host is, and whose arrays these are.
 
-A host is a framework whose reverse mode calls us: one file in `hosts/`, named after the import that makes it exist. It is
-loaded only when its framework already is (`sys.modules`), and it alone says which leaves are its own. A host module has
+A host is a framework whose reverse mode calls us: one file in `hosts/`, named after the import that makes it
+exist. It is loaded only when its framework already is (`sys.modules`), and it alone says which leaves are its
+own. A host module has
 
     owns(leaf) → bool            shape(leaf) → tuple          dtype(leaf) → numpy.dtype
     integer_dtype(), float_dtype() → numpy.dtype              results that come from no array
@@ -89,7 +90,8 @@ def canonical_dtype(host: ModuleType, dtype: np.dtype) -> np.dtype:
 
 
 def is_weak(host: ModuleType, leaf: Any) -> bool:
-    """Whether an array stands for a Python number, whose dtype gives way to that of other arrays (JAX's weak types)."""
+    """Whether an array stands for a Python number, whose dtype gives way to that of other arrays (JAX's weak
+    types)."""
     return hasattr(host, "weak") and host.weak(leaf)
 
 
@@ -98,8 +100,9 @@ def plain_dtype(leaf: Any) -> np.dtype:
     dtype = np.asarray(leaf).dtype
     if dtype.kind not in "fiub":
         raise ArgumentError(
-            f"a leaf of dtype {dtype} ({type(leaf).__name__}): only real floats, integers and bools are supported."
+            f"a leaf of dtype {dtype} ({type(leaf).__name__}): only real floats, integers and "
+            "bools are supported."
         )
-    if dtype.itemsize == 2 and dtype.kind == "f" or dtype.itemsize > 8:
+    if (dtype.itemsize == 2 and dtype.kind == "f") or dtype.itemsize > 8:
         raise ArgumentError(f"a leaf of dtype {dtype}: convert it to float32 or float64.")
     return dtype.newbyteorder("=")

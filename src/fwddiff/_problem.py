@@ -1,4 +1,5 @@
-"""What the wrapper hands to an engine: a function, the structure of its arguments, and what to make of them."""
+"""What the wrapper hands to an engine: a function, the structure of its arguments, and what to make of
+them."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ from fwddiff._rule import Mode, Passes, Slot
 class Problem:
     """A function of leaves.
 
-    `arguments` is the structure of the tuple of positional arguments (defaults and keywords resolved), `captured` those of
-    the captured values. Their leaves, in this order, are either `statics` (by position) or the rule's inputs.
+    `arguments` is the structure of the tuple of positional arguments (defaults and keywords resolved),
+    `captured` those of the captured values. Their leaves, in this order, are either `statics` (by position)
+    or the rule's inputs.
     """
 
     plan: Function
@@ -28,7 +30,7 @@ class Problem:
     captured: tuple[optree.PyTreeSpec, ...]
     statics: Mapping[int, Any]
     inputs: tuple[Slot, ...]
-    reduce: None | Literal["sum"] = None
+    reduce: Literal["sum"] | None = None
     float_dtype: np.dtype = field(default_factory=lambda: np.dtype(np.float64))
     integer_dtype: np.dtype = field(default_factory=lambda: np.dtype(np.int64))
     mode: Mode = "auto"

@@ -1,19 +1,20 @@
 """The narrow waist between hosts and engines: what a differentiable function of plain arrays is.
 
-A `Rule` maps NumPy arrays to NumPy arrays. Its pushforward, its pullback and its partials are rules again, so a host
-needs one operation class, whatever the order of differentiation: the pullback is recorded with the same operation.
+A `Rule` maps NumPy arrays to NumPy arrays. Its pushforward, its pullback and its partials are rules again, so
+a host needs one operation class, whatever the order of differentiation: the pullback is recorded with the
+same operation.
 
-Shapes. A rule applies a *core* function in a loop. Every input has `core_ndim` trailing core axes, which the core
-function sees as one small array (0: a number), and leading loop axes, which broadcast against those of the other inputs
-like NumPy's. What becomes of the loop axes of an output is its `reduce`:
+Shapes. A rule applies a *core* function in a loop. Every input has `core_ndim` trailing core axes, which the
+core function sees as one small array (0: a number), and leading loop axes, which broadcast against those of
+the other inputs like NumPy's. What becomes of the loop axes of an output is its `reduce`:
 
     None       one result per element of the loop            shape = loop + core
     "sum"      summed over the whole loop                    shape = core
     i (int)    summed over the axes along which input i is   shape = shape of input i
                broadcast (this is how cotangents are un-broadcast)
 
-`batch_ndim=b` (for `vmap`) says that the first b axes of *every* input are batch axes (size B, or 1 where an input is not
-batched). They lead the loop, are never reduced, and lead every output.
+`batch_ndim=b` (for `vmap`) says that the first b axes of *every* input are batch axes (size B, or 1 where an
+input is not batched). They lead the loop, are never reduced, and lead every output.
 """
 
 from __future__ import annotations
@@ -35,12 +36,13 @@ Passes = Literal["single", "per_argument"]
 
 @dataclass(frozen=True)
 class Slot:
-    """One input or output of a rule. `differentiable` is true of floats only; `reduce` has a meaning for outputs only."""
+    """One input or output of a rule. `differentiable` is true of floats only; `reduce` has a meaning for
+    outputs only."""
 
     dtype: np.dtype
     core_ndim: int = 0
     differentiable: bool = True
-    reduce: None | int | Literal["sum"] = None
+    reduce: int | Literal["sum"] | None = None
 
 
 class Rule(ABC):
@@ -61,7 +63,8 @@ class Rule(ABC):
 
     @abstractmethod
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
-        """Evaluate on arrays of exactly the dtypes of `inputs`: any strides, possibly read-only, never written to.
+        """Evaluate on arrays of exactly the dtypes of `inputs`: any strides, possibly read-only, never
+        written to.
 
         Returns new C-contiguous arrays. Raises `ShapeError` where loop axes do not broadcast.
         """
@@ -78,22 +81,24 @@ class Rule(ABC):
         """Machine code for C-contiguous inputs of these shapes, or `None` where the engine has none."""
         return None
 
-    # --- derived rules -----------------------------------------------------------------------------------------------
+    # --- derived rules --------------------------------------------------------------------------------------
 
     def pushforward(self, active: Sequence[int]) -> Rule:
         """(inputs, tangents of the active inputs) → tangents of the differentiable outputs."""
         return self._derived("pushforward", tuple(active))
 
     def pullback(self, active: Sequence[int]) -> Rule:
-        """(inputs, cotangents of the differentiable outputs) → cotangents of the active inputs, un-broadcast."""
+        """(inputs, cotangents of the differentiable outputs) → cotangents of the active inputs,
+        un-broadcast."""
         return self._derived("pullback", tuple(active))
 
     def partials(self, active: Sequence[int]) -> Rule:
-        """(inputs) → (outputs, then for each differentiable output j and each active input a the partial P[j][a]).
+        """(inputs) → (outputs, then for each differentiable output j and each active input a the partial
+        P[j][a]).
 
-        The cotangent of a is the sum over j of ct[j] * P[j][a], un-broadcast to a's shape (for `reduce="sum"`, P[j][a] has
-        a's shape already); the tangent of j is the sum over a of P[j][a] * tangent[a] (for `reduce="sum"`: summed over all
-        elements). Only where `storable`.
+        The cotangent of a is the sum over j of ct[j] * P[j][a], un-broadcast to a's shape (for
+        `reduce="sum"`, P[j][a] has a's shape already); the tangent of j is the sum over a of P[j][a] *
+        tangent[a] (for `reduce="sum"`: summed over all elements). Only where `storable`.
         """
         if not self.storable:
             raise DerivativeError(
@@ -112,20 +117,23 @@ class Rule(ABC):
             cache[kind, active] = rule
         return cache[kind, active]
 
-    # --- how hosts choose between them -------------------------------------------------------------------------------
+    # --- how hosts choose between them ----------------------------------------------------------------------
 
     @property
     def storable(self) -> bool:
-        """Whether `partials` exists: every differentiable output is a number per element, or a sum of numbers."""
+        """Whether `partials` exists: every differentiable output is a number per element, or a sum of
+        numbers."""
         return all(
             slot.core_ndim == 0 and slot.reduce in (None, "sum") for slot in self.differentiable_outputs
         )
 
     def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
-        """Whether the host should keep partials from the forward pass (`mode="store"`) rather than inputs alone.
+        """Whether the host should keep partials from the forward pass (`mode="store"`) rather than inputs
+        alone.
 
-        "auto" stores where one pass then suffices and no array is kept that is larger than the active inputs: sums of one
-        output, and functions with a loop of their own (dear to run twice) whose active inputs are not broadcast.
+        "auto" stores where one pass then suffices and no array is kept that is larger than the active inputs:
+        sums of one output, and functions with a loop of their own (dear to run twice) whose active inputs are
+        not broadcast.
         """
         if not self.storable or self.mode == "recompute":
             return False
@@ -150,7 +158,7 @@ class Rule(ABC):
     def differentiable_outputs(self) -> tuple[Slot, ...]:
         return tuple(slot for slot in self.outputs if slot.differentiable)
 
-    # --- shapes ------------------------------------------------------------------------------------------------------
+    # --- shapes ---------------------------------------------------------------------------------------------
 
     def loop_shape(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Shape:
         """Broadcast of the inputs' loop axes, batch axes included."""
@@ -198,7 +206,8 @@ class Rule(ABC):
 
 
 def probe_values(shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """Values on which a function is run to learn the shapes of its outputs: all different, between 0.5 and 1.5.
+    """Values on which a function is run to learn the shapes of its outputs: all different, between 0.5 and
+    1.5.
 
     (The fractional parts of multiples of the golden ratio: a matrix of them is regular, unlike one of ones.)
     """
@@ -233,9 +242,9 @@ def _partial_slot(output: Slot, source: Slot, position: int) -> Slot:
 class Native:
     """A compiled rule as machine code, for hosts that call it without Python (XLA).
 
-    `address` is a C function `int64 kernel(int64 *pointers, int64 *layout)`: pointers of the inputs, then of the outputs, all
-    C-contiguous and of the shapes that `layout` was made for; 0 means success. `key` is a hash of the content (the same in
-    every process), `owner` keeps the machine code alive.
+    `address` is a C function `int64 kernel(int64 *pointers, int64 *layout)`: pointers of the inputs, then of
+    the outputs, all C-contiguous and of the shapes that `layout` was made for; 0 means success. `key` is a
+    hash of the content (the same in every process), `owner` keeps the machine code alive.
     """
 
     address: int

@@ -7,7 +7,8 @@ from typing import Any
 
 
 class Thunk:
-    """A cotangent that is computed when first asked for, and once. `fd.unthunk` (or calling it) gives the value."""
+    """A cotangent that is computed when first asked for, and once. `fd.unthunk` (or calling it) gives the
+    value."""
 
     __slots__ = ("_compute", "_value")
 

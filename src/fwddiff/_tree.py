@@ -1,7 +1,7 @@
 """Nested arguments ↔ flat leaves, by optree; dataclasses are nodes too, registered as they are met.
 
-`None` is an empty node. Leaves are numbers, arrays of a host, and *static* things (strings, functions, …), which are
-part of a call's signature and are never differentiated.
+`None` is an empty node. Leaves are numbers, arrays of a host, and *static* things (strings, functions, …),
+which are part of a call's signature and are never differentiated.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def is_dataclass_instance(leaf: Any) -> bool:
 def register_dataclass(cls: type) -> None:
     """Make the fields of a dataclass the children of a node.
 
-    Rebuilding sets the fields and runs neither `__init__` nor `__post_init__`: they hold tracers or whole arrays then,
-    which a check of the class may not expect.
+    Rebuilding sets the fields and runs neither `__init__` nor `__post_init__`: they hold tracers or whole
+    arrays then, which a check of the class may not expect.
     """
     if cls in _registered:
         return

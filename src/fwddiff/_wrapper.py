@@ -1,6 +1,7 @@
 """`fwddiff(f)`: the callable that users hold. One call, top to bottom:
 
-bind arguments → captured values → leaves → whose arrays? → the rule for leaves of these kinds → the host records it.
+bind arguments → captured values → leaves → whose arrays? → the rule for leaves of these kinds → the host
+records it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _KINDS = ("whole", "broadcast", "sum")
 
 
 class FwdDiff:
-    """A function whose pullback every host computes with forward-mode dual numbers. Made by `fwddiff.fwddiff`."""
+    """A function whose pullback every host computes with forward-mode dual numbers. Made by
+    `fwddiff.fwddiff`."""
 
     def __init__(
         self,
@@ -50,15 +52,16 @@ class FwdDiff:
         return self._operations["whole"]
 
     def __call__(self, *args, **kwargs):
-        """The value `f(*args, **kwargs)`; arrays are whole arguments. Differentiable in the host of the arguments."""
+        """The value `f(*args, **kwargs)`; arrays are whole arguments. Differentiable in the host of the
+        arguments."""
         return self._operations["whole"](*args, **kwargs)
 
     @property
     def broadcast(self) -> Operation:
         """`f` applied element by element, with NumPy's broadcasting, in one fused kernel.
 
-        Structs are structs of arrays, in arguments and in results. `signature="(n),()->()"` gives arguments core axes that
-        `f` sees as small arrays, as in `numpy.vectorize`.
+        Structs are structs of arrays, in arguments and in results. `signature="(n),()->()"` gives arguments
+        core axes that `f` sees as small arrays, as in `numpy.vectorize`.
         """
         return self._operations["broadcast"]
 
@@ -134,15 +137,16 @@ def fwddiff(
 ) -> Any:
     """Wrap a Python function so that every reverse-mode framework differentiates it by forward mode.
 
-    Also a decorator. `f` takes and returns numbers, small arrays and nested tuples, NamedTuples, dataclasses and dicts of
-    them, and uses plain Python: `math`, NumPy on scalars, `if`, `while`, `for`, helper functions.
+    Also a decorator. `f` takes and returns numbers, small arrays and nested tuples, NamedTuples, dataclasses
+    and dicts of them, and uses plain Python: `math`, NumPy on scalars, `if`, `while`, `for`, helper
+    functions.
 
     Args:
         f: The function. Arrays that it captures get their derivatives as if they were arguments.
         engine: "numba" compiles `f` (as "auto" does), "numpy" runs it as it is, slowly.
         wrt: Names or positions of the arguments to differentiate; all by default. Integers never are.
-        mode: "store" computes partials with the value, "recompute" runs the duals in the pullback and keeps nothing,
-            "auto" chooses (see `Rule.stores`).
+        mode: "store" computes partials with the value, "recompute" runs the duals in the pullback and keeps
+            nothing, "auto" chooses (see `Rule.stores`).
         passes: "single" computes all cotangents in one pass, "per_argument" one at a time.
         chunk: Most partials that travel in one pass.
 

@@ -1,4 +1,5 @@
-"""Kernels along strided operands: broadcasting, layouts, dtypes, reductions, and what the compiled loop contains."""
+"""Kernels along strided operands: broadcasting, layouts, dtypes, reductions, and what the compiled loop
+contains."""
 
 import math
 
@@ -107,7 +108,7 @@ def test_transposed_operands_are_one_inner_loop():
     assert (outer, inner) == (1, 30)
 
 
-# --- sums -----------------------------------------------------------------------------------------------------------------
+# --- sums ---------------------------------------------------------------------------------------------------
 
 
 def test_sum_of_ten_million_terms_keeps_twelve_digits():
@@ -140,7 +141,7 @@ def test_sum_of_integers_counts():
     assert count.dtype == np.int64
 
 
-# --- dtypes ---------------------------------------------------------------------------------------------------------------
+# --- dtypes -------------------------------------------------------------------------------------------------
 
 
 def mixed(x, n):
@@ -182,7 +183,7 @@ def test_bool_and_integer_outputs():
     assert rounded.tolist() == [-2, 2]
 
 
-# --- structural zeros -----------------------------------------------------------------------------------------------------
+# --- structural zeros ---------------------------------------------------------------------------------------
 
 
 def test_an_input_that_does_not_matter_cannot_poison_a_derivative():
@@ -204,7 +205,7 @@ def test_second_order_recursion():
     np.testing.assert_allclose(third, [6 * 5.0, 6 * 2.0])
 
 
-# --- what is compiled -----------------------------------------------------------------------------------------------------
+# --- what is compiled ---------------------------------------------------------------------------------------
 
 
 def assembly(rule) -> str:

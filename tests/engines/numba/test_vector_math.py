@@ -1,4 +1,5 @@
-"""Vector math in kernels: at most 4 ulp from the exact value over the whole range, special values as C has them."""
+"""Vector math in kernels: at most 4 ulp from the exact value over the whole range, special values as C has
+them."""
 
 import math
 
@@ -43,9 +44,10 @@ all_at_once = fwddiff(lambda x: tuple_of_all(x))
 
 def tuple_of_all(x):
     return (
-        math.exp(x), math.expm1(x), math.log(x), math.log2(x), math.log10(x), math.log1p(x), math.sin(x), math.cos(x),
-        math.tan(x), math.asin(x), math.acos(x), math.atan(x), math.sinh(x), math.cosh(x), math.tanh(x), math.asinh(x),
-        math.acosh(x), math.atanh(x), math.erf(x), math.erfc(x),
+        math.exp(x), math.expm1(x), math.log(x), math.log2(x), math.log10(x), math.log1p(x), math.sin(x),
+        math.cos(x), math.tan(x), math.asin(x), math.acos(x),
+        math.atan(x), math.sinh(x), math.cosh(x), math.tanh(x),
+        math.asinh(x), math.acosh(x), math.atanh(x), math.erf(x), math.erfc(x),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The default engine: plain Python compiled by Numba, on dual numbers of its own type.
 
-`rule(problem)` compiles nothing yet: a rule compiles a function when its outputs are asked for, and a kernel at its first call.
+`rule(problem)` compiles nothing yet: a rule compiles a function when its outputs are asked for, and a kernel
+at its first call.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def rule(problem: Problem) -> BaseRule:
 
 
 def _function_of_leaves(problem: Problem, entry):
-    """`core(*inputs) → flat tuple`: builds the nested arguments, calls the function, takes its result apart."""
+    """`core(*inputs) → flat tuple`: builds the nested arguments, calls the function, takes its result
+    apart."""
     writer = _ArgumentWriter(problem)
     arguments = [writer.write(child) for child in problem.arguments.children()]
     captured = [writer.write(spec) for spec in problem.captured]

@@ -1,7 +1,7 @@
 """Small arrays in kernels: views of operands, arrays of duals, and NumPy on them.
 
-An operand of floats is seen by user code as a read-only array of layerless duals: the same bytes, a strong dtype. Writing
-to an argument is then a typing error, which becomes our message.
+An operand of floats is seen by user code as a read-only array of layerless duals: the same bytes, a strong
+dtype. Writing to an argument is then a typing error, which becomes our message.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Generated implementations: expressions of the rules table turned into source that Numba compiles.
 
-Numbers in an expression become constants of the dtype computed in, or float32 arithmetic would widen; `where` becomes a
-conditional expression, which LLVM turns into a select; small powers become products.
+Numbers in an expression become constants of the dtype computed in, or float32 arithmetic would widen; `where`
+becomes a conditional expression, which LLVM turns into a select; small powers become products.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Source:
         return ast.unparse(ast.fix_missing_locations(tree))
 
     def constant(self, number: float) -> str:
-        """Name of a constant of the dtype computed in (a Python float where duals or float64 make it weak or exact)."""
+        """Name of a constant of the dtype computed in (a Python float where duals or float64 make it weak or
+        exact)."""
         name = f"c_{number}".replace(".", "_").replace("-", "m").replace("+", "p")
         self.namespace[name] = np.float32(number) if self.float32 else float(number)
         return name

@@ -12,7 +12,8 @@ from fwddiff._rule import Rule, Shape
 
 
 class Operand(NamedTuple):
-    """Loop strides in bytes (0 along broadcast axes), item size, core extents, and whether the loop revisits it."""
+    """Loop strides in bytes (0 along broadcast axes), item size, core extents, and whether the loop revisits
+    it."""
 
     strides: tuple[int, ...]
     step: int
@@ -83,8 +84,8 @@ def _padded(strides, ndim: int, batch_ndim: int) -> tuple[int, ...]:
 def _simplified(loop: Shape, columns: list[tuple[int, ...]]) -> tuple[list[int], list[list[int]]]:
     """Drop axes of extent 1, sort the rest by stride, fuse neighbours that are one axis in every operand.
 
-    The last axis becomes the inner loop. Sorting by the sum of strides puts the axis that most operands hold contiguously
-    innermost, transposed inputs included.
+    The last axis becomes the inner loop. Sorting by the sum of strides puts the axis that most operands hold
+    contiguously innermost, transposed inputs included.
     """
     axes = [axis for axis, extent in enumerate(loop) if extent != 1]
     axes.sort(key=lambda axis: -sum(abs(column[axis]) for column in columns))

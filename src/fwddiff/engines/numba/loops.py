@@ -3,16 +3,18 @@
 The code of a kernel depends on a *pattern*, one letter per operand, which says what its innermost stride is:
 
     c  contiguous           0  the same element throughout (a scalar, a broadcast axis, a summed output)
-    s  any other stride     C, Z, S  the same for outputs that are accumulated because the loop revisits their elements
+    s  any other stride     C, Z, S  the same for outputs that are accumulated because the loop revisits their
+    elements
 
-and reads everything else (extents, outer strides) from a table of int64, the *layout*, so that a kernel serves all shapes:
+and reads everything else (extents, outer strides) from a table of int64, the *layout*, so that a kernel
+serves all shapes:
 
     [outer iterations, inner extent n, number d of outer axes, d extents,
      for each operand: d outer strides and the inner one, in bytes,
      the core extents of each operand in order, the number of elements of each output]
 
-A summed output is accumulated over blocks in a register and the blocks' sums are added with their rounding errors kept
-(Neumaier 1974), so that ten million terms lose no digits.
+A summed output is accumulated over blocks in a register and the blocks' sums are added with their rounding
+errors kept (Neumaier 1974), so that ten million terms lose no digits.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ def as_float64(typing_context, a):
 
 
 def build_kernel(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
-    """Compile `core(*leaves) → tuple` into `int64 kernel(layout, *addresses)` for this pattern; all are int64."""
+    """Compile `core(*leaves) → tuple` into `int64 kernel(layout, *addresses)` for this pattern; all are
+    int64."""
     writer = _Writer(inputs, outputs, pattern)
     writer.namespace["core"] = core
     kernel = compile_function("kernel", writer.text(), writer.namespace)
@@ -183,8 +186,8 @@ class _Writer:
             ]
         # An overflowing or nan total has no meaningful rounding error: inf - inf would turn it into nan.
         lines += [
-            f"p{self.n_in + j}[0] += strip{self.n_in + j}(total{j} + lost{j} if lost{j} == lost{j} else total{j})"
-            for j in self.sums
+            f"p{k}[0] += strip{k}(total{j} + lost{j} if lost{j} == lost{j} else total{j})"
+            for j, k in ((j, self.n_in + j) for j in self.sums)
         ]
         return lines
 
@@ -233,7 +236,8 @@ class _Writer:
 
 
 def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
-    """Compile `probe(pointers, core extents of the inputs, found)`: one call of `core` that notes its outputs' shapes."""
+    """Compile `probe(pointers, core extents of the inputs, found)`: one call of `core` that notes its
+    outputs' shapes."""
     writer = _Writer(inputs, outputs, "0" * (len(inputs) + len(outputs)))
     writer.namespace["core"] = core
     writer.namespace["set_at"] = store_int64

@@ -34,12 +34,14 @@ _MEANINGS: list[tuple[str, str]] = [
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
     (
         r"setitem\(array\((?:float|int|uint|bool)\w*, .*Dual\(",
-        "numbers with derivatives are stored in an array of plain numbers. Create the array like an argument: "
+        "numbers with derivatives are stored in an array of plain numbers. Create the array "
+        "like an argument: "
         "`np.zeros_like(x)`, `np.empty_like(x)`",
     ),
     (
         r"setitem\(array\(Dual\(.*Dual\(",
-        "numbers are stored in an array that has no room for their derivatives. Create it like all that it will "
+        "numbers are stored in an array that has no room for their derivatives. "
+        "Create it like all that it will "
         "hold: `np.zeros_like(x + y)`",
     ),
     (
@@ -109,7 +111,8 @@ def _readable(text: str) -> str:
 
 
 def _where(function: FunctionType, text: str | None) -> str:
-    """`f cannot be compiled, in line 3 of model.py: \\`x = open(p)\\``: the innermost location in the user's own files."""
+    """`f cannot be compiled, in line 3 of model.py: \\`x = open(p)\\``: the innermost location in the user's
+    own files."""
     name = getattr(function, "__name__", str(function))
     spots = [(file, int(line)) for file, line in _LOCATION.findall(text or "")]
     own = [spot for spot in spots if "<fwddiff" not in spot[0] and "site-packages" not in spot[0]]
@@ -122,7 +125,8 @@ def _where(function: FunctionType, text: str | None) -> str:
 
 
 def _resolved(spots: list[tuple[str, int]], function: FunctionType) -> tuple[str, int] | None:
-    """The last location reported, with the full path if it is in the function's own file (Numba shortens paths)."""
+    """The last location reported, with the full path if it is in the function's own file (Numba shortens
+    paths)."""
     if not spots:
         return None
     file, line = spots[-1]

@@ -1,9 +1,9 @@
 """Every row of the rules table as Numba overloads on duals: the operators, `math`, NumPy's ufuncs of scalars.
 
-An overload is generated when Numba meets a combination of types: it takes the outermost layer off, computes the value by
-the same function (on floats, or on duals of the lower levels: an overload again), evaluates the row's partial
-expressions there, and multiplies them with the partials that the arguments carry. Rows with the partial "0" drop the
-layer, so locally constant functions cost nothing further on.
+An overload is generated when Numba meets a combination of types: it takes the outermost layer off, computes
+the value by the same function (on floats, or on duals of the lower levels: an overload again), evaluates the
+row's partial expressions there, and multiplies them with the partials that the arguments carry. Rows with the
+partial "0" drop the layer, so locally constant functions cost nothing further on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from fwddiff.engines.numba.types import (
 # Functions that `scalars` treats itself, because Python gives them a meaning beyond the row.
 SPECIAL_CASES: set = set()
 
-# The user's functions that `fd.scalar_rule` taught, and what stands for them in compiled code; the same by name of the row.
+# The user's functions that `fd.scalar_rule` taught, and what stands for them in compiled code; the same by
+# name of the row.
 TAUGHT: dict = {}
 TAUGHT_NAMES: dict = {}
 
@@ -55,7 +56,8 @@ def register_row(row: rules.Row) -> None:
 
 
 def _stand_in(row: rules.Row):
-    """A function without code for a function of the user's, which Numba would compile instead of asking the row."""
+    """A function without code for a function of the user's, which Numba would compile instead of asking the
+    row."""
     namespace: dict[str, object] = {}
     exec(f"def {row.name}({', '.join(row.arguments)}):\n    raise NotImplementedError", namespace)
     return namespace[row.name]

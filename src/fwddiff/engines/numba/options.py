@@ -9,5 +9,6 @@ INTERNAL = {"error_model": "numpy", "nogil": True, **_NO_WRAPPERS}
 
 
 def overload(function, **options):
-    """Numba's `overload`, compiled without wrappers for Python: half of the compile time of a small function."""
+    """Numba's `overload`, compiled without wrappers for Python: half of the compile time of a small
+    function."""
     return numba.extending.overload(function, jit_options=_NO_WRAPPERS, **options)

@@ -1,10 +1,12 @@
 """A user's function as a compiled one: what it captures becomes its first arguments.
 
-One pass over Numba's IR replaces the chains that `fwddiff._capture` found: data by arguments (so constants are never
-stale, and a new value does not recompile), plain functions by their compiled counterparts, whose captures are passed on at
-the call. The compiled stub has the signature `(captured_0, …, *the function's own arguments)`.
+One pass over Numba's IR replaces the chains that `fwddiff._capture` found: data by arguments (so constants
+are never stale, and a new value does not recompile), plain functions by their compiled counterparts, whose
+captures are passed on at the call. The compiled stub has the signature `(captured_0, …, *the function's own
+arguments)`.
 
-The pass and the way it enters the pipeline use Numba's compiler classes, which are not a stable interface; nothing else does.
+The pass and the way it enters the pipeline use Numba's compiler classes, which are not a stable interface;
+nothing else does.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ REPLACED = {np.float64: to_float64, np.float32: to_float32}
 
 
 class Prepared:
-    """Compiled counterparts of one function and of all that it calls; one per set of argument types' owner."""
+    """Compiled counterparts of one function and of all that it calls; one per set of argument types'
+    owner."""
 
     def __init__(self, plan: Function):
         self.plan = plan
@@ -153,7 +156,7 @@ class _Rewriter:
                 return
         if isinstance(value, ir.Arg):
             shift = len(self.node.captures) - (self.node.bound is not None)
-            if not (value.name == self.node.self_name):
+            if value.name != self.node.self_name:
                 self._set(statement, ir.Arg(value.name, value.index + shift, value.loc))
         elif isinstance(value, ir.Var) and value.name in self.called:
             self.called[target] = self.called[value.name]
@@ -228,9 +231,10 @@ class _Rewriter:
     def _refuse_uncalled(self, statement) -> None:
         for variable in statement.list_vars():
             if self.called.get(variable.name) and not _is_copy(statement):
+                root, attributes = self.paths[variable.name]
                 raise CaptureError(
-                    f"`{'.'.join((self.paths[variable.name][0], *self.paths[variable.name][1]))}` captures values and is "
-                    f"passed on without being called, in line {statement.loc.line} of {statement.loc.filename}. Call it directly."
+                    f"`{'.'.join((root, *attributes))}` captures values and is passed on without "
+                    f"being called, in line {statement.loc.line} of {statement.loc.filename}. Call it directly."
                 )
 
     def _drop_unused(self) -> None:
@@ -255,14 +259,10 @@ class _Rewriter:
             return statement.value not in used and statement.value in self.paths
         if not isinstance(statement, ir.Assign) or statement.target.name in used:
             return False
-        return (
-            statement.target.name in self.paths
-            and not isinstance(statement.value, ir.Expr)
-            or (
-                isinstance(statement.value, ir.Expr)
-                and statement.value.op == "getattr"
-                and statement.target.name in self.paths
-            )
+        return (statement.target.name in self.paths and not isinstance(statement.value, ir.Expr)) or (
+            isinstance(statement.value, ir.Expr)
+            and statement.value.op == "getattr"
+            and statement.target.name in self.paths
         )
 
 

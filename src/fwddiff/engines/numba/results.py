@@ -14,7 +14,7 @@ from numba.core import types
 def result_tree(entry, rule):
     """Tree specification of the results: the structure that all compiled versions of the function share."""
     rule.outputs  # noqa: B018 - compiles the function, if nothing has yet
-    (kind, *others) = [compiled.signature.return_type for compiled in entry.overloads.values()]
+    kind, *_ = [compiled.signature.return_type for compiled in entry.overloads.values()]
     leaves = iter(range(len(rule.outputs)))
     tree = _tree.flatten(build(kind, leaves))[1]
     return tree

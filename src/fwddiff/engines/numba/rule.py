@@ -33,7 +33,7 @@ class NumbaRule(Rule):
         self._kernels: dict[str, object] = {}
         self._natives: dict[str, object] = {}
 
-    # --- evaluation --------------------------------------------------------------------------------------------------
+    # --- evaluation -----------------------------------------------------------------------------------------
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         arrays = [_usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
@@ -43,7 +43,8 @@ class NumbaRule(Rule):
         return tuple(outputs)
 
     def launcher(self, key: tuple) -> Launch:
-        """The call of a kernel for inputs of these shapes and byte strides: `(batch_ndim, (shape, strides), …)`."""
+        """The call of a kernel for inputs of these shapes and byte strides: `(batch_ndim, (shape, strides),
+        …)`."""
         found = self._launchers.get(key)
         if found is None:
             batch_ndim, *operands = key
@@ -74,7 +75,7 @@ class NumbaRule(Rule):
         key = hashlib.sha256(f"{self.key} {plan.pattern}".encode()).hexdigest()
         return Native(function.address, plan.layout, key, function)
 
-    # --- what the function returns ------------------------------------------------------------------------------------
+    # --- what the function returns --------------------------------------------------------------------------
 
     @property
     def outputs(self) -> tuple[Slot, ...]:
@@ -128,7 +129,8 @@ class BaseRule(NumbaRule):
         if isinstance(element, types.Integer):
             return Slot(self.problem.integer_dtype, ndim, False, self.problem.reduce)
         raise StructureError(
-            f"{self.name} returns a value of type {kind} (output {position}). Return numbers, small arrays, and tuples, "
+            f"{self.name} returns a value of type {kind} (output {position}). Return numbers, small arrays, "
+            "and tuples, "
             "NamedTuples, dataclasses or dicts of them."
         )
 
@@ -227,7 +229,8 @@ class Launch:
     def __call__(self, *addresses: int) -> None:
         if self.kernel(self._table_address, *addresses) == loops.SHAPE_MISMATCH:
             raise StructureError(
-                f"{self.name} returns an array whose shape depends on the values of its arguments. Return an array "
+                f"{self.name} returns an array whose shape depends on the values of its arguments. "
+                "Return an array "
                 "whose shape follows from the shapes of the arguments."
             )
 

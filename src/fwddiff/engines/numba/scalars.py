@@ -1,4 +1,5 @@
-"""What Python does with numbers beyond the rules table: comparisons, conversions, `min`, `max`, integer powers.
+"""What Python does with numbers beyond the rules table: comparisons, conversions, `min`, `max`, integer
+powers.
 
 Comparisons and conversions see the value alone: a branch is taken where the value takes it.
 """
@@ -106,7 +107,7 @@ def round_to_integer(a):
     return implementation
 
 
-# --- min and max: Python's, which return the first of equal arguments -------------------------------------------------
+# --- min and max: Python's, which return the first of equal arguments ---------------------------------------
 
 
 def _register_extremum(function, sign: str) -> None:
@@ -146,7 +147,7 @@ def clip_scalar(a, a_min, a_max):
     return None
 
 
-# --- powers -------------------------------------------------------------------------------------------------------------
+# --- powers -------------------------------------------------------------------------------------------------
 
 _LARGEST_UNROLLED = 16
 
@@ -212,7 +213,7 @@ def register() -> None:
 operations.SPECIAL_CASES.update(TO_PLAIN, {operator.pow, builtins.pow, builtins.round})
 
 
-# --- dtype conversions: `np.float64(x)`, `np.float32(x)` in user code are replaced by these ------------------------------
+# --- dtype conversions: `np.float64(x)`, `np.float32(x)` in user code are replaced by these -----------------
 
 
 def to_float64(x):

@@ -51,7 +51,8 @@ def _with_layer(kind: DualType, level: int, positions: tuple[int, ...]) -> DualT
 
 
 class _Level:
-    """Makes the primitives of one level. Each is an intrinsic or an overload, chosen by the types it meets."""
+    """Makes the primitives of one level. Each is an intrinsic or an overload, chosen by the types it
+    meets."""
 
     def __init__(self, level: int):
         self.level = level
@@ -109,7 +110,8 @@ class _Level:
                 "cast": converter(result.value_type),
                 "bare": _strip_bottom,
             }
-            text = f"def seed_at(x, k):\n    one = cast(1.0)\n    zero = cast(0.0)\n    return build(bare(x), ({slots},))\n"
+            body = f"one, zero = cast(1.0), cast(0.0)\n    return build(bare(x), ({slots},))"
+            text = f"def seed_at(x, k):\n    {body}\n"
             return compile_function("seed_at", text, namespace)
 
         return seed_at
@@ -204,8 +206,9 @@ class _Level:
 
             def implementation(c, y):
                 total = 0.0
-                for weight, element in zip(c.ravel(), y.copy().ravel()):
-                    total += weight * partial(element)
+                weights, elements = c.ravel(), y.copy().ravel()
+                for e in range(elements.size):
+                    total += weights[e] * partial(elements[e])
                 return total
 
             return implementation
@@ -249,8 +252,9 @@ class _Level:
 
             def implementation(c, y):
                 total = start()
-                for weight, element in zip(c.ravel(), y.copy().ravel()):
-                    total = add(total, times(weight, partials_of(element)))
+                weights, elements = c.ravel(), y.copy().ravel()
+                for e in range(elements.size):
+                    total = add(total, times(weights[e], partials_of(elements[e])))
                 return total
 
             return implementation
@@ -258,7 +262,7 @@ class _Level:
         return chunk_weighted
 
 
-# --- helpers that belong to no level ------------------------------------------------------------------------------------
+# --- helpers that belong to no level ------------------------------------------------------------------------
 
 
 def _bare_type(kind):

@@ -1,7 +1,7 @@
 """Structs in kernels: dataclasses, dicts with string keys, and how results come apart into leaves.
 
-A dataclass becomes a Numba type of its own per class and field types; it is constructed, read, passed, returned, and its
-methods are compiled when first used. Nothing is boxed: a struct lives in registers.
+A dataclass becomes a Numba type of its own per class and field types; it is constructed, read, passed,
+returned, and its methods are compiled when first used. Nothing is boxed: a struct lives in registers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from fwddiff._errors import CompileError
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 from numba.core.imputils import lower_getattr_generic
+from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer
 from numba.extending import (
     infer_getattr,
@@ -90,7 +90,8 @@ def register(cls: type) -> None:
     for name in ("__post_init__", "__new__"):
         if name in vars(cls):
             raise CompileError(
-                f"dataclass {cls.__qualname__} defines {name}, which a kernel would not run. Move the check out of the class, "
+                f"dataclass {cls.__qualname__} defines {name}, which a kernel would not run. "
+                "Move the check out of the class, "
                 "or use engine='numpy'."
             )
     _register_constructor(cls)
@@ -132,7 +133,8 @@ def _method_dispatcher(member):
     plan = _capture.plan(member)
     if plan.captures:
         raise CompileError(
-            f"method {member.__qualname__} captures `{plan.captures[0].name}`; methods of structs cannot capture values. "
+            f"method {member.__qualname__} captures `{plan.captures[0].name}`; methods of structs cannot "
+            "capture values. "
             "Make it a field or an argument."
         )
     return compile_plan(plan)
@@ -165,7 +167,7 @@ def _register_property(cls: type, name: str, getter) -> None:
     overload_attribute(StructType, name)(typer)
 
 
-# --- dicts: read with constant string keys ------------------------------------------------------------------------------
+# --- dicts: read with constant string keys ------------------------------------------------------------------
 
 
 def dict_constructor(keys: tuple[str, ...]):
@@ -216,7 +218,7 @@ def _get_item(context, builder, signature, arguments):
     return builder.extract_value(arguments[0], struct.names.index(index))
 
 
-# --- results: nested tuples and structs as one flat tuple of leaves -----------------------------------------------------
+# --- results: nested tuples and structs as one flat tuple of leaves -----------------------------------------
 
 
 def flat_result(result):

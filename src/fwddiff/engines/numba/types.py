@@ -1,12 +1,15 @@
 """Dual numbers in Numba's type system: the type, its memory layout, its casts.
 
-A dual carries one *layer* of partials for each derivative being taken, and in a layer only the partials of the inputs that
-it depends on: these positions are part of the type. Structural zeros therefore cost nothing, and `inf * 0` never arises
-from an input that does not matter. Types meet (in `+`, at the end of a branch, around a loop) in their `join`.
+A dual carries one *layer* of partials for each derivative being taken, and in a layer only the partials of
+the inputs that it depends on: these positions are part of the type. Structural zeros therefore cost nothing,
+and `inf * 0` never arises from an input that does not matter. Types meet (in `+`, at the end of a branch,
+around a loop) in their `join`.
 
-    Dual(float64)                 a float of the user's: no layer. Unlike a bare float (a Python constant), its dtype is strong
+    Dual(float64)                 a float of the user's: no layer. Unlike a bare float (a Python constant),
+    its dtype is strong
     Dual(float64, 999:(0, 2))     value + partials 0 and 2 of the derivative at level 999
-    layers at two levels          nested: the value and the partials of the highest level are duals of the lower levels
+    layers at two levels          nested: the value and the partials of the highest level are duals of the
+    lower levels
 
 A higher level wraps outermost; it belongs to the derivative that is taken first (innermost).
 """
@@ -91,7 +94,7 @@ class DualModel(models.StructModel):
         super().__init__(manager, dual, members)
 
 
-# --- casts ------------------------------------------------------------------------------------------------------------
+# --- casts --------------------------------------------------------------------------------------------------
 
 
 def build_dual(context, builder, dual, value, partials):
@@ -123,10 +126,9 @@ def cast_dual(context, builder, source, target, dual):
     if source == target:
         return dual
     inner = target.value_type
-    if source.level != target.level:
-        # Either lower than the target's outermost level, so a constant of it, or a dtype change without layers.
-        if source.layers:
-            return build_dual(context, builder, target, context.cast(builder, dual, source, inner), [])
+    if source.layers and source.level != target.level:
+        # Of a lower level, so a constant of the target's outermost one.
+        return build_dual(context, builder, target, context.cast(builder, dual, source, inner), [])
     proxy = cgutils.create_struct_proxy(source)(context, builder, dual)
     value = context.cast(builder, proxy.value, source.value_type, inner)
     if not source.layers:
@@ -141,7 +143,7 @@ def cast_dual(context, builder, source, target, dual):
     )
 
 
-# --- the only other LLVM-level code: construction and field access ------------------------------------------------------
+# --- the only other LLVM-level code: construction and field access ------------------------------------------
 
 
 def constructor(dual: DualType):

@@ -1,10 +1,12 @@
-"""Elementary functions that LLVM vectorises: calls that say which vector function of the C library does the same.
+"""Elementary functions that LLVM vectorises: calls that say which vector function of the C library does the
+same.
 
-Numba's `math.log` in a loop is one scalar call per element, unless LLVM knows a vector version. It can be told by the call itself: the
-attribute `vector-function-abi-variant` (LLVM language reference, "Call Site Attributes"; the names follow the x86 vector function ABI)
-lists vector versions, and the loop vectoriser takes the one of its width. glibc ships them in libmvec: exp, log, sin, cos and pow
-since 2.22, tanh, expm1, log1p, erf and all others of C99 since 2.35, each within 4 ulp, special values included. Nothing is
-installed, no option of the process is set, and functions outside fwddiff's kernels are not touched.
+Numba's `math.log` in a loop is one scalar call per element, unless LLVM knows a vector version. It can be
+told by the call itself: the attribute `vector-function-abi-variant` (LLVM language reference, "Call Site
+Attributes"; the names follow the x86 vector function ABI) lists vector versions, and the loop vectoriser
+takes the one of its width. glibc ships them in libmvec: exp, log, sin, cos and pow since 2.22, tanh, expm1,
+log1p, erf and all others of C99 since 2.35, each within 4 ulp, special values included. Nothing is installed,
+no option of the process is set, and functions outside fwddiff's kernels are not touched.
 
 The environment variable FWDDIFF_VECTOR_MATH=off leaves all calls scalar.
 """
@@ -20,6 +22,7 @@ from collections.abc import Callable
 
 import llvmlite.binding
 from llvmlite import ir
+
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -30,9 +33,26 @@ _LIBRARY = "libmvec.so.1"
 _FUNCTIONS = {
     **{
         name: (name, 1)
-        for name in "exp exp2 expm1 log log2 log10 log1p sin cos tan sinh cosh tanh erf erfc cbrt".split()
+        for name in [
+            "exp",
+            "exp2",
+            "expm1",
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "erf",
+            "erfc",
+            "cbrt",
+        ]
     },
-    **{f"a{name}": (f"a{name}", 1) for name in "sin cos tan sinh cosh tanh".split()},
+    **{f"a{name}": (f"a{name}", 1) for name in ["sin", "cos", "tan", "sinh", "cosh", "tanh"]},
     "atan2": ("atan2", 2),
     "hypot": ("hypot", 2),
     "pow": ("pow", 2),
@@ -59,7 +79,8 @@ def library() -> ctypes.CDLL | None:
 
 @functools.cache
 def variants(name: str, arity: int, bits: int) -> tuple[tuple[str, int], ...]:
-    """(vector function, lanes) for a C function of `bits`-bit floats that exist here and that this CPU runs."""
+    """(vector function, lanes) for a C function of `bits`-bit floats that exist here and that this CPU
+    runs."""
     lib = library()
     if lib is None:
         return ()
@@ -76,7 +97,8 @@ def variants(name: str, arity: int, bits: int) -> tuple[tuple[str, int], ...]:
 
 @functools.cache
 def function(name: str, number_type: types.Float) -> Callable | None:
-    """Intrinsic for the function `name` of the rules table on floats of this type; `None` where no vector version exists."""
+    """Intrinsic for the function `name` of the rules table on floats of this type; `None` where no vector
+    version exists."""
     if name not in _FUNCTIONS:
         return None
     c_name, arity = _FUNCTIONS[name]
@@ -106,7 +128,8 @@ def function(name: str, number_type: types.Float) -> Callable | None:
 
 
 def _declaration(module: ir.Module, symbol: str, arguments: list, available) -> ir.Function:
-    """The scalar C function with its vector versions named; they are declared and kept, or LLVM would not see them."""
+    """The scalar C function with its vector versions named; they are declared and kept, or LLVM would not see
+    them."""
     scalar = arguments[0].type
     function_type = ir.FunctionType(scalar, [scalar] * len(arguments))
     declared = cgutils.get_or_insert_function(module, function_type, symbol)
@@ -127,7 +150,8 @@ def _declaration(module: ir.Module, symbol: str, arguments: list, available) -> 
 
 
 def _keep(module: ir.Module, declared: ir.Function) -> None:
-    """Add to `llvm.compiler.used`, whose entries survive optimisation and are merged when modules are linked."""
+    """Add to `llvm.compiler.used`, whose entries survive optimisation and are merged when modules are
+    linked."""
     pointer = ir.IntType(8).as_pointer()
     used = module.globals.get("llvm.compiler.used")
     kept = [] if used is None else list(used.initializer.constant)

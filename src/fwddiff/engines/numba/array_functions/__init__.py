@@ -1,7 +1,7 @@
 """NumPy on small arrays of duals inside kernels.
 
 Whatever works element by element is typed by the scalar function and left to Numba's array expressions,
-which compile a whole formula into one loop (`elementwise`). Sums, products and constructors are loops of ours.
+which compile a whole formula into one loop (`elementwise`). Sums, products, constructors are loops of ours.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def _result_type(context, function, kinds: tuple):
     return types.Array(dtype, max(kind.ndim for kind in kinds if isinstance(kind, types.Array)), "C")
 
 
-# --- dual numbers among the operands of an array expression ---------------------------------------------------
+# --- dual numbers among the operands of an array expression -------------------------------------------------
 
 
 class _Operands:
@@ -105,7 +105,7 @@ def _let_duals_into_array_expressions() -> None:
     DualType._is_internal = True
 
 
-# --- registration ---------------------------------------------------------------------------------------------
+# --- registration -------------------------------------------------------------------------------------------
 
 
 def register_row(row: rules.Row) -> None:
@@ -187,7 +187,7 @@ def _register_in_place(function, sign: str) -> None:
 
 
 def _check_room(a, added, sign: str) -> None:
-    # After an error of Numba's own it would try its in-place operators, which fail with an AttributeError on duals.
+    # After an error of its own Numba would try its in-place operators, which fail with an AttributeError.
     if not a.mutable:
         raise CompileError(
             f"`{sign}=` writes to an argument. Arguments are read-only; work on a copy (`x.copy()`)."

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from fwddiff import _rule
 from fwddiff._errors import HostError, ShapeError
@@ -162,14 +163,21 @@ def test_large_arrays_called_back():
     assert float(jax.jit(lambda x: call(rule)(x).sum())(x)) == 2_000_000
 
 
+def test_exported_programs_can_be_called():
+    f = jax.jit(jax.grad(lambda x: call(compiled_rule("x", "sin(x)**2"))(x).sum()))
+    allowed = [export.DisabledSafetyCheck.custom_call(lowering.TARGET)]
+    exported = export.export(f, disabled_checks=allowed)(jax.ShapeDtypeStruct((4,), jnp.float64))
+    np.testing.assert_allclose(exported.call(X), np.sin(2 * X))
+
+
 def test_symbolic_dimensions_are_refused():
-    n = jax.ShapeDtypeStruct(jax.export.symbolic_shape("n"), jnp.float64)
+    n = jax.ShapeDtypeStruct(export.symbolic_shape("n"), jnp.float64)
     with pytest.raises(HostError, match="symbolic shape"):
-        jax.export.export(jax.jit(call(compiled_rule("x", "x**2"))))(n)
+        export.export(jax.jit(call(compiled_rule("x", "x**2"))))(n)
 
 
 def test_other_platforms_are_refused():
-    exporting = jax.export.export(jax.jit(call(compiled_rule("x", "x**2"))), platforms=["cuda"])
+    exporting = export.export(jax.jit(call(compiled_rule("x", "x**2"))), platforms=["cuda"])
     with pytest.raises(HostError, match=r"runs on CPUs; .*cuda"):
         exporting(jax.ShapeDtypeStruct((4,), jnp.float64))
 

@@ -5,7 +5,7 @@ XLA calls the handler with a call frame, on threads of its own, without the GIL.
 by its key, collects the addresses of operands and results, and turns a status other than 0 into an XLA error.
 Keys are the same in every process (addresses would not be), so compiled programs may outlive theirs.
 
-Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, in jaxlib 0.5 to 0.10.
+Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, in jaxlib 0.6 to 0.10.
 """
 
 from __future__ import annotations

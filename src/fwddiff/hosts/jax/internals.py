@@ -7,15 +7,18 @@ that purpose, without a promise of stability.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.core
+from jax import lax
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
+from jax.sharding import NamedSharding, PartitionSpec
 
 ShapedArray = jax.core.ShapedArray
 Tracer = jax.core.Tracer
@@ -30,14 +33,10 @@ __all__ = [
     "is_zero",
     "mlir",
     "pe",
-    "typeof",
+    "result_aval",
+    "varying_alike",
     "zero_tangent",
 ]
-
-
-def typeof(value: Any) -> Any:
-    """Abstract value of an array or tracer (`jax.typeof` came with jax 0.6)."""
-    return jax.typeof(value) if hasattr(jax, "typeof") else getattr(jax.core, "get_aval")(value)
 
 
 def converted(value: Any, aval: Any) -> Any:
@@ -51,6 +50,35 @@ def converted(value: Any, aval: Any) -> Any:
     return stablehlo.convert(ir.RankedTensorType.get(aval.shape, element), value)
 
 
+def varying_axes(value: Any) -> frozenset:
+    """Mesh axes of the surrounding `jax.shard_map` along which a value or abstract value differs."""
+    aval = value if isinstance(value, ShapedArray) else jax.typeof(value)
+    kind = getattr(aval, "manual_axis_type", None)  # jax 0.10; before, `vma`
+    return getattr(aval, "vma", frozenset()) if kind is None else kind.varying
+
+
+def varying_alike(arrays: Sequence[Any]) -> Sequence[Any]:
+    """All arrays varying along the mesh axes of any, as primitives want them; casts are transposed by sums."""
+    own = [varying_axes(x) for x in arrays]
+    every = frozenset().union(*own)
+    return [
+        _cast(x, tuple(every - axes)) if every != axes else x for x, axes in zip(arrays, own, strict=True)
+    ]
+
+
+def _cast(array: Any, axes: tuple) -> Any:
+    # jax 0.9 renamed `pvary`.
+    return lax.pcast(array, axes, to="varying") if hasattr(lax, "pcast") else lax.pvary(array, axes)
+
+
+def result_aval(shape: tuple[int, ...], dtype: Any, given: Sequence[Any]) -> Any:
+    """Abstract value of a result of inputs that vary alike."""
+    if not given or not varying_axes(given[0]):
+        return ShapedArray(shape, dtype)
+    sharding = NamedSharding(given[0].sharding.mesh, PartitionSpec(*[None] * len(shape)))
+    return given[0].update(shape=shape, dtype=dtype, weak_type=False, sharding=sharding)
+
+
 def is_zero(tangent: Any) -> bool:
     """Whether a tangent or cotangent is a symbolic zero, or of the dtype that stands for "no derivative"."""
     return type(tangent) is ad.Zero or getattr(tangent, "dtype", None) == jax.dtypes.float0
@@ -58,4 +86,4 @@ def is_zero(tangent: Any) -> bool:
 
 def zero_tangent(value: Any) -> Any:
     """The symbolic zero that is the tangent of `value`."""
-    return ad.Zero(typeof(value).to_tangent_aval())
+    return ad.Zero(jax.typeof(value).to_tangent_aval())

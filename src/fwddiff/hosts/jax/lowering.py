@@ -18,7 +18,7 @@ from fwddiff.hosts.jax.internals import ShapedArray, converted, mlir
 from fwddiff.hosts.jax.primitive import Operation, primitive, static_shapes
 
 TARGET = "fwddiff_kernel"
-OLDEST, NEWEST = (0, 5), (0, 10)
+OLDEST, NEWEST = (0, 6), (0, 10)
 
 
 def lower(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Sequence[Any]:
@@ -68,10 +68,10 @@ def _register(version: str) -> bool:
     """Register the handler, once.
 
     A handler that XLA refuses before its CPU backend exists would break that backend for the whole process:
-    hence the versions, and the backend is made first.
+    hence the versions, and making the backend first.
     """
     if not OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:2]) <= NEWEST:
-        _warn_slow(f"jax {version} is not one of the versions 0.5 to 0.10 that it knows")
+        _warn_slow(f"jax {version} is not one of the versions 0.6 to 0.10 that it knows")
         return False
     from fwddiff.hosts.jax.handler import compile_handler
 

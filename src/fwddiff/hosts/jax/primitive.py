@@ -12,7 +12,7 @@ import numpy as np
 
 from fwddiff._errors import ArgumentError, HostError
 from fwddiff._rule import Rule, Shape, Slot
-from fwddiff.hosts.jax.internals import Primitive, ShapedArray
+from fwddiff.hosts.jax.internals import Primitive, result_aval, varying_alike
 
 Kind = Literal["pushforward", "pullback", "partials"]
 
@@ -43,7 +43,7 @@ primitive.multiple_results = True
 
 def bind(operation: Operation, arrays: Sequence[Any], batch_ndim: int = 0) -> list[Any]:
     """Record a call of `operation` on JAX arrays or tracers; one array per output of its rule."""
-    return primitive.bind(*arrays, operation=operation, batch_ndim=batch_ndim)
+    return primitive.bind(*varying_alike(arrays), operation=operation, batch_ndim=batch_ndim)
 
 
 @lru_cache(maxsize=4096)
@@ -91,7 +91,9 @@ def _abstract(*avals: Any, operation: Operation, batch_ndim: int) -> list[Any]:
             raise ArgumentError(
                 f"{rule.name}: array {i} has dtype {aval.dtype}, but was declared {jax_dtype(slot)}."
             )
-    return [ShapedArray(shape, jax_dtype(slot)) for shape, slot in zip(shapes, rule.outputs, strict=True)]
+    return [
+        result_aval(shape, jax_dtype(slot), avals) for shape, slot in zip(shapes, rule.outputs, strict=True)
+    ]
 
 
 primitive.def_impl(evaluate)

@@ -14,12 +14,12 @@ from fwddiff.dual._number import Number, lost
 from fwddiff.dual._parts import Operand, Parts, level_of, map_parts, strip, terms, value_at
 from fwddiff.dual._reductions import is_by_value, reduction_handlers
 from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
-from fwddiff.dual._ufuncs import call_ufunc
+from fwddiff.dual._ufuncs import call_ufunc, copy_to
 
 
 @cache
 def _handlers() -> dict[Any, Callable[..., Any]]:
-    return shape_handlers() | reduction_handlers()
+    return shape_handlers() | reduction_handlers() | {np.copyto: copy_to}
 
 
 class Dual(Number):
@@ -179,7 +179,7 @@ class DualArray(Dual):
     def __getitem__(self, index: Any) -> Operand:
         return map_parts(lambda part: part[index], self)
 
-    def __setitem__(self, index: Any, item: Operand) -> None:
+    def __setitem__(self, index: Any, item: Any) -> None:
         if isinstance(item, list | tuple) and any(isinstance(x, Parts) for x in item):
             item = np.stack(item)
         if level_of(item) > self.level:
@@ -197,15 +197,14 @@ class DualArray(Dual):
         return [x.tolist() if x.ndim else x for x in self]
 
 
-def _write(part: Operand, index: Any, item: Operand) -> None:
-    if isinstance(item, Parts) and not isinstance(part, Parts):
+def _write(part: Any, index: Any, item: Operand) -> None:
+    if isinstance(part, np.ndarray) and isinstance(item, Parts):
         raise _no_room(item, "an array without derivatives of that level")
     part[index] = item
 
 
-def _no_room(item: Parts, what: str) -> DerivativeError:
+def _no_room(item: Any, what: str) -> DerivativeError:
     return DerivativeError(
         f"A dual of level {item.level} cannot be written into {what}: its derivative would be lost. "
-        f"Make the array from "
-        "what it will hold, by numpy.zeros_like or numpy.stack."
+        "Make the array from what it will hold, by numpy.zeros_like or numpy.stack."
     )

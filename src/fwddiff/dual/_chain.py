@@ -1,4 +1,4 @@
-"""The chain rule on duals: each partial of f is Σ over arguments of ∂f/∂argument · that argument's partial."""
+"""The chain rule: each partial of f is Σ over arguments of ∂f/∂argument · that argument's partial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
-from fwddiff.dual._parts import Operand, Parts, build, level_of, make, strip, terms, value_at, zeros_like
+from fwddiff.dual._parts import (
+    Operand,
+    Parts,
+    build,
+    floating,
+    level_of,
+    make,
+    strip,
+    terms,
+    value_at,
+    zeros_like,
+)
 from fwddiff.rules import INTEGER_ARGUMENTS, TABLE, Row
 
 # Rows whose slopes say which argument is the value: a slope 0 means that the argument is not there at all.
@@ -28,6 +39,7 @@ def apply(row: Row, function: Callable[..., Operand], arguments: Sequence[Operan
     level = max(map(level_of, arguments))
     values = [value_at(argument, level) for argument in arguments]
     y = function(*values)
+    floating(strip(y))
     active = [i for i, a in enumerate(arguments) if level_of(a) == level]
     count = len(arguments[active[0]].partials)
     parts = [terms(arguments[i], level, count) for i in active]
@@ -172,6 +184,6 @@ def missing(function: Any) -> DerivativeError:
     full = f"{module}.{name}" if module else name
     return DerivativeError(
         f"{full} has no derivative in the numpy engine. Write it with functions that have one, give "
-        f"it a rule with "
+        "it a rule with "
         f"fwddiff.scalar_rule({full}, ...), or take it out of the differentiated function."
     )

@@ -35,7 +35,8 @@ def _binary(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Ca
         result = forward(self, other)
         if result is NotImplemented or not isinstance(strip(self), np.ndarray):
             return result
-        self[...] = result
+        array: Any = self
+        array[...] = result
         return self
 
     return forward, reflected, in_place

@@ -75,7 +75,7 @@ def partials(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
     Raises `DerivativeError` where `x` is of a level above, whose value would have to be asked first.
     """
     if level_of(x) == level:
-        return x.partials
+        return _counted(x, count).partials
     if level_of(x) > level:
         raise DerivativeError(
             f"Partials of level {level} asked of a dual of level {x.level}; take its value first."
@@ -110,7 +110,19 @@ def terms(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
     """The partials of `x` at `level`, with the integer 0 where it does not depend on the seed."""
     if level_of(x) != level:
         return (0,) * count
-    return tuple(p if depends else 0 for p, depends in zip(x.partials, x.depends, strict=True))
+    return tuple(
+        p if depends else 0 for p, depends in zip(_counted(x, count).partials, x.depends, strict=True)
+    )
+
+
+def _counted(x: Parts, count: int) -> Parts:
+    if len(x.partials) != count:
+        raise ArgumentError(
+            f"Duals of level {x.level} with {len(x.partials)} and with {count} partials were mixed: "
+            "give all inputs of "
+            "one call the same number of seeds."
+        )
+    return x
 
 
 def make(
@@ -135,7 +147,7 @@ def make(
             f"A dual of level {level} cannot hold one of level {max(levels)}: a higher level wraps."
         )
     inner = sorted(levels.items(), reverse=True)
-    leaf = _floating(strip(value))
+    leaf = floating(strip(value))
     formed = [_form(part, inner, leaf) for part in (value, *partials)]
     if isinstance(leaf, np.ndarray):
         formed = _same_layout(formed)
@@ -151,7 +163,8 @@ def _levels(x: Operand) -> dict[int, int]:
     return levels
 
 
-def _floating(leaf: Operand) -> Operand:
+def floating(leaf: Operand) -> Operand:
+    """A plain value as floating point; `DerivativeError` where it is not a real number."""
     if isinstance(leaf, np.ndarray | np.generic):
         if leaf.dtype.kind == "f":
             return leaf
@@ -171,9 +184,8 @@ def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:
         return _cast(x, leaf)
     (level, count), rest = levels[0], levels[1:]
     inside = level_of(x) == level
-    parts, depends = (x.partials, x.depends) if inside else ((0.0,) * count, [False] * count)
-    if len(parts) != count:
-        raise ArgumentError(f"Duals of level {level} with {len(parts)} and {count} partials were mixed.")
+    parts = _counted(x, count).partials if inside else (0.0,) * count
+    depends = x.depends if inside else [False] * count
     return build(
         _form(value_at(x, level), rest, leaf), tuple(_form(p, rest, leaf) for p in parts), level, depends
     )

@@ -146,7 +146,7 @@ def _norm(x: Operand, ord: Any = None, axis: Axis = None, keepdims: bool = False
     if not vectors or isinstance(ord, str):
         raise DerivativeError(
             f"numpy.linalg.norm with ord={ord!r} of a matrix has no derivative in the numpy engine: "
-            f"use ord=None, 'fro', "
+            "use ord=None, 'fro', "
             "or norms of vectors (axis=...)."
         )
     if abs(ord) == math.inf:

@@ -19,6 +19,7 @@ from fwddiff.dual._parts import (
     map_parts,
     partials,
     strip,
+    terms,
     value_at,
     zeros_like,
 )
@@ -119,12 +120,11 @@ def multilinear(function: Handler, factors: Sequence[Operand]) -> Operand:
     values = [value_at(x, level) for x in factors]
     active = [i for i, x in enumerate(factors) if level_of(x) == level]
     count = len(factors[active[0]].partials)
+    slots = [(i, terms(factors[i], level, count)) for i in active]
     totals = []
     for k in range(count):
-        changed = [i for i in active if factors[i].depends[k]]
-        parts = [
-            multilinear(function, [*values[:i], factors[i].partials[k], *values[i + 1 :]]) for i in changed
-        ]
+        changed = [(i, p[k]) for i, p in slots if type(p[k]) is not int]
+        parts = [multilinear(function, [*values[:i], part, *values[i + 1 :]]) for i, part in changed]
         totals.append(sum(parts[1:], start=parts[0]) if parts else 0)
     return make(multilinear(function, values), totals, level)
 
@@ -170,7 +170,7 @@ def _like(function: Any) -> Handler:
 
 def _full_like(x: Operand, fill_value: Operand, **options: Any) -> Operand:
     if max_level([x]) < max_level([fill_value]):
-        return fill_value + np.zeros(np.shape(strip(x)))
+        return fill_value + np.zeros_like(strip(x), **options)
     return _like(np.full_like)(x, fill_value, **options)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, row_of
 from fwddiff.dual._number import max_level
-from fwddiff.dual._parts import Operand, Parts, strip
+from fwddiff.dual._parts import Operand, strip
 from fwddiff.dual._reductions import maximum_of, minimum_of, product, total
 from fwddiff.dual._shapes import as_floating, multilinear
 
@@ -43,7 +43,7 @@ def _refuse(ufunc: np.ufunc, options: dict[str, Any]) -> None:
     if options.get("where", True) is not True:
         raise DerivativeError(
             f"numpy.{ufunc.__name__} with where= leaves elements undefined, and their derivatives "
-            f"too: call it without, and "
+            "too: call it without, and "
             "select with numpy.where(condition, result, otherwise)."
         )
     options.pop("where", None)
@@ -58,19 +58,28 @@ def _refuse(ufunc: np.ufunc, options: dict[str, Any]) -> None:
 
 
 def _written(result: Any, out: Any, ufunc: np.ufunc) -> Any:
-    targets = (out or (None,)) if isinstance(out, tuple | None) else (out,)
+    targets = out if isinstance(out, tuple) else (out,)
     if all(target is None for target in targets):
         return result
-    target = targets[0]
-    if max_level([result]) >= 0 and not isinstance(target, Parts):
+    return _write_into(targets[0], result, ufunc.__name__)
+
+
+def _write_into(target: Any, result: Any, name: str) -> Any:
+    if isinstance(target, np.ndarray) and max_level([result]) >= 0:
         raise DerivativeError(
-            f"numpy.{ufunc.__name__} cannot write a dual number into a plain array (out= or an "
-            f"operator such as +=), its "
+            f"numpy.{name} cannot write a dual number into a plain array (out= or an operator such as "
+            "+=), its "
             "derivative would be lost: use the result (x = x + y), or make the array with "
-            "numpy.zeros_like of a dual array."
+            "numpy.zeros_like of a "
+            "dual array."
         )
     target[...] = result
     return target
+
+
+def copy_to(dst: Any, src: Any, casting: Any = None, where: Any = True) -> None:
+    """`numpy.copyto`, which `numpy.full_like` and others call."""
+    _write_into(dst, src, "copyto")
 
 
 def _call(ufunc: np.ufunc, *operands: Operand, **options: Any) -> Any:
@@ -90,7 +99,7 @@ def _reduce(ufunc: np.ufunc, x: Operand, axis: Any = 0, **options: Any) -> Opera
     if ufunc not in _REDUCTIONS:
         raise DerivativeError(
             f"numpy.{ufunc.__name__}.reduce has no derivative in the numpy engine: reduce in a loop "
-            f"over the axis."
+            "over the axis."
         )
     return _REDUCTIONS[ufunc](x, axis, **options)
 
@@ -102,7 +111,7 @@ def _accumulate(ufunc: np.ufunc, x: Operand, axis: int = 0) -> Operand:
         return np.cumprod(x, axis=axis)
     raise DerivativeError(
         f"numpy.{ufunc.__name__}.accumulate has no derivative in the numpy engine: accumulate in a "
-        f"loop over the axis."
+        "loop over the axis."
     )
 
 

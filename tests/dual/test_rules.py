@@ -10,7 +10,7 @@ import pytest
 
 from dual.differentiate import derivative
 from fwddiff import dual
-from fwddiff.rules import TABLE
+from fwddiff.rules import TABLE, Row
 
 
 def _truncated(x):
@@ -160,3 +160,18 @@ def test_functions_of_math_keep_python_errors_and_types(name):
 def test_builtins_by_comparison():
     assert derivative(lambda x: max(x, x * x), 3.0) == 6.0
     assert derivative(lambda x: builtins.sum([x, x * x, 1.0]), 3.0) == 7.0
+
+
+def test_rows_added_and_replaced_at_run_time(monkeypatch):
+    def cube(x):
+        return float(x) ** 3
+
+    on_duals = dual.differentiable(cube)
+    monkeypatch.setitem(TABLE, "cube", Row("cube", ("x",), ("3*x**2",), (cube,), "x**3"))
+    assert derivative(on_duals, 2.0) == 12.0
+    assert derivative(lambda x: derivative(on_duals, x), 2.0) == 12.0
+    monkeypatch.setitem(TABLE, "cube", Row("cube", ("x",), ("x*x*4 - y/x",), (cube,), "x**3"))
+    assert derivative(on_duals, 2.0) == 12.0
+    assert derivative(lambda x: derivative(on_duals, x), 2.0) == 12.0
+    monkeypatch.setitem(TABLE, "cube", Row("cube", ("x",), ("7",), (cube,), "x**3"))
+    assert derivative(on_duals, 2.0) == 7.0

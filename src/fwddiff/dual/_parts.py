@@ -136,9 +136,9 @@ def make(
     values and for inner levels that are not below `level`; `ShapeError` never: NumPy's own error tells
     which shapes do not broadcast.
     """
-    if type(value) is float and all(type(p) is float for p in partials):
-        return build(value, tuple(partials), level, depends)
     depends = [not (type(p) is int and p == 0) for p in partials] if depends is None else depends
+    if type(value) is float and all(isinstance(p, float | int) for p in partials):
+        return build(value, tuple(float(p) for p in partials), level, depends)
     levels: dict[int, int] = {}
     for part in (value, *partials):
         levels |= _levels(part)

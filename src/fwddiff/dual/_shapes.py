@@ -35,7 +35,7 @@ _LINEAR: tuple[Any, ...] = (
     np.triu, np.take, np.take_along_axis, np.delete, np.diff, np.cumsum, np.mean, np.copy, np.atleast_1d,
     np.atleast_2d, np.atleast_3d, np.real, np.matrix_transpose, np.diagflat, np.permute_dims,
 )  # fmt: skip
-_SPLITS: tuple[Any, ...] = (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.unstack)
+_SPLITS: tuple[Any, ...] = (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)
 _JOINS: tuple[Any, ...] = (np.concatenate, np.stack, np.vstack, np.hstack, np.dstack, np.column_stack)
 _PRODUCTS: tuple[Any, ...] = (
     np.dot,

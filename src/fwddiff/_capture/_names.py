@@ -51,6 +51,16 @@ def root_reader(function: types.FunctionType, bound: Any, name: str) -> Callable
     return (lambda: names[name]) if name in names else None
 
 
+def variable(function: types.FunctionType, bound: Any, name: str) -> int:
+    """Identity of what holds the value of a name: a bound object, a cell, or a module's globals."""
+    code = function.__code__
+    if name == self_name(function, bound):
+        return id(bound)
+    if name in code.co_freevars:
+        return id(function.__closure__[code.co_freevars.index(name)])
+    return id(function.__globals__)
+
+
 def look_up(function: types.FunctionType, bound: Any, root: str, steps: Steps) -> Any:
     """What a chain of names leads to now; `None` if it leads nowhere."""
     read = root_reader(function, bound, root)

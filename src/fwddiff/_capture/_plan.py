@@ -10,7 +10,7 @@ from typing import Any
 
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._fingerprint import code_text, value_text
-from fwddiff._capture._names import attribute_reader, look_up, root_reader, self_name, unbound
+from fwddiff._capture._names import attribute_reader, look_up, root_reader, self_name, unbound, variable
 from fwddiff._capture._refusals import (
     refuse_defaults,
     refuse_hidden,
@@ -136,6 +136,8 @@ class _Planner:
     def __init__(self, owned: Owned):
         self.owned = owned
         self.found: dict[tuple[int, int], Function] = {}
+        # One capture per variable, however many functions use it.
+        self.captures: dict[tuple, Capture] = {}
         self.data: dict[Function, dict[Path, Capture]] = {}
         self.edges: dict[Function, dict[Path, Function]] = {}
 
@@ -175,7 +177,8 @@ class _Planner:
             if is_data(value, self.owned):
                 refuse_methods(value, self.owned)
                 table = is_table(node.function, node.bound, *path, value)
-                self.data[node][path] = Capture(name, read, table)
+                key = (variable(node.function, node.bound, root), *path, table)
+                self.data[node][path] = self.captures.setdefault(key, Capture(name, read, table))
                 return
             # An object with `__call__` is a function where it is called, and an object everywhere else.
             is_function = has_code(value) or (use.how == "called" and use.path == path)

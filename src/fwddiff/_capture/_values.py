@@ -18,7 +18,7 @@ from fwddiff._capture._bytecode import nested_codes, uses
 
 Owned = Callable[[Any], bool]
 
-NUMBERS = (bool, int, float, np.ndarray, np.number, np.bool_)
+NUMBERS = (bool, int, float, np.ndarray, np.integer, np.floating, np.bool_)
 _ATOMS = (
     str,
     bytes,

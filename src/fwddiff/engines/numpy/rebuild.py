@@ -17,6 +17,9 @@ from fwddiff import dual
 from fwddiff._capture import Function, Path, attributes, nested_codes, uses
 
 
+_MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
+
+
 class Rebuilt:
     """A callable like `plan.original`, with `set_captured`."""
 
@@ -80,7 +83,8 @@ class Rebuilt:
         for path, position in node.own.items():
             _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
         for path, (callee, _) in node.calls.items():
-            if node.lookup(path) is not callee.function or self._is_touched(callee):
+            plain = isinstance(node.lookup(path), types.FunctionType | types.MethodType)
+            if not plain or self._is_touched(callee):
                 _insert(tree, path, ("is", self.function(callee)))
         for path, value in substitutes(node, self.classes):
             _insert(tree, path, ("is", value))
@@ -91,14 +95,14 @@ class Rebuilt:
 
     def _copy(self, value: Any, branch: dict[str, Any]) -> Any:
         """A shallow copy of an object, module or class with some attributes replaced."""
-        copied = _shallow(value, branch)
+        copied, put = _shallow(value, branch)
         for attribute, inner in branch.items():
             if isinstance(inner, dict):
-                _set_attribute(copied, attribute, self._copy(getattr(value, attribute), inner))
+                put(attribute, self._copy(getattr(value, attribute), inner))
             elif inner[0] == "is":
-                _set_attribute(copied, attribute, inner[1])
+                put(attribute, inner[1])
             else:
-                self.setters[inner[1]].append(functools.partial(_set_attribute, copied, attribute))
+                self.setters[inner[1]].append(functools.partial(put, attribute))
         return copied
 
 
@@ -115,50 +119,50 @@ def _insert(tree: dict[str, Any], path: Path, leaf: tuple) -> None:
 # --- copies of objects --------------------------------------------------------------------------------------
 
 
-def _shallow(value: Any, branch: dict[str, Any]) -> Any:
+def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, Any], None]]:
+    """A copy, and what sets an attribute of it."""
     if isinstance(value, types.ModuleType):
         copied = types.ModuleType(value.__name__)
         copied.__dict__.update(vars(value))
-        return copied
+        return copied, copied.__dict__.__setitem__
     if isinstance(value, type):
-        return type(value)(value.__name__, (value,), {"__slots__": ()})
-    descriptors = {name for name in branch if hasattr(getattr(type(value), name, None), "__set__")}
+        copied = type(value)(value.__name__, (value,), {"__slots__": ()})
+        return copied, functools.partial(_set_on_class, copied)
+    hidden = {name for name in branch if _is_hidden(value, name)}
     cls = type(value)
-    if descriptors:
-        # A property or slot of the class would hide the new attribute: a class attribute nearer by hides it
-        # in turn.
-        cls = type(cls)(cls.__name__, (cls,), {"__slots__": (), **dict.fromkeys(descriptors)})
-    copied = object.__new__(cls)
+    if hidden:
+        cls = type(cls)(cls.__name__, (cls,), {"__slots__": ()})
+    built_in = next(base for base in cls.__mro__ if not base.__flags__ & _MADE_BY_CLASS)
+    copied = built_in.__new__(cls)
     if hasattr(value, "__dict__"):
         vars(copied).update(vars(value))
     for name in _slots(type(value)):
-        if name not in descriptors and hasattr(value, name):
+        if hasattr(value, name):
             object.__setattr__(copied, name, getattr(value, name))
-    return copied
+    return copied, lambda name, new: _set_on_class(cls, name, new) if name in hidden else _put(copied, name, new)
+
+
+def _is_hidden(value: Any, name: str) -> bool:
+    """Whether an attribute of the instance is not seen: a property or slot comes first, or there is no `__dict__`.
+
+    An attribute of a class nearer by, without `__set__`, comes before both.
+    """
+    return not hasattr(value, "__dict__") or hasattr(getattr(type(value), name, None), "__set__")
 
 
 def _slots(cls: type) -> Iterator[str]:
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
-        yield from (
-            (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
-        )
+        yield from (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
 
 
-def _set_attribute(copied: Any, attribute: str, value: Any) -> None:
-    if isinstance(copied, type):
-        # A function found on a class would become a method.
-        type.__setattr__(
-            copied, attribute, staticmethod(value) if isinstance(value, types.FunctionType) else value
-        )
-    elif (
-        attribute in type(copied).__dict__
-        and not isinstance(copied, types.ModuleType)
-        and "__slots__" in type(copied).__dict__
-    ):
-        type.__setattr__(type(copied), attribute, value)
-    else:
-        vars(copied)[attribute] = value
+def _put(copied: Any, attribute: str, value: Any) -> None:
+    vars(copied)[attribute] = value
+
+
+def _set_on_class(cls: type, attribute: str, value: Any) -> None:
+    # A function found on a class would become a method.
+    type.__setattr__(cls, attribute, staticmethod(value) if isinstance(value, types.FunctionType) else value)
 
 
 # --- functions of numbers that do not know duals ------------------------------------------------------------

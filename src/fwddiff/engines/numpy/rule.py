@@ -6,11 +6,13 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import fwddiff
 import numpy as np
-from fwddiff import _derive, dual
-from fwddiff._capture import Function, has_code, plan
+from fwddiff import _derive, _nesting, dual
+from fwddiff._capture import Function, has_code, holds_host_array, plan
 from fwddiff._errors import ArgumentError, CaptureError, DerivativeError
 from fwddiff._problem import Problem
 from fwddiff._rule import Rule, Shape, Slot, derived_slots
@@ -18,12 +20,13 @@ from fwddiff.engines.numpy.loop import evaluate
 from fwddiff.engines.numpy.rebuild import Rebuilt
 from fwddiff.engines.numpy.results import Results
 from fwddiff.engines.numpy.seeding import Cotangents, primitives
-from fwddiff.engines.numpy.structs import Structs, method_plan, methods, struct_classes
+from fwddiff.engines.numpy.structs import Structs, method_plans, struct_classes
 
 # A function is asked what it returns before it is called: with ones, or where it does not take them, with
 # others.
 _PROBES = (1.0, 0.5, 2.0, 0.1)
 _EXTENTS = (1, 2, 3, 4, 5, 8, 16)
+_PACKAGES = (str(Path(fwddiff.__file__).parent), str(Path(np.__file__).parent))
 _READ_ONLY = re.compile("read-only")
 
 
@@ -38,8 +41,13 @@ class PythonRule(Rule):
         raise NotImplementedError
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _nesting.nested():
             return evaluate(self, self.core(), arrays, batch_ndim)
+
+    def on_leaves(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """Evaluate one element on numbers, arrays or duals of an evaluation that this one is nested in."""
+        with np.errstate(all="ignore"), _nesting.nested():
+            return self.core()(*leaves)
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
         return DerivedRule(self, kind, active)
@@ -56,14 +64,14 @@ class BaseRule(PythonRule):
         self.mode, self.passes, self.chunk = problem.mode, problem.passes, problem.chunk
         self.results = Results(problem)
         self._core_shapes: dict[tuple[Shape, ...], tuple[Shape, ...]] = {}
+        self.method_plans: dict[type, dict[str, Function]] = {}
         self._refuse_lost_captures()
 
     def _refuse_lost_captures(self) -> None:
         owned = self.problem.plan.owned
         for spec in (self.problem.arguments, *self.problem.captured):
             for cls in struct_classes(spec):
-                for name, method in methods(cls):
-                    method_plan(cls, name, method, owned)
+                self.method_plans[cls] = method_plans(cls, owned)
         for static in self.problem.statics.values():
             if callable(static) and has_code(static):
                 _plan_of_static(static, owned)
@@ -71,7 +79,7 @@ class BaseRule(PythonRule):
     # --- evaluation -----------------------------------------------------------------------------------------
 
     def core(self) -> Callable[..., Sequence[Any]]:
-        structs = Structs(self.problem.plan.owned)
+        structs = Structs(self.problem.plan.owned, self.method_plans)
         rebuilt = Rebuilt(self.problem.plan, structs)
         statics = {k: _rebuilt_static(s, structs) for k, s in self.problem.statics.items()}
         problem = replace(self.problem, statics=statics)
@@ -110,7 +118,10 @@ class BaseRule(PythonRule):
         arrays = [n for n, a in zip(names, arguments, strict=False) if np.ndim(dual.strip(a)) > 0] or [
             "captured values"
         ]
-        line = (traceback.extract_tb(error.__traceback__)[-1].line or "").strip()
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next(
+            (f.line or "" for f in reversed(frames) if not f.filename.startswith(_PACKAGES)), ""
+        ).strip()
         written = [name for name in arrays if re.match(rf"{re.escape(name)}\b", line)] or arrays
         raise ArgumentError(
             f"{self.name} writes to its argument {' or '.join(map(repr, written))} (`{line}`); arguments "
@@ -155,8 +166,7 @@ class BaseRule(PythonRule):
                 _probe_leaf(number, shape, slot) for shape, slot in zip(shapes, self.inputs, strict=True)
             ]
             try:
-                with np.errstate(all="ignore"):
-                    self.core()(*leaves)
+                self.on_leaves(leaves)
                 return
             except (CaptureError, DerivativeError, ArgumentError):
                 raise
@@ -180,15 +190,15 @@ class DerivedRule(PythonRule):
         self.inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
         text = _derive.derived_source(kind, base.inputs, base.outputs, active, base.chunk)
         self.code = compile(text, f"<{self.name}>", "exec")
-        level = _derive.OUTERMOST_LEVEL - self.depth
-        self.namespace = primitives(level, base.chunk or _derive.CHUNK, len(active))
 
     @property
     def outputs(self) -> tuple[Slot, ...]:
         return self._outputs
 
     def core(self) -> Callable[..., Sequence[Any]]:
-        namespace = self.namespace | {"f": self.base.core()}
+        level = _nesting.depth() * _derive.OUTERMOST_LEVEL - self.depth
+        namespace = primitives(level, self.chunk or _derive.CHUNK, len(self.active))
+        namespace["f"] = self.base.core()
         exec(self.code, namespace)
         derived = namespace[self.kind]
 
@@ -250,7 +260,7 @@ def _probe_leaf(number: float, shape: Shape, slot: Slot) -> Any:
 def _plan_of_static(static: Callable, owned: Callable[[Any], bool]) -> Function:
     node = plan(static, owned)
     for capture, value in zip(node.captures, node.values(), strict=True):
-        if owned(value):
+        if holds_host_array(value, owned):
             raise CaptureError(
                 f"the function argument `{node.function.__name__}` captures `{capture.name}`. Pass that "
                 "value as an argument of its own."

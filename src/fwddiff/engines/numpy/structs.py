@@ -12,7 +12,7 @@ from typing import Any
 
 import optree
 
-from fwddiff._capture import Function, is_foreign, plan
+from fwddiff._capture import Function, holds_host_array, is_foreign, plan
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numpy.rebuild import Rebuilt, substitutes
 
@@ -24,8 +24,8 @@ class _Rebuilt(type):
 class Structs:
     """The rebuilt classes of one evaluation: `self(cls)` is the rebuilt class or `None`."""
 
-    def __init__(self, owned: Callable[[Any], bool]):
-        self.owned = owned
+    def __init__(self, owned: Callable[[Any], bool], plans: dict[type, dict[str, Function]]):
+        self.owned, self.plans = owned, plans
         self.rebuilt: dict[type, type | None] = {}
         self.originals: dict[type, type] = {}
 
@@ -33,24 +33,30 @@ class Structs:
         if not is_struct_class(value):
             return self.originals.get(value) if isinstance(value, type) else None
         if value not in self.rebuilt:
-            self.rebuilt[value] = None  # a method that names its own class must not come back here
-            self.rebuilt[value] = self._rebuild(value)
+            # First the class, then its methods: they may name their own class.
+            self.rebuilt[value] = self._subclass(value)
+            if not self._rebuild_methods(value, self.rebuilt[value]):
+                self.rebuilt[value] = None
         return self.rebuilt[value]
 
-    def _rebuild(self, cls: type) -> type | None:
-        plans = {name: method_plan(cls, name, member, self.owned) for name, member in methods(cls)}
-        changed = {name: p for name, p in plans.items() if _is_touched(p, self)}
-        if not changed:
-            return None
+    def _subclass(self, cls: type) -> type:
         # `isinstance(x, cls)` in rebuilt code has to be true of the user's own instances too.
-        meta = type(
-            type(cls).__name__, (_Rebuilt, type(cls)), {"__instancecheck__": lambda _, x: isinstance(x, cls)}
-        )
-        members = {name: self._method(p) for name, p in changed.items()}
-        rebuilt = meta(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__, **members})
+        members = {"__instancecheck__": lambda _, x: isinstance(x, cls)}
+        meta = type(type(cls).__name__, (_Rebuilt, type(cls)), members)
+        rebuilt = meta(cls.__name__, (cls,), {"__slots__": (), "__module__": cls.__module__})
         rebuilt.__qualname__ = cls.__qualname__
         self.originals[rebuilt] = cls
         return rebuilt
+
+    def _rebuild_methods(self, cls: type, rebuilt: type) -> int:
+        """Number of methods that had to be rebuilt."""
+        plans = self.plans.get(cls)
+        if plans is None or not all(node.current() for node in plans.values()):
+            plans = self.plans[cls] = method_plans(cls, self.owned)
+        changed = {name: node for name, node in plans.items() if _is_touched(node, self)}
+        for name, node in changed.items():
+            setattr(rebuilt, name, self._method(node))
+        return len(changed)
 
     def _method(self, node: Function) -> FunctionType:
         rebuilt = Rebuilt(node, self)
@@ -116,14 +122,18 @@ def _is_written(member: FunctionType, base: type) -> bool:
     )
 
 
-def method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[Any], bool]) -> Function:
-    """What a method captures. Raises CaptureError if that is an array of a host."""
+def method_plans(cls: type, owned: Callable[[Any], bool]) -> dict[str, Function]:
+    """What the methods of a class capture. Raises CaptureError if that is an array of a host."""
+    return {name: _method_plan(cls, name, method, owned) for name, method in methods(cls)}
+
+
+def _method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[Any], bool]) -> Function:
     node = plan(method, owned)
     for capture, value in zip(node.captures, node.values(), strict=True):
-        if owned(value):
+        if holds_host_array(value, owned):
             raise CaptureError(
-                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, "
-                "whose derivative would be lost. Make it a field of the struct, or pass it as an argument."
+                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, whose "
+                "derivative would be lost. Make it a field of the struct, or pass it as an argument."
             )
     return node
 

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
     from fwddiff._chainrules import rrule as rrule
     from fwddiff._custom import custom_rule as custom_rule
     from fwddiff._custom import scalar_rule as scalar_rule
+    from fwddiff._operators import derivative as derivative
+    from fwddiff._operators import gradient as gradient
+    from fwddiff._operators import hessian as hessian
+    from fwddiff._operators import hvp as hvp
+    from fwddiff._operators import jacobian as jacobian
+    from fwddiff._operators import pullback as pullback
+    from fwddiff._operators import pushforward as pushforward
+    from fwddiff._operators import value_and_derivative as value_and_derivative
+    from fwddiff._operators import value_and_gradient as value_and_gradient
+    from fwddiff._operators import value_and_jacobian as value_and_jacobian
+    from fwddiff._operators import value_and_pullback as value_and_pullback
+    from fwddiff._operators import value_and_pushforward as value_and_pushforward
     from fwddiff._thunk import Thunk as Thunk
     from fwddiff._thunk import unthunk as unthunk
     from fwddiff._wrapper import fwddiff as fwddiff
@@ -36,6 +48,23 @@ _HOMES = {
     "unthunk": "_thunk",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
+    **dict.fromkeys(
+        [
+            "derivative",
+            "gradient",
+            "hessian",
+            "hvp",
+            "jacobian",
+            "pullback",
+            "pushforward",
+            "value_and_derivative",
+            "value_and_gradient",
+            "value_and_jacobian",
+            "value_and_pullback",
+            "value_and_pushforward",
+        ],
+        "_operators",
+    ),
     **dict.fromkeys(
         [
             "ArgumentError",

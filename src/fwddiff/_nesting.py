@@ -1,0 +1,28 @@
+"""How many evaluations on Python duals are going on inside each other, in this thread or task.
+
+A function may differentiate another one. The levels of the inner derivative have to be above all those of the outer one,
+or their perturbations would be confused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+_DEPTH: ContextVar[int] = ContextVar("fwddiff_nesting", default=0)
+
+
+def depth() -> int:
+    """0 outside of any evaluation."""
+    return _DEPTH.get()
+
+
+@contextlib.contextmanager
+def nested() -> Iterator[None]:
+    """One evaluation more."""
+    token = _DEPTH.set(_DEPTH.get() + 1)
+    try:
+        yield
+    finally:
+        _DEPTH.reset(token)

@@ -1,4 +1,4 @@
-"""Several devices: `shard_map` runs the kernel on each one's part. In a process of its own, which has two devices."""
+"""Several devices, in a process of its own: `shard_map` runs the kernel on the part that each one has."""
 
 import os
 import subprocess

@@ -129,31 +129,14 @@ TRANSFORMATIONS = {
 }
 
 
-def compiled_store():
-    """Machine code by the FFI; partials kept."""
-    return fwddiff(wave, mode="store").broadcast
-
-
-def called_back_recompute():
-    """Python by `pure_callback`; pullback and pushforward rules."""
-    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", mode="recompute")
+def called_back(**options):
+    """Python by `pure_callback`, from a rule that shares nothing with the engines."""
+    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", **options)
     return lambda x, y: host.apply(rule, [x, y])[0]
 
 
-def called_back_per_argument():
-    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", mode="recompute", passes="per_argument")
-    return lambda x, y: host.apply(rule, [x, y])[0]
-
-
-@pytest.fixture(scope="module", params=[compiled_store, called_back_recompute])
-def function(request):
-    return request.param()
-
-
-@pytest.mark.parametrize("name", TRANSFORMATIONS)
-@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
-def test_transformation_equals_that_of_the_native_function(function, name):
-    found, expected = TRANSFORMATIONS[name](function), TRANSFORMATIONS[name](native_wave)
+def assert_equals_native(function, name, native=native_wave):
+    found, expected = TRANSFORMATIONS[name](function), TRANSFORMATIONS[name](native)
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert a.dtype == b.dtype
@@ -161,12 +144,57 @@ def test_transformation_equals_that_of_the_native_function(function, name):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 
+@pytest.fixture(scope="module", params=["store", "recompute"])
+def function(request):
+    return called_back(mode=request.param)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """Machine code by the FFI."""
+    return fwddiff(wave).broadcast
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+def test_transformation_equals_that_of_the_native_function(function, name):
+    assert_equals_native(function, name)
+
+
+COMPILED = [
+    "value",
+    "jit",
+    "grad(jit)",
+    "vjp",
+    "jvp",
+    "jacrev",
+    "jit(hessian)",
+    "third order",
+    "vmap of last axis",
+]
+COMPILED += [
+    "vmap(grad) of one",
+    "grad(vmap)",
+    "vmap of cotangents",
+    "scan",
+    "while_loop",
+    "cond",
+    "checkpoint",
+    "map",
+]
+
+
+@pytest.mark.parametrize("name", [*COMPILED, "linearize", "stop_gradient", "donated"])
+@pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+def test_compiled_function_equals_the_native_function(compiled, name):
+    assert_equals_native(compiled, name)
+
+
 @pytest.mark.parametrize(
     "name", ["jit", "jit(grad)", "jacfwd", "vmap(grad) of one", "hessian(vmap)", "grad(vmap)"]
 )
 def test_one_pass_per_argument(name):
-    found, expected = (TRANSFORMATIONS[name](f) for f in (called_back_per_argument(), native_wave))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
+    assert_equals_native(called_back(mode="recompute", passes="per_argument"), name)
 
 
 def native_total(x, y):
@@ -178,11 +206,7 @@ def native_total(x, y):
 )
 @pytest.mark.parametrize("mode", ["store", "recompute"])
 def test_total_equals_the_sum_of_the_native_function(mode, name):
-    rule = symbolic_rule("x y", "sin(x)*x*y + exp(x*y)", mode=mode, reduce="sum")
-    found, expected = (
-        TRANSFORMATIONS[name](f) for f in (lambda x, y: host.apply(rule, [x, y])[0], native_total)
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11), found, expected)
+    assert_equals_native(called_back(mode=mode, reduce="sum"), name, native_total)
 
 
 def test_compiled_total():

@@ -58,7 +58,7 @@ def varying_axes(value: Any) -> frozenset:
 
 
 def varying_alike(arrays: Sequence[Any]) -> Sequence[Any]:
-    """All arrays varying along the mesh axes of any, as primitives want them; casts are transposed by sums."""
+    """All arrays varying along the mesh axes of any, as primitives want them (JAX makes sums of the casts)."""
     own = [varying_axes(x) for x in arrays]
     every = frozenset().union(*own)
     return [
@@ -67,8 +67,9 @@ def varying_alike(arrays: Sequence[Any]) -> Sequence[Any]:
 
 
 def _cast(array: Any, axes: tuple) -> Any:
-    # jax 0.9 renamed `pvary`.
-    return lax.pcast(array, axes, to="varying") if hasattr(lax, "pcast") else lax.pvary(array, axes)
+    if hasattr(lax, "pcast"):
+        return lax.pcast(array, axes, to="varying")
+    return lax.pvary(array, axes)  # pyright: ignore[reportAttributeAccessIssue] -- its name before jax 0.9
 
 
 def result_aval(shape: tuple[int, ...], dtype: Any, given: Sequence[Any]) -> Any:

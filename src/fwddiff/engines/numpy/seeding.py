@@ -42,20 +42,19 @@ class _Level:
         self.level, self.chunk, self.count = level, chunk, count
 
     def seed(self, position: int, x: Leaf) -> Leaf:
-        return dual.make(x, [float(k == position) for k in range(self.count)], self.level)
+        return dual.make(x, [_seed(k == position) for k in range(self.count)], self.level)
 
     def lift(self, x: Leaf, tangent: Leaf) -> Leaf:
         return frozen(dual.make(x, [tangent], self.level))
 
     def seed_at(self, x: Leaf, k: int) -> Leaf:
-        return dual.make(x, [float(p == k) for p in range(self.chunk)], self.level)
+        return dual.make(x, [_seed(p == k) for p in range(self.chunk)], self.level)
 
     def seed_array(self, x: Leaf, k: int) -> Leaf:
         shape = np.shape(dual.strip(x))
         elements = np.arange(np.prod(shape, dtype=int)).reshape(shape)
-        return frozen(
-            dual.make(x, [(elements + k == p).astype(float) for p in range(self.chunk)], self.level)
-        )
+        hits = [elements + k == p for p in range(self.chunk)]
+        return frozen(dual.make(x, [hit.astype(float) if hit.any() else 0 for hit in hits], self.level))
 
     def value(self, y: Leaf) -> Leaf:
         return dual.value(y) if dual.level_of(y) == self.level else y
@@ -65,6 +64,11 @@ class _Level:
 
     def weighted_partial(self, position: int, c: Leaf, y: Leaf) -> Leaf:
         return weighted(c, self.partial(position, y))
+
+
+def _seed(hit: bool) -> float | int:
+    """The integer 0 says that the number does not depend on this input, so that no slope can turn it into nan."""
+    return 1.0 if hit else 0
 
 
 def weighted(c: Leaf, p: Leaf) -> Leaf:

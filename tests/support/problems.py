@@ -1,4 +1,4 @@
-"""Problems made by hand from a function and example arguments: engines are tested with them, without any wrapper."""
+"""Problems made by hand from a function and example arguments, to test engines without any wrapper."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fwddiff._rule import Slot
 def problem_of(
     function: Callable, *arguments: Any, whole: bool = False, **options: Any
 ) -> tuple[Problem, list[np.ndarray]]:
-    """The problem of `function`, and the arrays that its inputs are: leaves of arguments, then captured values.
+    """The problem of `function`, and its inputs as arrays: leaves of arguments, then captured values.
 
-    Strings and functions among the leaves are static. `whole`: array arguments are arrays for the function too.
+    Strings and functions among the leaves are static. `whole`: arrays are arrays for the function too.
     """
     plan = _capture.plan(function)
     leaves, spec = _tree.flatten(arguments)

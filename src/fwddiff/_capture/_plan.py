@@ -153,6 +153,10 @@ class _Planner:
             for use in _all_uses(node):
                 self._sort(node, use, checks)
             self._refuse_nested(node)
+            if node.bound is not None and any(
+                use.path == ("super", ()) for use in uses(node.function.__code__)
+            ):
+                refuse_hidden(node.bound, f"{node.self_name}`, by way of `super()", self.owned)
             refuse_text(node.function, self.owned)
             node.checks += checks.values()
         return known

@@ -1,17 +1,18 @@
-"""Captured values are inputs: their derivatives, wherever they were captured, and the user's objects unchanged."""
+"""Captured values are inputs with derivatives, wherever they are, and the user's objects stay as they are."""
 
 from __future__ import annotations
 
 import math
 import types
-from math import exp, log as ln
+from math import exp
+from math import log as ln
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from support.problems import problem_of
 
 from fwddiff.engines import numpy as engine
+from support.problems import problem_of
 
 SCALE = 1.7
 CONFIG = types.ModuleType("config")

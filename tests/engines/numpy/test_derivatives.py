@@ -10,9 +10,9 @@ import mpmath as mp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from support.problems import problem_of
 
 from fwddiff.engines import numpy as engine
+from support.problems import problem_of
 
 
 def rule_of(function, *arguments, **options):

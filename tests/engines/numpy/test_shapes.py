@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from support.problems import problem_of
 
 from fwddiff import ShapeError
 from fwddiff.engines import numpy as engine
+from support.problems import problem_of
 
 
 def rule_of(function, *arguments, **options):

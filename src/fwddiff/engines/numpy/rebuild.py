@@ -16,7 +16,6 @@ import numpy as np
 from fwddiff import dual
 from fwddiff._capture import Function, Path, attributes, nested_codes, uses
 
-
 _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
 
 
@@ -139,13 +138,16 @@ def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, An
     for name in _slots(type(value)):
         if hasattr(value, name):
             object.__setattr__(copied, name, getattr(value, name))
-    return copied, lambda name, new: _set_on_class(cls, name, new) if name in hidden else _put(copied, name, new)
+    return (
+        copied,
+        lambda name, new: _set_on_class(cls, name, new) if name in hidden else _put(copied, name, new),
+    )
 
 
 def _is_hidden(value: Any, name: str) -> bool:
-    """Whether an attribute of the instance is not seen: a property or slot comes first, or there is no `__dict__`.
+    """Whether an attribute of the instance would not be seen: a property or slot comes first.
 
-    An attribute of a class nearer by, without `__set__`, comes before both.
+    An attribute of a nearer class, without `__set__`, comes before both.
     """
     return not hasattr(value, "__dict__") or hasattr(getattr(type(value), name, None), "__set__")
 
@@ -153,7 +155,9 @@ def _is_hidden(value: Any, name: str) -> bool:
 def _slots(cls: type) -> Iterator[str]:
     for base in cls.__mro__:
         slots = base.__dict__.get("__slots__", ())
-        yield from (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
+        yield from (
+            (slots,) if isinstance(slots, str) else (s for s in slots if s not in ("__dict__", "__weakref__"))
+        )
 
 
 def _put(copied: Any, attribute: str, value: Any) -> None:

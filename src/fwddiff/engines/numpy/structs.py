@@ -132,8 +132,8 @@ def _method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[An
     for capture, value in zip(node.captures, node.values(), strict=True):
         if holds_host_array(value, owned):
             raise CaptureError(
-                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, whose "
-                "derivative would be lost. Make it a field of the struct, or pass it as an argument."
+                f"the method `{cls.__name__}.{name}` captures `{capture.name}`, an array of a framework, "
+                "whose derivative would be lost. Make it a field of the struct, or pass it as an argument."
             )
     return node
 

@@ -196,7 +196,8 @@ class DerivedRule(PythonRule):
 
     def core(self) -> Callable[..., Sequence[Any]]:
         level = _nesting.depth() * _derive.OUTERMOST_LEVEL - self.depth
-        namespace = primitives(level, self.chunk or _derive.CHUNK, len(self.active))
+        seeds = 1 if self.kind == "pushforward" else len(self.active)
+        namespace = primitives(level, self.chunk or _derive.CHUNK, seeds)
         namespace["f"] = self.base.core()
         exec(self.code, namespace)
         derived = namespace[self.kind]

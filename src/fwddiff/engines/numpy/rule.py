@@ -202,26 +202,7 @@ class DerivedRule(PythonRule):
         exec(self.code, namespace)
         derived = namespace[self.kind]
 
-        def core(*leaves: Any) -> list[Any]:
-            found = [x.array() if isinstance(x, Cotangents) else x for x in derived(*leaves)]
-            return self._one_by_one(leaves) if self._is_doubtful(found) else found
-
-        return core
-
-    def _is_doubtful(self, found: Sequence[Any]) -> bool:
-        """Whether a NaN may come from zero partials of other inputs: at an infinite slope, 0 · ∞ is NaN."""
-        if self.kind == "pushforward" or len(self.active) < 2 or any(slot.core_ndim for slot in self.inputs):
-            return False
-        return any(np.isnan(dual.strip(leaf)).any() for leaf in found)
-
-    def _one_by_one(self, leaves: Sequence[Any]) -> list[Any]:
-        """The same in one pass per input: the other inputs are constants then and have no partials at all."""
-        columns = [self.base._derived(self.kind, (a,)).core()(*leaves) for a in self.active]
-        if self.kind == "pullback":
-            return [column[0] for column in columns]
-        count = len(self.base.outputs)
-        rows = zip(*[column[count:] for column in columns], strict=True)
-        return [*columns[0][:count], *[partial for row in rows for partial in row]]
+        return lambda *leaves: [x.array() if isinstance(x, Cotangents) else x for x in derived(*leaves)]
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         given = core_inputs[: len(self.base.inputs)]

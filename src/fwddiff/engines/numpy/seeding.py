@@ -67,7 +67,7 @@ class _Level:
 
 
 def _seed(hit: bool) -> float | int:
-    """The integer 0 says that the number does not depend on this input, so that no slope can turn it into nan."""
+    """The integer 0 stands for "does not depend on this input": no infinite slope turns it into nan."""
     return 1.0 if hit else 0
 
 

@@ -162,6 +162,17 @@ def test_methods_stay_current():
     assert plan.current()
 
 
+def test_a_plan_is_out_of_date_when_a_method_is_of_another_object():
+    box = types.SimpleNamespace(function=Base().value, base=Base())
+    stored = _capture.plan(lambda x: box.function(x))
+    bound = _capture.plan(lambda x: box.base.value(x))
+    assert stored.current()
+    assert bound.current()
+    box.function, box.base = Base().value, Base()
+    assert not stored.current()
+    assert not bound.current()
+
+
 def test_attributes_found_by_getattr():
     class Lazy:
         def __getattr__(self, name):

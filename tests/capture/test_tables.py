@@ -147,6 +147,7 @@ TABLES = {
     "computed index": lambda x: Y[K + 1] * x,
     "called index": lambda x: Y[math.floor(x)] * x,
     "both": lambda x: Y * Y[0] * x,
+    "as an index": lambda x: Z[Y] * x,
     "slice": slices,
     "len": lambda x: len(Y) * x,
     "loop": loop,

@@ -16,7 +16,7 @@ array_overload = functools.partial(overload, target="cpu")
 
 
 def involves_dual_array(*kinds) -> bool:
-    """Whether all are numbers, duals or arrays of them, some array and some dual; `None` is ignored."""
+    """Whether all are numbers, duals or arrays of them, with an array and a dual; `None` is ignored."""
     kinds = tuple(kind for kind in kinds if not is_none(kind))
     elements = [element_type(kind) for kind in kinds]
     return (

@@ -163,6 +163,7 @@ def _register_clip() -> None:
     array_overload(np.clip)(clip)
 
 
+_NOT_INTO = "an array cannot be changed in place by one of another shape"
 _IN_PLACE = {
     operator.iadd: "+",
     operator.isub: "-",
@@ -176,14 +177,22 @@ _IN_PLACE = {
 
 def _register_in_place(function, sign: str) -> None:
     """`z += y` writes the elements of `z`, which has to have room for the partials of the result."""
-    text = f"def in_place(a, b):\n    a[...] = a {sign} b\n    return a\n"
 
     @array_overload(function)
     def typer(a, b):
         if not isinstance(a, types.Array) or not involves_dual_array(a, b):
             return None
         _check_room(a, element_type(b), sign)
-        return compile_function("in_place", text, {})
+        return compile_function("in_place", _in_place_text(a.ndim, sign), {})
+
+
+def _in_place_text(ndim: int, sign: str) -> str:
+    """The result is complete before the first element is written: `b` may overlap `a`."""
+    at = ", ".join(f"i{k}" for k in range(ndim)) or "()"
+    lines = [f"result = a {sign} b", "if result.shape != a.shape:", f"    raise ValueError({_NOT_INTO!r})"]
+    lines += [f"{'    ' * k}for i{k} in range(a.shape[{k}]):" for k in range(ndim)]
+    lines += [f"{'    ' * ndim}a[{at}] = result[{at}]", "return a"]
+    return "def in_place(a, b):\n" + "".join(f"    {line}\n" for line in lines)
 
 
 def _check_room(a, added, sign: str) -> None:

@@ -51,7 +51,16 @@ def _dot(a, b):
 def _outer(a, b):
     if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_dual_array(a, b):
         return None
-    return lambda a, b: a.copy().reshape(a.size, 1) * b.copy().reshape(1, b.size)
+    new = new_array(join(a.dtype, b.dtype))
+
+    def implementation(a, b):
+        out = new((a.size, b.size))
+        for i, x in enumerate(a.flat):
+            for j, y in enumerate(b.flat):
+                out[i, j] = x * y
+        return out
+
+    return implementation
 
 
 def _trace(a):

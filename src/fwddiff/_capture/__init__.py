@@ -14,14 +14,16 @@ What cannot be followed and might hold an array of a host is refused with a Capt
 A plan stays valid while every chain still leads to the same kind of thing (`Function.current`). Captured
 values are read by closures made once, so a call pays for reading alone.
 
-    _bytecode     how code uses names           _values    what is data, what hides arrays
-    _names        from names to values          _tables    which arrays are used as a whole
-    _fingerprint  text of code                  _refusals  errors
-    _plan         sorts it all
+    _instructions, _stack, _bytecode   how code uses names
+    _names, _values                    from names to values; what is data, what hides arrays
+    _tables                            which arrays are used as a whole
+    _refusals, _fingerprint            errors; text of code
+    _function, _layout, _plan          the outcome; the order of captured values; sorts it all
 """
 
 from fwddiff._capture._bytecode import nested_codes, uses
-from fwddiff._capture._plan import Capture, Function, attributes, has_code, plan
+from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._plan import has_code, plan
 from fwddiff._capture._stack import Path
 from fwddiff._capture._values import holds_host_array, is_data, is_foreign
 

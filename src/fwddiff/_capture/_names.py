@@ -40,7 +40,7 @@ def root_reader(function: types.FunctionType, bound: Any, name: str) -> Callable
     if name == self_name(function, bound):
         return lambda: bound
     if name in code.co_freevars:
-        cell = function.__closure__[code.co_freevars.index(name)]
+        cell = _cell(function, name)
         return lambda: _cell_contents(cell, name)
     if name in code.co_varnames or name in code.co_cellvars:
         return None
@@ -57,7 +57,7 @@ def variable(function: types.FunctionType, bound: Any, name: str) -> int:
     if name == self_name(function, bound):
         return id(bound)
     if name in code.co_freevars:
-        return id(function.__closure__[code.co_freevars.index(name)])
+        return id(_cell(function, name))
     return id(function.__globals__)
 
 
@@ -72,6 +72,10 @@ def look_up(function: types.FunctionType, bound: Any, root: str, steps: Steps) -
 
 def attribute_reader(read: Callable[[], Any], attribute: str) -> Callable[[], Any]:
     return lambda: getattr(read(), attribute)
+
+
+def _cell(function: types.FunctionType, name: str) -> types.CellType:
+    return (function.__closure__ or ())[function.__code__.co_freevars.index(name)]
 
 
 def _cell_contents(cell: types.CellType, name: str) -> Any:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import builtins
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fwddiff._capture._bytecode import nested_codes, uses
-from fwddiff._capture._fingerprint import code_text, value_text
-from fwddiff._capture._names import attribute_reader, look_up, root_reader, self_name, unbound, variable
+from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._layout import Layout
+from fwddiff._capture._names import attribute_reader, root_reader, unbound, variable
 from fwddiff._capture._refusals import (
     refuse_defaults,
     refuse_hidden,
@@ -19,89 +19,10 @@ from fwddiff._capture._refusals import (
     refuse_methods,
     refuse_text,
 )
-from fwddiff._capture._stack import ELEMENT, IMPORT, Path, Use
+from fwddiff._capture._stack import IMPORT, Path, Use
 from fwddiff._capture._tables import is_table
 from fwddiff._capture._values import Owned, is_data, is_foreign
 from fwddiff._errors import CaptureError
-
-
-@dataclass(frozen=True, eq=False)
-class Capture:
-    """A captured value: how the user wrote it, how to read it, and whether it is used as a table (`y[i]`)."""
-
-    name: str
-    read: Callable[[], Any]
-    is_table: bool
-
-
-class Function:
-    """A user's function with what it captures.
-
-    `own` maps the paths of this function's data to positions in `captures`; `calls` maps paths of functions
-    to their plans and to the positions of their captures. Functions that call each other in a circle have the
-    same captures.
-    """
-
-    def __init__(self, function: Callable, owned: Owned):
-        self.original, self.owned = function, owned
-        self.bound, self.function = unbound(function)
-        self.captures: list[Capture] = []
-        self.own: dict[Path, int] = {}
-        self.calls: dict[Path, tuple[Function, list[int]]] = {}
-        self.checks: list[tuple[Callable[[], Any], object]] = []
-
-    @property
-    def self_name(self) -> str | None:
-        """Name of the parameter that a bound object becomes."""
-        return self_name(self.function, self.bound)
-
-    def lookup(self, path: Path) -> Any:
-        """What a chain of names leads to now; `None` if it leads nowhere (a builtin, a local variable)."""
-        return look_up(self.function, self.bound, *path)
-
-    def nodes(self) -> list[Function]:
-        """This plan and those of all functions that it calls, each once."""
-        found: dict[int, Function] = {}
-        pending = [self]
-        while pending:
-            node = pending.pop()
-            if id(node) not in found:
-                found[id(node)] = node
-                pending += [callee for callee, _ in node.calls.values()]
-        return list(found.values())
-
-    def reached(self) -> list[types.FunctionType]:
-        """This function and all that it calls, each once."""
-        return list({id(node.function): node.function for node in self.nodes()}.values())
-
-    def fingerprint(self) -> str:
-        """Text of all code reached and of the constants it is compiled with; equal in every process."""
-        return repr([(code_text(node.function.__code__), node._constants()) for node in self.nodes()])
-
-    def _constants(self) -> list:
-        paths = dict.fromkeys(attributes(use.path) for use in uses(self.function.__code__))
-        found = [
-            (path, value_text(self.lookup(path)))
-            for path in paths
-            if not any((path[0], path[1][:n]) in self.own for n in range(len(path[1]) + 1))
-        ]
-        defaults = [value_text(d) for d in self.function.__defaults__ or ()]
-        return [
-            found,
-            defaults,
-            sorted((k, value_text(d)) for k, d in (self.function.__kwdefaults__ or {}).items()),
-        ]
-
-    def values(self) -> list[Any]:
-        """The captured values now."""
-        return [capture.read() for capture in self.captures]
-
-    def current(self) -> bool:
-        """Whether names still lead to the functions and objects that they led to when this was planned."""
-        try:
-            return all(read() is expected for read, expected in self.checks)
-        except (AttributeError, KeyError, CaptureError):
-            return False
 
 
 def plan(function: Callable, owned: Owned = lambda value: False) -> Function:
@@ -111,7 +32,7 @@ def plan(function: Callable, owned: Owned = lambda value: False) -> Function:
     """
     planner = _Planner(owned)
     root = planner.node(function)
-    _Layout(planner).arrange(root)
+    Layout(planner.data, planner.edges).arrange(root)
     return root
 
 
@@ -122,12 +43,6 @@ def has_code(function: Any) -> bool:
         hasattr(function, "py_func") or hasattr(function, "__fwddiff_function__")
     )
     return (direct or compiled) and isinstance(unbound(function)[1], types.FunctionType)
-
-
-def attributes(path: Path) -> Path:
-    """The path up to where it enters a container."""
-    root, steps = path
-    return root, steps[: steps.index(ELEMENT)] if ELEMENT in steps else steps
 
 
 class _Planner:
@@ -261,52 +176,3 @@ def _check_absent(node: Function, root: str, checks: dict[Path, tuple]) -> None:
 
 def _absent_reader(read: Callable[[], Any], attribute: str) -> Callable[[], bool]:
     return lambda: hasattr(read(), attribute)
-
-
-class _Layout:
-    """Gives every function the list of its captures: its own, then those of what it calls.
-
-    Functions that call each other in a circle (found by Tarjan's algorithm for strongly connected components)
-    share one list.
-    """
-
-    def __init__(self, planner: _Planner):
-        self.data, self.edges = planner.data, planner.edges
-        self.order: dict[Function, int] = {}
-        self.lowest: dict[Function, int] = {}
-        self.open: list[Function] = []
-
-    def arrange(self, node: Function) -> None:
-        """Lay out a function after all that it calls."""
-        self.order[node] = self.lowest[node] = len(self.order)
-        self.open.append(node)
-        for callee in self.edges[node].values():
-            if callee not in self.order:
-                self.arrange(callee)
-                self.lowest[node] = min(self.lowest[node], self.lowest[callee])
-            elif callee in self.open:
-                self.lowest[node] = min(self.lowest[node], self.order[callee])
-        if self.lowest[node] == self.order[node]:
-            circle = self.open[self.open.index(node) :]
-            del self.open[self.open.index(node) :]
-            self._share(circle)
-
-    def _share(self, circle: list[Function]) -> None:
-        captures = [capture for member in circle for capture in self.data[member].values()]
-        checks = [check for member in circle for check in member.checks]
-        outside = dict.fromkeys(
-            f for member in circle for f in self.edges[member].values() if f not in circle
-        )
-        for callee in outside:
-            captures += callee.captures
-            checks += callee.checks
-        # Two callees may call a third one, whose captures are wanted once.
-        position = {capture: k for k, capture in enumerate(dict.fromkeys(captures))}
-        for member in circle:
-            member.captures, member.checks = list(position), checks
-            member.own = {path: position[capture] for path, capture in self.data[member].items()}
-        for member in circle:
-            member.calls = {
-                path: (callee, [position[capture] for capture in callee.captures])
-                for path, callee in self.edges[member].items()
-            }

@@ -30,11 +30,11 @@ _OF_SEQUENCES = ("fsum", "prod", "dist", "sumprod")
 class _Scope(NamedTuple):
     """A function whose names are looked up, and its `self`."""
 
-    function: FunctionType
+    function: Any
     bound: Any
 
 
-def is_table(function: FunctionType, bound: Any, root: str, steps: Steps, value: Any) -> bool:
+def is_table(function: Any, bound: Any, root: str, steps: Steps, value: Any) -> bool:
     """Whether `function` uses what `root.step.step` leads to, which is `value` now, as a whole."""
     return not _leaf_arrays(value) or _verdict(_Scope(function, bound), root, steps, value, set()) != "scalar"
 
@@ -53,7 +53,7 @@ def _verdict(scope: _Scope, root: str, steps: Steps, value: Any, visited: set) -
     return next((verdict for verdict in ("whole", "scalar") if verdict in verdicts), None)
 
 
-def _uses_of(function: FunctionType, root: str) -> Iterator[Use]:
+def _uses_of(function: Any, root: str) -> Iterator[Use]:
     code = function.__code__
     yield from (use for use in uses(code) if use.path[0] == root)
     for inner in nested_codes(code):
@@ -71,7 +71,7 @@ def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> st
         return _judge_method(owner, values, visited)
     if not any(map(_leaf_arrays, values)):
         return None
-    if use.how == "argument":
+    if use.argument is not None:
         return _judge_argument(scope, use.argument, values, visited)
     if use.how == "scalar":
         return "whole" if any(map(is_struct, values)) else "scalar"

@@ -45,7 +45,9 @@ class Rebuilt:
 
     def _make(self, node: Function) -> Callable:
         code, original = node.function.__code__, node.function
-        cells = dict(zip(code.co_freevars, original.__closure__ or (), strict=True))
+        cells: dict[str, types.CellType] = dict(
+            zip(code.co_freevars, original.__closure__ or (), strict=True)
+        )
         spaces, myself = original.__globals__, types.CellType(node.bound)
         for root, branch in self._tree(node).items():
             if root in cells:
@@ -128,10 +130,10 @@ def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, An
         copied = type(value)(value.__name__, (value,), {"__slots__": ()})
         return copied, functools.partial(_set_on_class, copied)
     hidden = {name for name in branch if _is_hidden(value, name)}
-    cls = type(value)
+    cls: Any = type(value)
     if hidden:
         cls = type(cls)(cls.__name__, (cls,), {"__slots__": ()})
-    built_in = next(base for base in cls.__mro__ if not base.__flags__ & _MADE_BY_CLASS)
+    built_in: Any = next(base for base in cls.__mro__ if not base.__flags__ & _MADE_BY_CLASS)
     copied = built_in.__new__(cls)
     if hasattr(value, "__dict__"):
         vars(copied).update(vars(value))

@@ -34,8 +34,8 @@ class Structs:
             return self.originals.get(value) if isinstance(value, type) else None
         if value not in self.rebuilt:
             # First the class, then its methods: they may name their own class.
-            self.rebuilt[value] = self._subclass(value)
-            if not self._rebuild_methods(value, self.rebuilt[value]):
+            rebuilt = self.rebuilt[value] = self._subclass(value)
+            if not self._rebuild_methods(value, rebuilt):
                 self.rebuilt[value] = None
         return self.rebuilt[value]
 

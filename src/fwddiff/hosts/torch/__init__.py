@@ -16,7 +16,7 @@ import torch
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
-from fwddiff.hosts.torch._evaluation import NUMPY_DTYPES, TORCH_DTYPES
+from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
 from fwddiff.hosts.torch._operation import operation
 
 __all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
@@ -33,7 +33,7 @@ def shape(leaf: torch.Tensor) -> tuple[int, ...]:
 
 
 def dtype(leaf: torch.Tensor) -> np.dtype:
-    """NumPy dtype of a tensor. Raises `HostError` for dtypes, devices and layouts that NumPy does not have."""
+    """NumPy dtype of a tensor. Raises `HostError` for dtypes, devices and layouts we do not serve."""
     found = NUMPY_DTYPES.get(leaf.dtype)
     if found is None:
         raise HostError(
@@ -44,9 +44,7 @@ def dtype(leaf: torch.Tensor) -> np.dtype:
     if leaf.layout is not torch.strided:
         raise HostError(f"A tensor of layout {leaf.layout} cannot be lent to fwddiff; use .to_dense().")
     if leaf.is_nested:
-        raise HostError(
-            "A nested tensor cannot be lent to fwddiff; pad it or use its .values()."
-        )
+        raise HostError("A nested tensor cannot be lent to fwddiff; pad it or use its .values().")
     if any(getattr(leaf, "names", ())):  # removed from PyTorch in 2.13
         raise HostError(f"A tensor with names {leaf.names} cannot be lent to fwddiff; use .rename(None).")
     return found
@@ -70,8 +68,8 @@ def detach(leaf: torch.Tensor) -> torch.Tensor:
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
     """One tensor per output of the rule, recorded for every kind of differentiation that PyTorch has.
 
-    `leaves` are one per input of the rule, broadcastable: tensors of the slot's dtype, or NumPy arrays and numbers,
-    which are constants. Only tensors that require a gradient or carry a tangent are differentiated.
+    `leaves` are one per input of the rule, broadcastable: tensors of the slot's dtype, or NumPy arrays and
+    numbers, which are constants. Only tensors that require a gradient or carry a tangent are differentiated.
     """
     if torch.jit.is_tracing():
         raise HostError(

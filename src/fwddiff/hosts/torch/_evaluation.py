@@ -1,20 +1,14 @@
-"""Tensors in, tensors out: the rule sees their memory as NumPy arrays, and what it returns becomes tensors."""
+"""Tensors in, tensors out: the rule sees their memory as NumPy arrays, and its arrays become tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch import _library
 
-TORCH_DTYPES: dict[np.dtype, torch.dtype] = {
-    np.dtype(name): getattr(torch, name)
-    for name in ("float64", "float32", "int64", "int32", "int16", "int8", "uint8", "bool")
-}
-NUMPY_DTYPES = {theirs: ours for ours, theirs in TORCH_DTYPES.items()}
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -30,8 +24,9 @@ class LegacyBatchError(Exception):
 def evaluate(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor], recorded: bool = False) -> Tensors:
     """Run the rule on the tensors' own memory; tensors that have none go to the library operator.
 
-    Under a dispatch mode (`make_fx`, `torch.func.linearize`, fake tensors) it is the operator too: read directly,
-    memory would enter the mode's graph as a constant. `recorded`: an `autograd.Function` is around this call.
+    Under a dispatch mode (`make_fx`, `torch.func.linearize`, fake tensors) it is the operator too: read
+    directly, memory would enter the mode's graph as a constant. `recorded`: called from an
+    `autograd.Function`.
     """
     if not _dispatch_modes():
         try:
@@ -56,3 +51,6 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     return tensor.resolve_neg()
+
+
+_library.upper.run_on_memory = evaluate_memory

@@ -9,7 +9,8 @@ import torch
 from torch.autograd import Function
 
 from fwddiff._rule import Rule
-from fwddiff.hosts.torch._evaluation import TORCH_DTYPES, evaluate
+from fwddiff.hosts.torch._dtypes import TORCH_DTYPES
+from fwddiff.hosts.torch._evaluation import evaluate
 
 Tensors = tuple[torch.Tensor, ...]
 MakeOperation = Callable[..., Callable[..., Tensors]]
@@ -64,8 +65,8 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
 def make_storing_function(rule: Rule, operation: MakeOperation) -> type[Function]:
     """A function that computes partials with the value and multiplies them by the cotangents.
 
-    Not for `torch.func`, which differentiates every backward pass. Inputs are kept beside the partials: when the
-    backward pass is differentiated (`create_graph`), the pullback rule takes over.
+    Not for `torch.func`, which differentiates every backward pass. Inputs are kept beside the partials: when
+    the backward pass is differentiated (`create_graph`), the pullback rule takes over.
     """
     integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
 

@@ -2,10 +2,10 @@
 
 Fake and functional tensors (`torch.compile`, `torch.export`), meta tensors and the batched tensors of
 `is_grads_batched` dispatch on operators of the library only. The rule travels as text. The operators hold no
-derivative: a library operator with `register_autograd` drops forward tangents without a word. Their Autograd kernel is
-the `autograd.Function` of the rule, so that calling one directly (as an exported program does) is right as well.
+derivative: a library operator with `register_autograd` drops forward tangents without a word. Their Autograd
+kernel is the `autograd.Function` of the rule, so calling one directly (as exported programs do) is right.
 
-PyTorch loops over legacy batches by itself, but only for a fixed number of tensors: hence one operator per arity.
+PyTorch loops over legacy batches by itself, but only for a fixed number of tensors: hence one per arity.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Shape
+from fwddiff.hosts.torch._dtypes import TORCH_DTYPES
 
 _NAMESPACE = "fwddiff"
 _library = torch.library.Library(_NAMESPACE, "FRAGMENT")
@@ -26,6 +27,16 @@ _operators: dict[tuple[int, int], Callable[..., Any]] = {}
 _rules: dict[str, Rule] = {}
 _lock = threading.Lock()
 _numbers = itertools.count()
+
+
+class _Upper:
+    """What the operators' kernels do is defined in the files above this one, which put it here."""
+
+    run_on_memory: Callable[..., tuple[torch.Tensor, ...]]
+    record: Callable[..., Callable[..., tuple[torch.Tensor, ...]]]
+
+
+upper = _Upper()
 
 
 def call(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -82,22 +93,16 @@ def _define(inputs: int, outputs: int) -> Callable[..., Any]:
 
 
 def _run(*arguments: Any) -> Any:
-    from fwddiff.hosts.torch._evaluation import evaluate_memory
-
     *tensors, name, batch_ndim = arguments
-    return _unwrapped(evaluate_memory(rule_of(name), batch_ndim, tensors))
+    return _unwrapped(upper.run_on_memory(rule_of(name), batch_ndim, tensors))
 
 
 def _record(*arguments: Any) -> Any:
-    from fwddiff.hosts.torch._operation import operation
-
     *tensors, name, batch_ndim = arguments
-    return _unwrapped(operation(rule_of(name), batch_ndim)(*tensors))
+    return _unwrapped(upper.record(rule_of(name), batch_ndim)(*tensors))
 
 
 def _fake(*arguments: Any) -> Any:
-    from fwddiff.hosts.torch._evaluation import TORCH_DTYPES
-
     *tensors, name, batch_ndim = arguments
     rule = rule_of(name)
     shapes = output_shapes(rule, [tuple(tensor.shape) for tensor in tensors], batch_ndim)

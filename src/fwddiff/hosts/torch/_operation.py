@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
 from torch.autograd import forward_ad
 
+from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Shape
+from fwddiff.hosts.torch import _library
 from fwddiff.hosts.torch._evaluation import LegacyBatchError, evaluate
 from fwddiff.hosts.torch._function import make_function, make_storing_function
 from fwddiff.hosts.torch._library import call_recorded
@@ -17,6 +20,8 @@ Operation = Callable[..., Tensors]
 
 # Private names, so each has a safe substitute: `Function.apply` in Python, which costs some 14 µs more.
 _functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+_TRACED = "Call the function once, uncompiled, before torch.compile traces it: it then becomes one node."
+_unmarked: list[Operation] = []
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 
@@ -28,7 +33,12 @@ def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
     found = operations.get(batch_ndim)
     if found is None:
         found = operations.setdefault(batch_ndim, _make_operation(rule, batch_ndim))
+    if _unmarked and "torch._dynamo" in sys.modules:
+        _mark_opaque()
     return found
+
+
+_library.upper.record = operation
 
 
 def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
@@ -36,10 +46,11 @@ def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
     # `Function.apply` of Python binds a signature at each call; outside `torch.func` the C method is enough.
     record = super(torch.autograd.Function, function).apply
     stored = _storing(rule, record) if batch_ndim == 0 and rule.mode != "recompute" else record
-
     differentiable = [i for i, slot in enumerate(rule.inputs) if slot.differentiable]
 
     def run(*tensors: torch.Tensor) -> Tensors:
+        if torch.compiler.is_dynamo_compiling():
+            raise HostError(_TRACED)
         try:
             if _functorch_is_active():
                 return function.apply(*tensors)
@@ -53,10 +64,18 @@ def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
         except LegacyBatchError:
             return call_recorded(rule, batch_ndim, tensors)
 
-    # `torch.compile` keeps the call as one node and traces the `autograd.Function` below it; when Dynamo itself
-    # traces an `autograd.Function`, a compiled `torch.func.grad` or `jvp` of it gives zeros.
-    torch.compiler.allow_in_graph(run)
+    _unmarked.append(run)
     return run
+
+
+def _mark_opaque() -> None:
+    """Let `torch.compile` keep calls as one node; the tracing below Dynamo follows the `autograd.Function`.
+
+    When Dynamo itself traces an `autograd.Function`, a compiled `torch.func.grad` or `jvp` of it gives zeros,
+    so calls that are not marked raise. Dynamo costs a second to import: this waits until somebody else has.
+    """
+    while _unmarked:
+        torch.compiler.allow_in_graph(_unmarked.pop())
 
 
 def _storing(rule: Rule, record: Operation) -> Operation:

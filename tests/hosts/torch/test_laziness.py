@@ -1,0 +1,103 @@
+"""What is evaluated, counted: only cotangents that are asked for, and the forward pass once."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from fwddiff.hosts import torch as host  # noqa: E402
+from support.symbolic_rule import symbolic_rule  # noqa: E402
+
+
+def leaves(*required):
+    return [torch.rand(3, dtype=torch.float64, requires_grad=needed) for needed in required]
+
+
+@pytest.fixture
+def rule():
+    return symbolic_rule("x y z", "x*y*sin(z)", mode="recompute")
+
+
+def test_nothing_is_recorded_without_requires_grad(rule):
+    (result,) = host.apply(rule, leaves(False, False, False))
+    assert result.grad_fn is None
+    assert rule.evaluations == ["f"]
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_nothing_is_recorded_in(context, rule):
+    rule.mode = "store"
+    with context():
+        (result,) = host.apply(rule, leaves(True, True, True))
+    assert not result.requires_grad
+    assert result.is_inference() is (context is torch.inference_mode)
+    assert rule.evaluations == ["f"]
+
+
+@pytest.mark.parametrize(
+    ("required", "expected"),
+    [((True, False, False), "0"), ((False, True, True), "1, 2"), ((True, True, True), "0, 1, 2")],
+)
+def test_the_pullback_is_of_what_requires_a_gradient(rule, required, expected):
+    (result,) = host.apply(rule, leaves(*required))
+    result.sum().backward()
+    assert rule.evaluations == ["f", f"pullback(f, {expected})"]
+
+
+def test_a_gradient_of_one_input_is_right_although_pytorch_asks_for_all(rule):
+    """`needs_input_grad` of a Python function says what requires a gradient, not what this call asks for."""
+    x, y, z = leaves(True, True, True)
+    (result,) = host.apply(rule, [x, y, z])
+    (y_bar,) = torch.autograd.grad(result.sum(), y)
+    torch.testing.assert_close(y_bar, (x * torch.sin(z)).detach())
+    assert rule.evaluations == ["f", "pullback(f, 0, 1, 2)"]
+
+
+def test_one_pass_per_argument(rule):
+    rule.passes = "per_argument"
+    (result,) = host.apply(rule, leaves(True, False, True))
+    result.sum().backward()
+    assert rule.evaluations == ["f", "pullback(f, 0)", "pullback(f, 2)"]
+
+
+def test_stored_partials_run_one_kernel(rule):
+    rule.mode = "store"
+    x, y, z = leaves(True, False, True)
+    (result,) = host.apply(rule, [x, y, z])
+    result.sum().backward()
+    assert rule.evaluations == ["partials(f, 0, 2)"]
+    torch.testing.assert_close(x.grad, y * torch.sin(z))
+    torch.testing.assert_close(z.grad, x * y * torch.cos(z))
+
+
+def test_create_graph_takes_the_pullback_rule_despite_stored_partials(rule):
+    rule.mode = "store"
+    x, y, z = leaves(True, False, False)
+    (result,) = host.apply(rule, [x, y, z])
+    torch.autograd.grad(result.sum(), x, create_graph=True)
+    assert rule.evaluations == ["partials(f, 0)", "pullback(f, 0)"]
+
+
+def test_several_outputs_share_one_forward_pass():
+    rule = symbolic_rule("x n:int", "x*n", "n + 1", "sin(x)", mode="recompute")
+    x = torch.rand(3, dtype=torch.float64, requires_grad=True)
+    first, count, second = host.apply(rule, [x, torch.tensor(2)])
+    assert count.dtype == torch.int64
+    assert not count.requires_grad
+    (first + second).sum().backward()
+    assert rule.evaluations == ["f", "pullback(f, 0)"]
+    torch.testing.assert_close(x.grad, 2 + torch.cos(x))
+
+
+def test_expanded_cotangents_take_no_memory(rule, monkeypatch):
+    seen = []
+    evaluate = type(rule).__call__
+
+    def noting(self, arrays, batch_ndim=0):
+        if self.name.startswith("pullback"):
+            seen.append(arrays[-1].strides)
+        return evaluate(self, arrays, batch_ndim)
+
+    monkeypatch.setattr(type(rule), "__call__", noting)
+    (result,) = host.apply(rule, leaves(True, False, False))
+    result.sum().backward()
+    assert seen == [(0,)]

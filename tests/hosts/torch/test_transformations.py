@@ -128,7 +128,7 @@ TRANSFORMATIONS = {
     "func.jacrev of jacfwd": lambda f, x, y: jacrev(jacfwd(f, 1))(x, y),
     "func.linearize": lambda f, x, y: linearize(f, x, y)[1](torch.cos(x), torch.sin(y)),
     "func.vmap": lambda f, x, y: vmap(f, (0, None))(x, y),
-    "func.vmap, other axis": lambda f, x, y: vmap(f, (None, 1), out_dims=1)(x, torch.cat([y, y * 2], 1)),
+    "func.vmap, other axis": lambda f, x, y: vmap(f, (None, 1), out_dims=1)(x, torch.stack([y, y * 2], 1)),
     "func.vmap of vmap": lambda f, x, y: vmap(vmap(f, (None, 0)), (0, None))(x, y),
     "func.vmap of grad": lambda f, x, y: vmap(grad(total(f), (0, 1)), (0, None))(x, y),
     "func.grad of vmap": lambda f, x, y: grad(total(vmap(f, (0, None))), (0, 1))(x, y),

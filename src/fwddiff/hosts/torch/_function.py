@@ -171,7 +171,7 @@ def _term(
 ) -> torch.Tensor:
     # A cotangent has the output's loop axes, the partial has the input's core axes after them.
     core_ndim = rule.inputs[a].core_ndim
-    if cotangent.ndim:
+    if cotangent.ndim and core_ndim:
         cotangent = cotangent[(...,) + (None,) * core_ndim]
     product = cotangent * partial
     return product if product.shape == source.shape else product.sum_to_size(source.shape).to(source.dtype)

@@ -1,5 +1,7 @@
 """What the wrapper asks of the host."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +73,17 @@ def test_integer_outputs_have_no_derivative():
     assert jax.grad(f, 1, allow_int=True)(3.0, jnp.asarray(2)).dtype == jax.dtypes.float0
 
 
+def test_functions_with_integer_outputs_alone():
+    rule = symbolic_rule("x", "floor(x)")
+    assert float(jax.grad(lambda x: x * host.apply(rule, [x])[0])(2.5)) == 2.0
+
+
+def test_inputs_declared_constant_have_no_derivative():
+    rule = symbolic_rule("x", "x**2")
+    rule.inputs = (dataclasses.replace(rule.inputs[0], differentiable=False),)
+    assert float(jax.grad(lambda x: x + host.apply(rule, [x])[0])(2.5)) == 1.0
+
+
 def test_a_function_that_is_not_known_to_be_linear_has_no_linear_transpose():
     double = fwddiff(lambda x: 2.0 * x)
     with pytest.raises(Exception, match="not known to be linear") as raised:
@@ -106,8 +119,6 @@ def test_detached_arrays_have_no_gradient():
 
 
 def test_structs_of_arrays_between_two_calls():
-    import dataclasses
-
     @jax.tree_util.register_dataclass
     @dataclasses.dataclass
     class Exponential:

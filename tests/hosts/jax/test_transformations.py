@@ -25,6 +25,7 @@ X = np.linspace(0.1, 0.9, 4)
 Y = np.array(1.3)
 U, V = np.linspace(1.0, 2.0, 4), np.array(0.7)
 ROWS = np.linspace(0.2, 1.1, 12).reshape(3, 4)
+CUBE = np.linspace(0.2, 1.1, 36).reshape(2, 3, 6)
 
 
 def total(f):
@@ -98,6 +99,11 @@ TRANSFORMATIONS = {
     "grad(vmap)": lambda f: jax.grad(lambda x, y: jax.vmap(f, (0, None))(x, y).sum(), (0, 1))(ROWS, Y),
     "grad(vmap) over rows": lambda f: jax.grad(
         lambda x, y: (jax.vmap(f, (0, None))(x[:, None], y) * ROWS[:, None]).sum(), (0, 1)
+    )(ROWS, ROWS),
+    "vmap of the last of three axes": lambda f: jax.vmap(f, (2, None))(CUBE, Y),
+    "jacfwd(vmap) of different ranks": lambda f: jax.jacfwd(lambda x: jax.vmap(f, (0, None))(x, ROWS))(ROWS),
+    "grad(vmap) of different ranks": lambda f: jax.grad(
+        lambda x, y: (jax.vmap(f, (0, None))(x, y) * CUBE.reshape(3, 3, 4)).sum(), (0, 1)
     )(ROWS, ROWS),
     "vmap(hessian)": lambda f: jax.vmap(jax.hessian(total(f), (0, 1)), (0, None))(ROWS, Y),
     "hessian(vmap)": lambda f: jax.hessian(lambda y: jax.vmap(f, (0, None))(ROWS, y).sum())(Y),

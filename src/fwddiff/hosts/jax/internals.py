@@ -58,7 +58,7 @@ def varying_axes(value: Any) -> frozenset:
 
 
 def varying_alike(arrays: Sequence[Any]) -> Sequence[Any]:
-    """All arrays varying along the mesh axes of any, as primitives want them (JAX makes sums of the casts)."""
+    """All arrays varying along the mesh axes of any, as primitives want; a cast is transposed to a sum."""
     own = [varying_axes(x) for x in arrays]
     every = frozenset().union(*own)
     return [

@@ -189,3 +189,37 @@ def test_what_cannot_be_followed_is_an_error_that_names_the_variable():
 
 def test_plain_objects_used_whole_do_not_matter():
     assert fwddiff(lambda x: math.sqrt(x)).broadcast(np.array([4.0])).tolist() == [2.0]
+
+
+EPSILON = 0.5
+
+
+def test_a_global_of_an_inner_function_is_not_stale():
+    global EPSILON
+    EPSILON = 0.5
+    g = fwddiff(lambda x: (lambda t: t + EPSILON)(x))
+    assert g.broadcast(X).tolist() == [1.0, 1.5, 2.5]
+    EPSILON = 2.0
+    assert g.broadcast(X).tolist() == [2.5, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_local_name_for_two_objects(engine):
+    """`chosen` is one object or the other: its attribute is no captured value of either."""
+
+    class Pair:
+        def __init__(self):
+            self.small, self.large = Opaque(2.0), Opaque(10.0)
+
+        def predict(self, x):
+            chosen = self.small
+            if x > 1:
+                chosen = self.large
+            return chosen.weight * x + self.large.weight + self.small.weight
+
+    g = fwddiff(Pair().predict, engine=engine)
+    if engine == "numpy":
+        assert g.broadcast(X).tolist() == [13.0, 14.0, 32.0]
+    else:
+        with pytest.raises(fd.FwdDiffError):
+            g.broadcast(X)

@@ -119,3 +119,20 @@ _rosenbrock: dict = {}
 
 def wrapped_rosenbrock(function, engine):
     return _rosenbrock.setdefault(engine, fwddiff(function, engine=engine))
+
+
+@pytest.mark.parametrize("wrt", [None, "scale", "x"])
+def test_a_copy_of_a_constant_array_has_room_for_derivatives(wrt):
+    """`np.empty_like(x)` where x is not differentiated, filled with what depends on another argument."""
+
+    def scaled(x, scale):
+        out = np.empty_like(x)
+        for i in range(len(x)):
+            out[i] = scale * x[i]
+        return out
+
+    x = np.array([1.0, 2.0, 3.0])
+    _, pullback = fd.rrule(fwddiff(scaled, wrt=wrt), x, 2.0)
+    x_bar, scale_bar = map(fd.unthunk, pullback(np.ones(3)))
+    assert scale_bar == (None if wrt == "x" else 6.0)
+    assert x_bar is None if wrt == "scale" else x_bar.tolist() == [2.0, 2.0, 2.0]

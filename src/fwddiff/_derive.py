@@ -40,10 +40,18 @@ def in_one_pass(inputs: Sequence[Slot], active: Sequence[int], chunk: int | None
 
 
 def derived_source(
-    kind: str, inputs: Sequence[Slot], outputs: Sequence[Slot], active: Sequence[int], chunk: int | None
+    kind: str,
+    inputs: Sequence[Slot],
+    outputs: Sequence[Slot],
+    active: Sequence[int],
+    chunk: int | None,
+    widened: Sequence[int] = (),
 ) -> str:
-    """Text of a function named `kind`, of the derived rule's inputs, that returns the tuple of its
-    outputs."""
+    """Text of a function named `kind`, of the derived rule's inputs, that returns the tuple of its outputs.
+
+    `widened` are array inputs that are not active but get room for partials, all zero, because `f` copies
+    them and writes what depends on active inputs into the copy.
+    """
     results = [j for j, slot in enumerate(outputs) if slot.differentiable]
     names = [f"x{i}" for i in range(len(inputs))]
     if kind == "pushforward":
@@ -53,6 +61,8 @@ def derived_source(
         extra = [f"c{j}" for j in results] if kind == "pullback" else []
         write = _static if in_one_pass(inputs, active, chunk) else _chunked
         body = write(kind, names, inputs, outputs, active, results)
+    zeros = "lift({0}, zeros({0}))" if kind == "pushforward" else "seed_array({0}, chunk)"
+    body = [f"x{i} = {zeros.format(f'x{i}')}" for i in widened] + body
     lines = "\n".join(f"    {line}" for line in body)
     return f"def {kind}({', '.join(names + extra)}):\n{lines}\n"
 

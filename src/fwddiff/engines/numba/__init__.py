@@ -24,11 +24,16 @@ for _row in rules.TABLE.values():
 scalars.register()
 array_functions.register()
 
-add_row = operations.register_row
+
+def add_row(row: rules.Row) -> None:
+    """Teach the engine a row that was added to the table after it was loaded."""
+    operations.register_row(row)
+    array_functions.elementwise.register_row(row)
 
 
 def rule(problem: Problem) -> BaseRule:
     """The rule of a problem; its `result_tree()` tells how outputs nest."""
+    structs.owned = problem.plan.owned
     prepared = Prepared(problem.plan)
     core = numba.njit(_function_of_leaves(problem, prepared.entry), **INTERNAL)
     found = BaseRule(problem, core, prepared.has_loops())
@@ -87,7 +92,9 @@ class _ArgumentWriter:
                 f"an argument of type {type(static).__name__} has no meaning inside a compiled function."
             )
         name = f"static{leaf}"
-        self.namespace[name] = static if isinstance(static, str | bytes) else Prepared.of(static)
+        self.namespace[name] = (
+            static if isinstance(static, str | bytes) else Prepared.of(static, self.problem.plan.owned)
+        )
         return name
 
 

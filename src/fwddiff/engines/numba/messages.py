@@ -115,7 +115,9 @@ def _where(function: FunctionType, text: str | None) -> str:
     own files."""
     name = getattr(function, "__name__", str(function))
     spots = [(file, int(line)) for file, line in _LOCATION.findall(text or "")]
-    own = [spot for spot in spots if "<fwddiff" not in spot[0] and "site-packages" not in spot[0]]
+    own = [
+        spot for spot in spots if spot[1] > 0 and "<fwddiff" not in spot[0] and "site-packages" not in spot[0]
+    ]
     found = _resolved(own, function) or _definition(function)
     if found is None:
         return f"`{name}` cannot be compiled"

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import dis
+import functools
 from types import FunctionType
 
 import numpy as np
 
 import numba
-from fwddiff._capture import Function, Path
+from fwddiff._capture import Function, Path, nested_codes, uses
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numba import operations, structs
@@ -39,13 +40,14 @@ class Prepared:
 
     def __init__(self, plan: Function):
         self.plan = plan
-        self.dispatchers: dict[int, object] = {}
+        self.dispatchers: dict[tuple[int, int], object] = {}
         self.entry = self.dispatcher(plan)
+        plan.checks += _frozen_values(plan)
 
     @staticmethod
-    def of(function):
+    def of(function, owned):
         """Compiled form of a function that is itself an argument; it may not capture data."""
-        plan = capture_plan(function)
+        plan = capture_plan(function, owned)
         if plan.captures:
             raise CaptureError(
                 f"the function argument `{plan.function.__name__}` captures `{plan.captures[0].name}`. "
@@ -62,7 +64,7 @@ class Prepared:
         )
 
     def dispatcher(self, node: Function):
-        key = id(node.function)
+        key = id(node.function), id(node.bound)
         if key not in self.dispatchers:
             stub = _stub(node)
             stub.__fwddiff_node__ = node, self
@@ -73,6 +75,22 @@ class Prepared:
 structs.compile_plan = lambda plan: Prepared(plan).entry
 
 
+def _frozen_values(plan: Function) -> list:
+    """(reader, value) of the globals that functions defined inside refer to.
+
+    Numba compiles them as constants: when one changes, the plan is not current any more.
+    """
+    found = []
+    for node in plan.nodes():
+        for inner in nested_codes(node.function.__code__):
+            for use in uses(inner):
+                root = use.path[0]
+                if root in node.function.__globals__ and root not in (*inner.co_freevars, *inner.co_varnames):
+                    scope = node.function.__globals__
+                    found.append((functools.partial(scope.get, root), scope[root]))
+    return found
+
+
 def _stub(node: Function) -> FunctionType:
     """An empty function with the arguments of the compiled one; its defaults are the user's numbers."""
     own = _parameters(node)
@@ -80,7 +98,8 @@ def _stub(node: Function) -> FunctionType:
     namespace: dict[str, FunctionType] = {}
     name = node.function.__name__ if node.function.__name__.isidentifier() else "function"
     exec(f"def {name}({', '.join(names)}): pass", namespace)
-    stub = namespace[name]
+    # With the user's globals: functions defined inside look names up there.
+    stub = FunctionType(namespace[name].__code__, node.function.__globals__, name)
     code = node.function.__code__
     keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     defaults = (
@@ -147,7 +166,7 @@ class _Rewriter:
 
     def _assignment(self, statement) -> None:
         value, target = statement.value, statement.target.name
-        path = self._path(value)
+        path = self._path(value) if self._has_one_value(target) else None
         if path is not None:
             self.paths[target] = path
             replacement = self._replacement(path, statement.loc, target)
@@ -160,6 +179,10 @@ class _Rewriter:
                 self._set(statement, ir.Arg(value.name, value.index + shift, value.loc))
         elif isinstance(value, ir.Var) and value.name in self.called:
             self.called[target] = self.called[value.name]
+
+    def _has_one_value(self, target: str) -> bool:
+        """A variable that different branches assign leads to no one object."""
+        return len(self.ir._definitions[target]) == 1
 
     def _set(self, statement, value) -> None:
         statement.value = value
@@ -234,7 +257,7 @@ class _Rewriter:
                 root, attributes = self.paths[variable.name]
                 raise CaptureError(
                     f"`{'.'.join((root, *attributes))}` captures values and is passed on without "
-                    f"being called, in line {statement.loc.line} of {statement.loc.filename}. Call it directly."
+                    f"being called, in line {statement.loc.line} of {statement.loc.filename}. Call it."
                 )
 
     def _drop_unused(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import contextlib
 import hashlib
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import numpy as np
 
 import numba
 from fwddiff import _derive
-from fwddiff._errors import DerivativeError, StructureError
+from fwddiff._errors import CompileError, DerivativeError, StructureError
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots, probe_values
 from fwddiff.engines.numba import layout, loops
 from fwddiff.engines.numba.arrays import load_int64
@@ -177,19 +178,47 @@ class DerivedRule(NumbaRule):
         depth = base.depth + 1
         level = _derive.OUTERMOST_LEVEL - depth
         if isinstance(base, BaseRule) and (kinds := base.seeded_types(kind, active, level)) is not None:
-            base.compile(kinds)
+            with contextlib.suppress(CompileError):  # told by the kernel, which may know a way
+                base.compile(kinds)
         self.base, self.kind, self.active = base, kind, active
         if not base.differentiable_outputs:
             raise DerivativeError(
                 f"{base.name} has no output that depends smoothly on its arguments: all are integers."
             )
         inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
-        text = _derive.derived_source(kind, base.inputs, base.outputs, active, base.chunk)
-        namespace = primitives(level, base.chunk or _derive.CHUNK, len(active)) | {"f": base.core}
-        core = numba.njit(compile_function(kind, text, namespace), **INTERNAL)
+        self.level = level
         key = hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
+        core = self._derived_core()
         super().__init__(f"{kind} of {base.name}", core, inputs, key, depth, base.chunk, base.function)
         self.dear = base.dear
+
+    def _derived_core(self, widened: Sequence[int] = ()):
+        base, kind, chunk = self.base, self.kind, self.base.chunk
+        text = _derive.derived_source(kind, base.inputs, base.outputs, self.active, chunk, widened)
+        namespace = primitives(self.level, chunk or _derive.CHUNK, len(self.active)) | {"f": base.core}
+        return numba.njit(compile_function(kind, text, namespace), **INTERNAL)
+
+    def _kernel(self, pattern: str):
+        """As for any rule; where that fails, arrays that are not active get room for partials.
+
+        A function may copy such an array and write into the copy what depends on an active input. Doing so
+        always would let the zero partials meet infinities.
+        """
+        try:
+            return super()._kernel(pattern)
+        except CompileError:
+            arrays = [
+                i for i, slot in enumerate(self.base.inputs) if slot.core_ndim and slot.dtype.kind == "f"
+            ]
+            widened = [i for i in arrays if i not in self.active]
+            if not widened:
+                raise
+            narrow, self.core = self.core, self._derived_core(widened)
+            try:
+                return super()._kernel(pattern)
+            except CompileError:
+                self.core = narrow
+            raise
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         given = core_inputs[: len(self.base.inputs)]

@@ -130,7 +130,7 @@ def _register_constructor(cls: type) -> None:
 
 
 def _method_dispatcher(member):
-    plan = _capture.plan(member)
+    plan = _capture.plan(member, owned)
     if plan.captures:
         raise CompileError(
             f"method {member.__qualname__} captures `{plan.captures[0].name}`; methods of structs cannot "
@@ -138,6 +138,11 @@ def _method_dispatcher(member):
             "Make it a field or an argument."
         )
     return compile_plan(plan)
+
+
+def owned(value: object) -> bool:
+    """Whether a value is an array of a host; the engine, which gets the answer from above, puts it here."""
+    return False
 
 
 def compile_plan(plan: _capture.Function):

@@ -1,8 +1,8 @@
 """HIPS autograd as a host: one primitive per rule, whose vjp and jvp are the primitives of derived rules.
 
-Autograd's primitives return one value, so a rule with several outputs returns a tuple, boxed as such and then
-indexed: the forward pass runs once. Autograd passes exactly the argument numbers that are boxed, so only those
-are computed.
+Autograd's primitives return one value, so a rule with several outputs returns a tuple, boxed as such and
+then indexed: the forward pass runs once. Autograd passes exactly the argument numbers that are boxed, so
+only those are computed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def shape(leaf: Box) -> tuple[int, ...]:
 
 
 def dtype(leaf: Box) -> np.dtype:
-    """Dtype of the boxed array, float64 for Python floats. Raises `HostError` for all but float32 and float64."""
+    """Dtype of the boxed array, float64 for Python floats. Raises `HostError` for other dtypes."""
     found = np.asarray(_array_value(leaf)).dtype
     if found not in (np.float32, np.float64):
         raise HostError(
@@ -57,8 +57,8 @@ def float_dtype() -> np.dtype:
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
     """One array or box per output of the rule, recorded for every operator of autograd, to any order.
 
-    `leaves` are one per input of the rule, broadcastable: boxes of arrays or floats, or NumPy arrays and numbers,
-    which are constants. Integer outputs are plain arrays.
+    `leaves` are one per input of the rule, broadcastable: boxes of arrays or floats, or NumPy arrays and
+    numbers, which are constants. Integer outputs are plain arrays.
     """
     active = tuple(i for i, leaf in enumerate(leaves) if isbox(leaf) and rule.inputs[i].differentiable)
     if (

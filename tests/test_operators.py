@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from catalogue import Point
 
 import fwddiff as fd
+from catalogue import Point
 
 ENGINES = ["auto", "numpy"]
 X = np.array([0.5, -1.2, 2.0])

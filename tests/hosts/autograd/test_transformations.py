@@ -8,10 +8,10 @@ import pytest
 autograd = pytest.importorskip("autograd")
 
 import autograd.numpy as anp  # noqa: E402
-from support.symbolic_rule import symbolic_rule  # noqa: E402
 
 from fwddiff import fwddiff  # noqa: E402
 from fwddiff.hosts import autograd as host  # noqa: E402
+from support.symbolic_rule import symbolic_rule  # noqa: E402
 
 
 def formula(x, y):

@@ -1,6 +1,7 @@
 """What the wrapper asks of the host."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -105,6 +106,24 @@ def test_weak_types_do_not_matter(mode):
     native = jax.value_and_grad(lambda x, y: x * x * y, (0, 1))(3.0, jnp.float64(2.0))
     found = jax.value_and_grad(g, (0, 1))(3.0, jnp.float64(2.0))
     assert [float(y) for y in jax.tree.leaves(found)] == [float(y) for y in jax.tree.leaves(native)]
+
+
+def test_python_numbers_under_jit_leave_float32_alone():
+    g = fwddiff(lambda x, y: x * x * y)
+    assert jax.jit(g)(jnp.float32(3.0), 2.0).dtype == jnp.float32
+
+
+def test_a_users_exception_from_compiled_code():
+    @fwddiff
+    def checked(x):
+        if x < 0:
+            raise ValueError("x must not be negative")
+        return math.sqrt(x)
+
+    with pytest.raises(ValueError, match="must not be negative"):
+        checked.broadcast(jnp.array([1.0, -1.0]))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="raised an exception in its compiled kernel"):
+        jax.block_until_ready(jax.jit(checked.broadcast)(jnp.array([1.0, -1.0])))
 
 
 def test_weak_numbers_take_the_dtype_of_their_slot():

@@ -12,6 +12,10 @@ from fwddiff._rule import Rule
 from fwddiff.hosts.torch._dtypes import TORCH_DTYPES
 from fwddiff.hosts.torch._evaluation import evaluate
 
+# Private names, so each has a safe substitute: compute what nobody may want; the way always right.
+_engine_will_execute = getattr(torch._C, "_will_engine_execute_node", lambda node: True)
+functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
 Tensors = tuple[torch.Tensor, ...]
 MakeOperation = Callable[..., Callable[..., Tensors]]
 
@@ -106,7 +110,21 @@ def _wanted(rule: Rule, ctx: Any, cotangents: Sequence[torch.Tensor | None]) -> 
     """Inputs whose cotangents are asked for and not known to be zero."""
     if all(cotangent is None for cotangent in cotangents):
         return ()
-    return _active(rule, ctx)
+    active = _active(rule, ctx)
+    if len(active) > 1 and not functorch_is_active():
+        return tuple([a for a in active if _will_run(ctx.next_functions[a][0])])
+    return active
+
+
+def _will_run(node: Any) -> bool:
+    """Whether this backward pass goes on to the node: `torch.autograd.grad(..., y)` needs no cotangent of x.
+
+    PyTorch answers only for nodes other than the leaves asked for, where it raises.
+    """
+    try:
+        return _engine_will_execute(node)
+    except RuntimeError:
+        return True
 
 
 def _active(rule: Rule, ctx: Any) -> tuple[int, ...]:

@@ -239,3 +239,39 @@ def test_one_kernel_serves_all_shapes():
         g.broadcast(np.ones(shape))
     (kernels,) = {tuple(g.broadcast.prepare(np.ones(3)).rule._kernels)}
     assert kernels == ("cc",)
+
+
+# --- powers and rounding ------------------------------------------------------------------------------------
+
+POINTS = np.array([-2.0, -0.5, 0.0, 0.5, 3.0])
+
+
+@pytest.mark.parametrize("exponent", [-3, -1, 0, 1, 2, 7, 20])
+@pytest.mark.parametrize("literal", [True, False], ids=["literal", "argument"])
+def test_integer_powers(exponent, literal):
+    """Value and slope at negative, zero and positive points, for exponents known to the compiler or not."""
+    power = eval(f"lambda x, n: x ** {exponent}") if literal else (lambda x, n: x**n)
+    y, pullback = fd.rrule(fwddiff(power).broadcast, POINTS, exponent)
+    slope = fd.unthunk(pullback(np.ones(5))[0])
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(y, POINTS**exponent, rtol=1e-14)
+        wanted = exponent * POINTS ** (exponent - 1) if exponent else np.zeros(5)
+    np.testing.assert_allclose(slope, wanted, rtol=1e-13)
+
+
+def test_second_derivative_of_a_runtime_power():
+    rule = fwddiff(lambda x, n: x**n).whole.prepare(2.0, 5).rule
+    second = rule.pushforward((0,)).pushforward((0,))
+    arrays = [np.array(2.0), np.array(5), np.array(1.0), np.array(1.0)]
+    np.testing.assert_allclose(second(arrays)[0], 20 * 2.0**3)
+
+
+def test_divmod_and_rounding():
+    def f(x):
+        whole, rest = divmod(x, 0.7)
+        return whole * x + rest + round(x, 1) * x
+
+    y, pullback = fd.rrule(fwddiff(f).broadcast, POINTS)
+    np.testing.assert_allclose(y, [f(x) for x in POINTS.tolist()], rtol=1e-13, atol=1e-15)
+    wanted = [divmod(x, 0.7)[0] + 1 + round(x, 1) for x in POINTS.tolist()]
+    np.testing.assert_allclose(fd.unthunk(pullback(np.ones(5))[0]), wanted, rtol=1e-13)

@@ -107,6 +107,15 @@ def round_to_integer(a):
     return implementation
 
 
+@overload(builtins.round)
+def round_to_digits(a, ndigits):
+    """`round(x, 2)` is a float; it is locally constant."""
+    if not is_dual(a) or not isinstance(ndigits, types.Integer):
+        return None
+    strip, wrap = converter(a.base), converter(DualType(a.base))
+    return lambda a, ndigits: wrap(round(strip(a), ndigits))
+
+
 # --- min and max: Python's, which return the first of equal arguments ---------------------------------------
 
 
@@ -183,19 +192,29 @@ def _unrolled_power(a, exponent: int):
 
 
 def _integer_power(a):
-    if not a.layers:
-        strip, wrap = converter(a.base), converter(a)
-        return lambda a, b: wrap(strip(a) ** b)
-    # The derivative b * a**(b - 1) needs no logarithm, is right at a <= 0, and is 0 for b = 0 even at a = 0.
+    """C's `pow` for floats: unlike Numba's for integers it does not raise at `0 ** -1`."""
     source = Source(a.value_type)
+    source.bind("cast", converter(a.value_type if a.layers else a.base))
+    if not a.layers:
+        source.bind("wrap", converter(a))
+        source.line("return wrap(pow(cast(a), cast(b)))")
+        return source.compile("power", ("a", "b"))
+    # The derivative b * a**(b - 1) needs no logarithm, is right at a <= 0, and is 0 for b = 0 even at a = 0.
+    exponent = "{}" if is_dual(a.value_type) else "cast({})"
     source.namespace.update(value_of=value_of, partials_of=partials_of, construct=constructor(a))
-    source.bind("cast", converter(a.value_type))
     source.line("v = value_of(a)")
     source.line("p = partials_of(a)")
-    source.line("d = cast(b * v ** (b - 1)) if b != 0 else cast(0.0)")
+    source.line(f"d = cast(b * pow(v, {exponent.format('b - 1')})) if b != 0 else cast(0.0)")
     parts = ", ".join(f"d * p[{k}]" for k in range(len(a.positions)))
-    source.line(f"return construct(v ** b, ({parts},))")
+    source.line(f"return construct(pow(v, {exponent.format('b')}), ({parts},))")
     return source.compile("power", ("a", "b"))
+
+
+@overload(divmod)
+def divmod_of(a, b):
+    if comparable(a, b):
+        return lambda a, b: (a // b, a % b)
+    return None
 
 
 def register() -> None:

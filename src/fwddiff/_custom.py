@@ -17,6 +17,7 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Rule, Shape, Slot, derived_slots, probe_values
 from fwddiff._thunk import unthunk
 from fwddiff._wrapper import FwdDiff
+from fwddiff.engines.numpy.loop import evaluate
 
 
 def custom_rule(
@@ -127,7 +128,7 @@ class _CustomRule(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         self._note_first(arrays)
-        return loop_in_python(self, self._run, arrays, batch_ndim)
+        return evaluate(self, lambda *leaves: self._run(leaves), arrays, batch_ndim)
 
     def _note_first(self, arrays: Sequence[np.ndarray]) -> None:
         """Learn the outputs' structure and shapes from the first element rather than from made-up values."""
@@ -167,7 +168,7 @@ class _CustomDerivative(Rule):
         return False
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
-        return loop_in_python(self, self._run, arrays, batch_ndim)
+        return evaluate(self, lambda *leaves: self._run(leaves), arrays, batch_ndim)
 
     def _run(self, leaves: Sequence[np.ndarray]) -> list[Any]:
         raise NotImplementedError
@@ -203,7 +204,8 @@ class _CustomPullback(_CustomDerivative):
         cotangents = [_user_leaf(next(given)) if slot.differentiable else None for slot in base.outputs]
         _, pullback = base.rrule(*arguments)
         returned = tuple(map(unthunk, pullback(_tree.unflatten(base.result_tree(), cotangents))))
-        return [self._cotangent(a, leaf) for a, leaf in zip(self.active, self._leaves(returned), strict=True)]
+        found = zip(self.active, self._leaves(returned), strict=True)
+        return [self._cotangent(a, leaf, leaves[a]) for a, leaf in found]
 
     def _leaves(self, returned: tuple) -> list[Any]:
         """Cotangents of the active inputs from those of the arguments."""
@@ -221,8 +223,16 @@ class _CustomPullback(_CustomDerivative):
         dynamic = [k for k in range(len(leaves)) if k not in self.base.problem.statics]
         return [leaves[dynamic[a]] for a in self.active]
 
-    def _cotangent(self, a: int, leaf: Any) -> Any:
-        return 0.0 if leaf is None else np.asarray(leaf, self.inputs[a].dtype)
+    def _cotangent(self, a: int, leaf: Any, argument: Any) -> Any:
+        if leaf is None:
+            return np.zeros_like(argument)
+        found = np.asarray(leaf, self.inputs[a].dtype)
+        if found.shape != np.shape(argument):
+            raise ShapeError(
+                f"the custom rule of {self.base.name} returned a cotangent of shape {found.shape} for an "
+                f"argument of shape {np.shape(argument)}."
+            )
+        return found
 
 
 class _CustomPushforward(_CustomDerivative):
@@ -239,9 +249,10 @@ class _CustomPushforward(_CustomDerivative):
         tangents = [moving.get(i, np.zeros_like(leaf)) for i, leaf in enumerate(leaves[:count])]
         _, dy = base.frule(primals, base.arguments(tangents))
         found = self._mirror(dy, base.result_tree(), "a tangent")
+        shapes = base.core_shapes([np.shape(leaf) for leaf in leaves[:count]])
         return [
-            0.0 if d is None else d
-            for d, slot in zip(found, base.outputs, strict=True)
+            np.zeros(shape) if d is None else d
+            for d, slot, shape in zip(found, base.outputs, shapes, strict=True)
             if slot.differentiable
         ]
 
@@ -252,45 +263,3 @@ def _user_leaf(leaf: np.ndarray) -> Any:
     view = np.asarray(leaf).view()
     view.flags.writeable = False
     return view
-
-
-def loop_in_python(
-    rule: Rule, run: Callable, arrays: Sequence[np.ndarray], batch_ndim: int
-) -> tuple[np.ndarray, ...]:
-    """Evaluate `run(core arrays) → outputs` at every index of the loop, with the reductions of the rule's
-    outputs."""
-    arrays = [np.asarray(array, slot.dtype) for array, slot in zip(arrays, rule.inputs, strict=True)]
-    shapes = [array.shape for array in arrays]
-    loop = rule.loop_shape(shapes, batch_ndim)
-    loops = rule.aligned_loops(shapes, batch_ndim)
-    views = []
-    for array, slot, own in zip(arrays, rule.inputs, loops, strict=True):
-        core = array.shape[array.ndim - slot.core_ndim :]
-        views.append(np.broadcast_to(array.reshape(own + core), loop + core))
-    outputs = [
-        np.zeros(shape, slot.dtype)
-        for shape, slot in zip(rule.output_shapes(shapes, batch_ndim), rule.outputs, strict=True)
-    ]
-    targets = [
-        _loop_view(output, slot, rule.reduced_loop(slot, loop, shapes, batch_ndim), len(loop), batch_ndim)
-        for output, slot in zip(outputs, rule.outputs, strict=True)
-    ]
-    for index in np.ndindex(*loop):
-        for (target, extents), result in zip(targets, run([view[index] for view in views]), strict=True):
-            spot = tuple(i if extent != 1 else 0 for i, extent in zip(index, extents, strict=True))
-            _accumulate(target, spot, result, rule.name)
-    return tuple(outputs)
-
-
-def _loop_view(
-    output: np.ndarray, slot: Slot, kept: Shape, ndim: int, batch_ndim: int
-) -> tuple[np.ndarray, Shape]:
-    """The output with one axis per loop axis (1 where it is reduced)."""
-    extents = kept[:batch_ndim] + (1,) * (ndim - len(kept)) + kept[batch_ndim:]
-    return output.reshape(extents + output.shape[len(kept) :]), extents
-
-
-def _accumulate(target: np.ndarray, spot: tuple, result: Any, name: str) -> None:
-    if np.shape(result) not in ((), target[spot].shape):
-        raise ShapeError(f"{name} returned shape {np.shape(result)} where {target[spot].shape} was expected.")
-    target[spot] += np.asarray(result, target.dtype)

@@ -7,10 +7,10 @@ only those are computed.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import autograd.numpy as anp
 import numpy as np
 from autograd.builtins import SequenceBox
 from autograd.builtins import tuple as box_tuple
@@ -20,6 +20,9 @@ from autograd.tracer import getval, isbox
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
+
+# autograd fills this module at run time, so type checkers do not know what is in it.
+anp: Any = importlib.import_module("autograd.numpy")
 
 __all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
 

@@ -1,4 +1,4 @@
-"""All of autograd's operators on a fwddiff function, against the same function in autograd's own operations."""
+"""Autograd's operators on a fwddiff function, against the same function in autograd's own operations."""
 
 import math
 
@@ -9,7 +9,7 @@ autograd = pytest.importorskip("autograd")
 
 import autograd.numpy as anp  # noqa: E402
 
-from fwddiff import fwddiff  # noqa: E402
+from fwddiff import HostError, fwddiff  # noqa: E402
 from fwddiff.hosts import autograd as host  # noqa: E402
 from support.symbolic_rule import symbolic_rule  # noqa: E402
 
@@ -101,3 +101,67 @@ def test_wrt_cuts_the_gradient_off():
     x_bar, y_bar = autograd.grad(total(g), (0, 1))(X, Y)
     np.testing.assert_array_equal(x_bar, 0)
     np.testing.assert_allclose(y_bar, autograd.grad(total(native), 1)(X, Y), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "evaluated"), [("store", ["partials(f, 0)"]), ("recompute", ["f", "pullback(f, 0)"])]
+)
+def test_only_boxed_inputs_are_differentiated(mode, evaluated):
+    rule = symbolic_rule("x y", "x*sin(y)", mode=mode)
+    x_bar = autograd.grad(lambda x: anp.sum(host.apply(rule, [x, Y])[0]))(X)
+    np.testing.assert_allclose(x_bar, np.sin(Y), rtol=1e-12)
+    assert rule.evaluations == evaluated
+
+
+def test_one_pass_per_argument():
+    rule = symbolic_rule("x y", "x*sin(y)", mode="recompute", passes="per_argument")
+    autograd.grad(lambda x, y: anp.sum(host.apply(rule, [x, y])[0]), (0, 1))(X, Y)
+    assert rule.evaluations == ["f", "pullback(f, 0)", "pullback(f, 1)"]
+
+
+@pytest.mark.parametrize("mode", ["store", "recompute"])
+def test_pushforward_of_several_outputs(mode):
+    rule = symbolic_rule("x y n:int", "x*y", "n + 1", "sin(x)", mode=mode)
+
+    def pair(x):
+        product, _, sine = host.apply(rule, [x, Y, 3])
+        return product * sine
+
+    def plain(x):
+        return x * Y * anp.sin(x)
+
+    for make in (
+        lambda f: autograd.make_jvp(f)(X)(Y)[1],
+        lambda f: autograd.make_jvp(autograd.grad(total(f)))(X)(Y)[1],
+    ):
+        np.testing.assert_allclose(make(pair), make(plain), rtol=1e-12)
+
+
+@pytest.mark.parametrize("reduce", [None, "sum"])
+def test_stored_partials_of_two_nested_traces(reduce):
+    """Each argument is boxed by another trace: stored partials would lose the mixed term."""
+    rule = symbolic_rule("x y", "sin(x*y)", mode="store", reduce=reduce)
+
+    def f(x, y):
+        return anp.sum(host.apply(rule, [x, y])[0])
+
+    mixed = autograd.grad(lambda y: autograd.grad(f)(0.3, y))(0.4)
+    np.testing.assert_allclose(mixed, np.cos(0.12) - 0.12 * np.sin(0.12), rtol=1e-12)
+
+
+def test_sum_is_one_kernel_with_stored_partials():
+    g = fwddiff(formula).sum
+    for transform in (autograd.grad, autograd.hessian, lambda f: autograd.make_jvp(f)(X)):
+        found, wanted = (transform(lambda x, f=f: f(x, Y)) for f in (g, total(native)))
+        argument = Y if transform not in (autograd.grad, autograd.hessian) else X
+        for a, b in zip(flat(found(argument)), flat(wanted(argument)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_what_cannot_be_traced_is_named():
+    with pytest.raises(HostError, match=r"boxed a whole tuple.*one by one"):
+        autograd.grad(lambda pair: host.shape(pair))((1.0, 2.0))
+    with pytest.raises(HostError, match="int64; convert it to float32 or float64"):
+        autograd.grad(total(STORED))(np.array([1, 2, 3]), Y)
+    with pytest.raises(HostError, match="complex128"):
+        autograd.grad(total(STORED))(X + 1j, Y)

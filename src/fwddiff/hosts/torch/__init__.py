@@ -45,8 +45,9 @@ def dtype(leaf: torch.Tensor) -> np.dtype:
         raise HostError(f"A tensor of layout {leaf.layout} cannot be lent to fwddiff; use .to_dense().")
     if leaf.is_nested:
         raise HostError("A nested tensor cannot be lent to fwddiff; pad it or use its .values().")
-    if any(getattr(leaf, "names", ())):  # removed from PyTorch in 2.13
-        raise HostError(f"A tensor with names {leaf.names} cannot be lent to fwddiff; use .rename(None).")
+    names = getattr(leaf, "names", ())  # removed from PyTorch in 2.13
+    if any(names):
+        raise HostError(f"A tensor with names {names} cannot be lent to fwddiff; use .rename(None).")
     return found
 
 
@@ -71,7 +72,7 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
     `leaves` are one per input of the rule, broadcastable: tensors of the slot's dtype, or NumPy arrays and
     numbers, which are constants. Only tensors that require a gradient or carry a tangent are differentiated.
     """
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage] - documented, but not in `__all__`
         raise HostError(
             "torch.jit.trace would record the result as a constant; use torch.export or torch.compile."
         )

@@ -14,7 +14,9 @@ Tensors = tuple[torch.Tensor, ...]
 
 # Private names, so each has a safe substitute: always take the library operator.
 _dispatch_modes = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 1)
-_is_legacy_batched = getattr(torch._C._functorch, "is_legacy_batchedtensor", lambda tensor: True)
+_is_legacy_batched = getattr(
+    getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", lambda tensor: True
+)
 
 
 class LegacyBatchError(Exception):

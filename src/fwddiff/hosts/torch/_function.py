@@ -180,7 +180,8 @@ def _contract(
         for j, cotangent in enumerate(given):
             if cotangent is not None:
                 term = _term(rule, a, tensors[a], partials[j * len(stored) + stored.index(a)], cotangent)
-                results[a] = term if results[a] is None else results[a] + term
+                so_far = results[a]
+                results[a] = term if so_far is None else so_far + term
     return tuple(results)
 
 

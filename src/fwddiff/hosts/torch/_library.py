@@ -27,6 +27,7 @@ _operators: dict[tuple[int, int], Callable[..., Any]] = {}
 _rules: dict[str, Rule] = {}
 _lock = threading.Lock()
 _numbers = itertools.count()
+_functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
 class _Upper:
@@ -98,6 +99,11 @@ def _run(*arguments: Any) -> Any:
 
 
 def _record(*arguments: Any) -> Any:
+    if _functorch_is_active():
+        raise HostError(
+            "torch.func cannot differentiate an exported graph that calls fwddiff; transform the function "
+            "first, then export, or use torch.autograd."
+        )
     *tensors, name, batch_ndim = arguments
     return _unwrapped(upper.record(rule_of(name), batch_ndim)(*tensors))
 

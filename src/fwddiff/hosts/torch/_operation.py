@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch.autograd import forward_ad
@@ -42,7 +43,7 @@ _library.upper.record = operation
 def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
     function = make_function(rule, batch_ndim, operation)
     # `Function.apply` of Python binds a signature at each call; outside `torch.func` the C method is enough.
-    record = super(torch.autograd.Function, function).apply
+    record = _c_apply(function)
     stored = _storing(rule, record) if batch_ndim == 0 and rule.mode != "recompute" else record
     differentiable = [i for i, slot in enumerate(rule.inputs) if slot.differentiable]
 
@@ -66,6 +67,12 @@ def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
     return run
 
 
+def _c_apply(function: type[torch.autograd.Function]) -> Operation:
+    """`apply` of the C base class, which type checkers do not see."""
+    base: Any = super(torch.autograd.Function, function)
+    return base.apply
+
+
 def _mark_opaque() -> None:
     """Let `torch.compile` keep calls as one node; the tracing below Dynamo follows the `autograd.Function`.
 
@@ -79,7 +86,7 @@ def _mark_opaque() -> None:
 def _storing(rule: Rule, record: Operation) -> Operation:
     """Record so that partials are kept where the rule says so, else by `record`."""
     function = make_storing_function(rule, operation)
-    store = super(torch.autograd.Function, function).apply
+    store = _c_apply(function)
     answers: dict[tuple, bool] = {}
 
     def run(*tensors: torch.Tensor) -> Tensors:

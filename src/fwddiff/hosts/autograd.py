@@ -112,9 +112,9 @@ def _unboxed(results: Any, j: int) -> Any:
 
 def _primitive(rule: Rule) -> Any:
     """The primitive that keeps its inputs and runs the pullback rule, made once and kept with the rule."""
-    found = rule.__dict__.get("_autograd_primitive")
+    found = vars(rule).get("_autograd_primitive")
     if found is None:
-        found = rule.__dict__.setdefault("_autograd_primitive", _make_primitive(rule))
+        found = vars(rule).setdefault("_autograd_primitive", _make_primitive(rule))
     return found
 
 

@@ -139,7 +139,8 @@ TRANSFORMATIONS = {
 }
 
 
-# Kernels cost a compilation each: the engine's stored partials meet first order only, symbolic ones everything.
+# Kernels cost a compilation each: the engine's stored partials meet first order only, symbolic ones
+# everything.
 FIRST_ORDER = ("backward", "forward_ad", "is_grads_batched", "functional.jacobian", "func.vmap of grad")
 CELLS = [(t, o) for t in TRANSFORMATIONS for o in OPERATIONS if o != "numba-store" or t in FIRST_ORDER]
 

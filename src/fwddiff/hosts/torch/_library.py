@@ -55,11 +55,11 @@ def call_recorded(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) 
 def key(rule: Rule) -> str:
     """Text that stands for the rule in graphs of this process."""
     with _lock:
-        if "_torch_key" not in rule.__dict__:
+        if "_torch_key" not in vars(rule):
             name = f"{rule.name}#{next(_numbers)}"
             _rules[name] = rule
-            rule.__dict__["_torch_key"] = name
-        return rule.__dict__["_torch_key"]
+            vars(rule)["_torch_key"] = name
+        return vars(rule)["_torch_key"]
 
 
 def rule_of(name: str) -> Rule:

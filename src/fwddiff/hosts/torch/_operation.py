@@ -26,9 +26,9 @@ _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
 def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
     """The rule as a function of tensors; made once per number of batch axes and kept with the rule."""
-    operations = rule.__dict__.get("_torch_operations")
+    operations = vars(rule).get("_torch_operations")
     if operations is None:
-        operations = rule.__dict__.setdefault("_torch_operations", {})
+        operations = vars(rule).setdefault("_torch_operations", {})
     found = operations.get(batch_ndim)
     if found is None:
         found = operations.setdefault(batch_ndim, _make_operation(rule, batch_ndim))

@@ -66,7 +66,7 @@ class Call(NamedTuple):
     spec: Any
 
     def result_tree(self) -> Any:
-        tree = self.rule.__dict__.get("_result_tree")
+        tree = vars(self.rule).get("_result_tree")
         if tree is None:
             tree = self.rule._result_tree = self.rule.result_tree()  # type: ignore[attr-defined]
         return tree

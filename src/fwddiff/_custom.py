@@ -202,6 +202,7 @@ class _CustomPullback(_CustomDerivative):
         arguments = base.arguments(leaves[: len(base.inputs)])
         given = iter(leaves[len(base.inputs) :])
         cotangents = [_user_leaf(next(given)) if slot.differentiable else None for slot in base.outputs]
+        assert base.rrule is not None
         _, pullback = base.rrule(*arguments)
         returned = tuple(map(unthunk, pullback(_tree.unflatten(base.result_tree(), cotangents))))
         found = zip(self.active, self._leaves(returned), strict=True)
@@ -247,6 +248,7 @@ class _CustomPushforward(_CustomDerivative):
         primals = base.arguments(leaves[:count])
         moving = dict(zip(self.active, leaves[count:], strict=True))
         tangents = [moving.get(i, np.zeros_like(leaf)) for i, leaf in enumerate(leaves[:count])]
+        assert base.frule is not None
         _, dy = base.frule(primals, base.arguments(tangents))
         found = self._mirror(dy, base.result_tree(), "a tangent")
         shapes = base.core_shapes([np.shape(leaf) for leaf in leaves[:count]])

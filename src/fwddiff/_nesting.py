@@ -1,7 +1,7 @@
 """How many evaluations on Python duals are going on inside each other, in this thread or task.
 
-A function may differentiate another one. The levels of the inner derivative have to be above all those of the outer one,
-or their perturbations would be confused.
+A function may differentiate another one. The levels of the inner derivative have to be above all those of the
+outer one, or their perturbations would be confused.
 """
 
 from __future__ import annotations

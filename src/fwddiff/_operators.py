@@ -188,8 +188,8 @@ class _At:
         slots = self.rule.differentiable_outputs
         if len(slots) != 1 or slots[0].core_ndim:
             raise ArgumentError(
-                f"{operator} needs a function that returns one number, and {self.name} returns {len(slots)} float "
-                f"leaves{' of which one is an array' if len(slots) == 1 else ''}. Perhaps you meant {other}."
+                f"{operator} needs a function that returns one number, and {self.name} returns {len(slots)} "
+                f"float leaves{' of which one is an array' if len(slots) == 1 else ''}. Perhaps you meant {other}."
             )
 
     def expect_one_array(self, operator: str) -> tuple[int, ...]:

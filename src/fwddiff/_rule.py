@@ -107,7 +107,7 @@ class Rule(ABC):
         return self._derived("partials", tuple(active))
 
     def _derived(self, kind: str, active: tuple[int, ...]) -> Rule:
-        cache = self.__dict__.setdefault("_derived_cache", {})
+        cache = vars(self).setdefault("_derived_cache", {})
         if (kind, active) not in cache:
             wrong = [a for a in active if not self.inputs[a].differentiable]
             if wrong or not active:

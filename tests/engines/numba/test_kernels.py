@@ -225,6 +225,14 @@ def test_the_loop_calls_vector_functions(name):
     assert "_ZGV" in assembly(gradient), "the gradient"
 
 
+@pytest.mark.skipif(vector_math.library() is None, reason="no vector math library on this machine")
+def test_powers_are_vectorised():
+    x = np.linspace(0.1, 0.9, 100)
+    rule = fwddiff(lambda x, y: x**y).broadcast.prepare(x, x).rule
+    rule([x, x])
+    assert "vv_pow" in assembly(rule)
+
+
 def test_value_kernels_carry_no_partials():
     """Nobody differentiates: the function is compiled on bare values alone."""
     g = fwddiff(lambda x: x * x)

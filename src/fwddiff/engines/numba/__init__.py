@@ -16,7 +16,6 @@ from fwddiff.engines.numba import array_functions, operations, scalars, structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.prepare import Prepared
-from fwddiff.engines.numba.results import result_tree
 from fwddiff.engines.numba.rule import BaseRule
 
 for _row in rules.TABLE.values():
@@ -36,9 +35,7 @@ def rule(problem: Problem) -> BaseRule:
     structs.owned = problem.plan.owned
     prepared = Prepared(problem.plan)
     core = numba.njit(_function_of_leaves(problem, prepared.entry), **INTERNAL)
-    found = BaseRule(problem, core, prepared.has_loops())
-    found.result_tree = lambda: result_tree(prepared.entry, found)
-    return found
+    return BaseRule(problem, core, prepared)
 
 
 def _function_of_leaves(problem: Problem, entry):

@@ -10,6 +10,7 @@ import ast
 import functools
 import linecache
 import math
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class _Rewrite(ast.NodeTransformer):
     def __init__(self, source: Source):
         self.source = source
 
-    def visit_Constant(self, node):
+    def visit_Constant(self, node: Any):
         if isinstance(node.value, bool):
             return node
         return ast.Name(self.source.constant(node.value), ast.Load())
@@ -73,15 +74,15 @@ class _Rewrite(ast.NodeTransformer):
     def visit_Name(self, node):
         return ast.Name(self.source.constant(math.pi), ast.Load()) if node.id == "pi" else node
 
-    def visit_Call(self, node):
+    def visit_Call(self, node: Any):
         name = node.func.id
         arguments = [self.visit(argument) for argument in node.args]
         if name == "where":
             return ast.IfExp(*arguments)
         return ast.Call(node.func, arguments, [])
 
-    def visit_BinOp(self, node):
-        power = (
+    def visit_BinOp(self, node: Any):
+        power: Any = (
             node.right.value
             if isinstance(node.op, ast.Pow) and isinstance(node.right, ast.Constant)
             else None
@@ -91,13 +92,15 @@ class _Rewrite(ast.NodeTransformer):
             for _ in range(power - 1):
                 product = ast.BinOp(product, ast.Mult(), node.left)
             return self.generic_visit(product) if node.left.id == "pi" else product
+        if isinstance(node.op, ast.Pow):
+            return ast.Call(ast.Name("pow", ast.Load()), [self.visit(node.left), self.visit(node.right)], [])
         return self.generic_visit(node)
 
 
 _counter = 0
 
 
-def compile_function(name: str, text: str, namespace: dict[str, object]):
+def compile_function(name: str, text: str, namespace: dict[str, Any]) -> Any:
     """Python function from generated source, with the source kept where tracebacks and Numba look for it."""
     global _counter
     _counter += 1

@@ -17,6 +17,9 @@ A summed output is accumulated over blocks in a register and the blocks' sums ar
 errors kept (Neumaier 1974), so that ten million terms lose no digits.
 """
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from llvmlite import ir

@@ -1,5 +1,8 @@
 """Compiler options of functions that only other kernels call: no wrappers for Python, NumPy's division."""
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import numba.extending

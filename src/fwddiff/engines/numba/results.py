@@ -1,5 +1,8 @@
 """How a compiled function's result nests: from its Numba type to a tree of outputs."""
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

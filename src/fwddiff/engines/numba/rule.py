@@ -1,23 +1,30 @@
 """Rules whose core function is compiled by Numba."""
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError, StructureError
+from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots, probe_values
 from fwddiff.engines.numba import layout, loops
 from fwddiff.engines.numba.arrays import load_int64
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.messages import explained
 from fwddiff.engines.numba.options import INTERNAL
+from fwddiff.engines.numba.prepare import Prepared
+from fwddiff.engines.numba.results import result_tree
 from fwddiff.engines.numba.seeding import primitives
 from numba.core import types
 
@@ -97,13 +104,17 @@ class NumbaRule(Rule):
 class BaseRule(NumbaRule):
     """The user's own function."""
 
-    def __init__(self, problem, core, dear: bool):
+    def __init__(self, problem: Problem, core: Any, prepared: Prepared):
         super().__init__(
             problem.name, core, problem.inputs, problem.fingerprint(), 0, problem.chunk, problem.plan.function
         )
-        self.problem, self.dear = problem, dear
+        self.problem, self.prepared, self.dear = problem, prepared, prepared.has_loops()
         self.mode, self.passes = problem.mode, problem.passes
         self._core_shapes: dict = {}
+
+    def result_tree(self) -> Any:
+        """Structure of the results."""
+        return result_tree(self.prepared.entry, self)
 
     def compile(self, kinds: tuple[types.Type, ...]) -> None:
         """Compile the function for leaves of these types, which tells what it returns."""

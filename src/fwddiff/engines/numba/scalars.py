@@ -4,6 +4,9 @@ powers.
 Comparisons and conversions see the value alone: a branch is taken where the value takes it.
 """
 
+# Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
 import builtins

@@ -1,5 +1,8 @@
 """The primitives of `fwddiff._derive` for Numba: seeds in, partials out, at one level of differentiation."""
 
+# Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
 import numpy as np

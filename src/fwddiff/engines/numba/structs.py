@@ -4,6 +4,9 @@ A dataclass becomes a Numba type of its own per class and field types; it is con
 returned, and its methods are compiled when first used. Nothing is boxed: a struct lives in registers.
 """
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import dataclasses

@@ -14,6 +14,9 @@ around a loop) in their `join`.
 A higher level wraps outermost; it belongs to the derivative that is taken first (innermost).
 """
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import operator

@@ -11,6 +11,9 @@ no option of the process is set, and functions outside fwddiff's kernels are not
 The environment variable FWDDIFF_VECTOR_MATH=off leaves all calls scalar.
 """
 
+# Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
+# pyright: reportAttributeAccessIssue=false, reportRedeclaration=false
+
 from __future__ import annotations
 
 import ctypes

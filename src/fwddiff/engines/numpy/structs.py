@@ -100,7 +100,7 @@ def is_struct_class(value: Any) -> bool:
 
 def struct_classes(spec: optree.PyTreeSpec) -> Iterator[type]:
     """Classes of structs among the nodes of a tree."""
-    if is_struct_class(spec.type):
+    if spec.type is not None and is_struct_class(spec.type):
         yield spec.type
     for child in spec.children():
         yield from struct_classes(child)

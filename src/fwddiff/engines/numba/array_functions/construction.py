@@ -4,6 +4,9 @@ Numba turns `np.array` of a list literal into assignments to an array that it cr
 dtype, and duals have none. In functions that this engine compiles, such a list becomes a tuple before that.
 """
 
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import numpy as np

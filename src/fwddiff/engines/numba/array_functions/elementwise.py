@@ -5,6 +5,9 @@ the expression. Duals need two things for that: a type for the result, asked of 
 numbers among the operands, which Numba's loop takes for unknown; it gets them as arrays without axes.
 """
 
+# Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import builtins

@@ -1,5 +1,8 @@
 """Products of vectors and matrices of duals: `np.dot`, `@`, `np.outer`, `np.trace`, `np.diag`."""
 
+# Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
 import operator

@@ -189,7 +189,7 @@ class _At:
         if len(slots) != 1 or slots[0].core_ndim:
             raise ArgumentError(
                 f"{operator} needs a function that returns one number, and {self.name} returns {len(slots)} "
-                f"float leaves{' of which one is an array' if len(slots) == 1 else ''}. Perhaps you meant {other}."
+                f"float leaves{', an array' if len(slots) == 1 else ''}. Perhaps you meant {other}."
             )
 
     def expect_one_array(self, operator: str) -> tuple[int, ...]:

@@ -232,6 +232,20 @@ def derived_slots(
     raise ValueError(kind)
 
 
+def derived_core_shapes(
+    kind: str, base: Rule, active: tuple[int, ...], core_inputs: Sequence[Shape]
+) -> tuple[Shape, ...]:
+    """Core shapes of the outputs of the derived rule `kind`."""
+    given = core_inputs[: len(base.inputs)]
+    if kind == "pullback":
+        return tuple(tuple(given[a]) for a in active)
+    values = base.core_shapes(given)
+    results = [j for j, slot in enumerate(base.outputs) if slot.differentiable]
+    if kind == "pushforward":
+        return tuple(values[j] for j in results)
+    return values + tuple(tuple(given[a]) for _ in results for a in active)
+
+
 def _partial_slot(output: Slot, source: Slot, position: int) -> Slot:
     dtype = np.promote_types(output.dtype, source.dtype)
     reduce = position if output.reduce == "sum" else None

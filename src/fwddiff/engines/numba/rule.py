@@ -17,7 +17,7 @@ import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError, StructureError
 from fwddiff._problem import Problem
-from fwddiff._rule import Native, Rule, Shape, Slot, derived_slots, probe_values
+from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots, probe_values
 from fwddiff.engines.numba import layout, loops
 from fwddiff.engines.numba.arrays import load_int64
 from fwddiff.engines.numba.expressions import compile_function
@@ -232,14 +232,7 @@ class DerivedRule(NumbaRule):
             raise
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-        given = core_inputs[: len(self.base.inputs)]
-        if self.kind == "pullback":
-            return tuple(tuple(given[a]) for a in self.active)
-        values = self.base.core_shapes(given)
-        results = [j for j, slot in enumerate(self.base.outputs) if slot.differentiable]
-        if self.kind == "pushforward":
-            return tuple(values[j] for j in results)
-        return values + tuple(tuple(given[a]) for _ in results for a in self.active)
+        return derived_core_shapes(self.kind, self.base, self.active, core_inputs)
 
 
 def _usable(array: np.ndarray, slot: Slot) -> np.ndarray:

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from fwddiff.engines.numba.arrays import DualArrayType, empty_like_of, frozen
+from fwddiff.engines.numba.arrays import empty_like_of, frozen
+from fwddiff.engines.numba.chunks import chunk_sum, pick, scaled, scatter, widened, zero_chunk, zeros
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import (
@@ -18,10 +17,11 @@ from fwddiff.engines.numba.types import (
     is_dual,
     join,
     partials_of,
+    strip_bottom,
     value_of,
 )
 from numba.core import cgutils, types
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 
 
 def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
@@ -36,7 +36,7 @@ def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
         "tangent_array": layer.tangent_array(),
         "chunk_partials": layer.chunk_partials(dense),
         "chunk_weighted": layer.chunk_weighted(dense),
-        "chunk_sum": _chunk_sum(chunk),
+        "chunk_sum": chunk_sum(chunk),
         "zeros": zeros,
         "pick": pick,
         "scatter": scatter,
@@ -94,7 +94,7 @@ class _Level:
             if isinstance(x, types.Array):
                 return _lift_array(_with_layer(join(x.dtype, t.dtype), level, (0,)))
             build = constructor(_with_layer(join(x, t), level, (0,)))
-            bare = _strip_bottom
+            bare = strip_bottom
             return lambda x, t: build(bare(x), (bare(t),))
 
         return lift
@@ -111,7 +111,7 @@ class _Level:
             namespace = {
                 "build": constructor(result),
                 "cast": converter(result.value_type),
-                "bare": _strip_bottom,
+                "bare": strip_bottom,
             }
             body = f"one, zero = cast(1.0), cast(0.0)\n    return build(bare(x), ({slots},))"
             text = f"def seed_at(x, k):\n    {body}\n"
@@ -236,7 +236,7 @@ class _Level:
 
     def chunk_weighted(self, dense: tuple[int, ...]):
         has, size = self.has, len(dense)
-        add = _chunk_sum(size)
+        add = chunk_sum(size)
 
         def chunk_weighted(c, y):
             raise NotImplementedError
@@ -245,11 +245,11 @@ class _Level:
         def typer(c, y):
             kind = y.dtype if isinstance(y, types.Array) else y
             if not has(kind):
-                return _zero_chunk(size)
-            times = _scaled(size)
+                return zero_chunk(size)
+            times = scaled(size)
             if not isinstance(y, types.Array):
                 return lambda c, y: times(c, partials_of(y))
-            start = _widened(
+            start = widened(
                 size, join(c.dtype, kind.value_type if is_dual(kind.value_type) else DualType(kind.base))
             )
 
@@ -276,25 +276,12 @@ def _bare(context, builder, kind, dual):
     return dual if kind.layers else cgutils.create_struct_proxy(kind)(context, builder, dual).value
 
 
-@intrinsic
-def _strip_bottom(typing_context, x):
-    """A dual without layers as a bare float; everything else as it is."""
-    bottom = is_dual(x) and not x.layers
-
-    def codegen(context, builder, signature, arguments):
-        if bottom:
-            return cgutils.create_struct_proxy(x)(context, builder, arguments[0]).value
-        return arguments[0]
-
-    return (x.base if bottom else x)(x), codegen
-
-
 def _float_type(kind):
     return kind if isinstance(kind, types.Float) else types.float64
 
 
 def _lift_array(result: DualType):
-    build, bare, empty = constructor(result), _strip_bottom, empty_like_of(result)
+    build, bare, empty = constructor(result), strip_bottom, empty_like_of(result)
 
     def implementation(x, t):
         out = empty(x)
@@ -304,63 +291,3 @@ def _lift_array(result: DualType):
         return frozen(out)
 
     return implementation
-
-
-def _tuple_function(name: str, arguments: str, item: str, size: int, namespace: dict | None = None):
-    items = ", ".join(item.format(k=k) for k in range(size))
-    return compile_function(name, f"def {name}({arguments}):\n    return ({items},)\n", namespace or {})
-
-
-def _chunk_sum(size: int):
-    return register_jitable(_tuple_function("chunk_sum", "p, q", "p[{k}] + q[{k}]", size))
-
-
-def _scaled(size: int):
-    return register_jitable(_tuple_function("scaled", "c, p", "c * p[{k}]", size))
-
-
-def _zero_chunk(size: int):
-    return _tuple_function("zero_chunk", "c, y", "0.0", size)
-
-
-def _widened(size: int, kind: DualType):
-    """Start of a sum over elements: zeros of the type that the sum will have."""
-    return register_jitable(_tuple_function("zeros", "", "cast(0.0)", size, {"cast": converter(kind)}))
-
-
-def zeros(x):
-    raise NotImplementedError
-
-
-@overload(zeros)
-def _zeros(x):
-    empty = empty_like_of(x.dtype)
-
-    def implementation(x):
-        out = empty(x)
-        target = out.ravel()
-        for e in range(target.size):
-            target[e] = 0.0
-        return out
-
-    return implementation
-
-
-@register_jitable
-def pick(p, k, default):
-    result = default
-    for j in range(len(p)):
-        if j == k:
-            result = p[j]
-    return result
-
-
-@register_jitable
-def scatter(array, p, k):
-    target = array.ravel()
-    for j in range(len(p)):
-        if 0 <= j - k < target.size:
-            target[j - k] = p[j]
-
-
-__all__ = ["DualArrayType", "np", "pick", "primitives", "scatter", "zeros"]

@@ -204,6 +204,19 @@ def partials_of(typing_context, dual):
     return types.UniTuple(dual.value_type, len(dual.positions))(dual), codegen
 
 
+@intrinsic
+def strip_bottom(typing_context, x):
+    """A dual without layers as a bare float; everything else as it is."""
+    bottom = is_dual(x) and not x.layers
+
+    def codegen(context, builder, signature, arguments):
+        if bottom:
+            return cgutils.create_struct_proxy(x)(context, builder, arguments[0]).value
+        return arguments[0]
+
+    return (x.base if bottom else x)(x), codegen
+
+
 @overload_attribute(DualType, "real")
 def real_part(dual):
     return lambda dual: dual

@@ -14,7 +14,7 @@ from fwddiff import _derive, _nesting, dual
 from fwddiff._capture import Function, has_code, holds_host_array, plan
 from fwddiff._errors import ArgumentError, CaptureError, DerivativeError
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, Slot, derived_slots
+from fwddiff._rule import Rule, Shape, Slot, derived_core_shapes, derived_slots
 from fwddiff.engines.numpy.loop import evaluate
 from fwddiff.engines.numpy.rebuild import Rebuilt
 from fwddiff.engines.numpy.results import Results
@@ -205,14 +205,7 @@ class DerivedRule(PythonRule):
         return lambda *leaves: [x.array() if isinstance(x, Cotangents) else x for x in derived(*leaves)]
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-        given = core_inputs[: len(self.base.inputs)]
-        if self.kind == "pullback":
-            return tuple(tuple(given[a]) for a in self.active)
-        values = self.base.core_shapes(given)
-        results = [j for j, slot in enumerate(self.base.outputs) if slot.differentiable]
-        if self.kind == "pushforward":
-            return tuple(values[j] for j in results)
-        return values + tuple(tuple(given[a]) for _ in results for a in self.active)
+        return derived_core_shapes(self.kind, self.base, self.active, core_inputs)
 
 
 # --- arguments ----------------------------------------------------------------------------------------------

@@ -1,0 +1,178 @@
+"""The rewriting of a user's function in Numba's IR: chains of names become arguments and compiled
+functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fwddiff._capture import Function, Path
+from fwddiff._errors import CaptureError
+from fwddiff.engines.numba import operations, structs
+from fwddiff.engines.numba.scalars import to_float32, to_float64
+from numba.core import ir
+
+# What user code may name that Numba would compile for bare floats only.
+REPLACED = {np.float64: to_float64, np.float32: to_float32}
+
+
+class Rewriter:
+    """Rewrites the IR of one function in place."""
+
+    def __init__(self, node: Function, dispatcher: Callable[[Function], Any], function_ir):
+        self.node, self.dispatcher, self.ir = node, dispatcher, function_ir
+        self.paths: dict[str, Path] = {}
+        self.called: dict[str, list[int]] = {}
+        self.first = ir.Loc(node.function.__code__.co_filename, node.function.__code__.co_firstlineno)
+
+    def run(self) -> None:
+        for block in self.ir.blocks.values():
+            for statement in block.body:
+                if isinstance(statement, ir.Assign):
+                    self._assignment(statement)
+        self._pass_captures_on()
+        self._drop_unused()
+
+    def _assignment(self, statement) -> None:
+        value, target = statement.value, statement.target.name
+        path = self._path(value) if self._has_one_value(target) else None
+        if path is not None:
+            self.paths[target] = path
+            replacement = self._replacement(path, statement.loc, target)
+            if replacement is not None:
+                self._set(statement, replacement)
+                return
+        if isinstance(value, ir.Arg):
+            shift = len(self.node.captures) - (self.node.bound is not None)
+            if value.name != self.node.self_name:
+                self._set(statement, ir.Arg(value.name, value.index + shift, value.loc))
+        elif isinstance(value, ir.Var) and value.name in self.called:
+            self.called[target] = self.called[value.name]
+
+    def _has_one_value(self, target: str) -> bool:
+        """A variable that different branches assign leads to no one object."""
+        return len(self.ir._definitions[target]) == 1
+
+    def _set(self, statement, value) -> None:
+        statement.value = value
+        definitions = self.ir._definitions[statement.target.name]
+        definitions[:] = [value]
+
+    def _path(self, value) -> Path | None:
+        """The chain of names that this expression continues, if it does."""
+        if isinstance(value, ir.Global | ir.FreeVar):
+            return value.name, ()
+        if isinstance(value, ir.Arg) and value.name == self.node.self_name:
+            return value.name, ()
+        if isinstance(value, ir.Var):
+            return self.paths.get(value.name)
+        if isinstance(value, ir.Expr) and value.op == "getattr":
+            root = self.paths.get(value.value.name)
+            return None if root is None else (root[0], (*root[1], value.attr))
+        return None
+
+    def _replacement(self, path: Path, loc, target: str):
+        if path in self.node.own:
+            return self._argument(self.node.own[path], loc)
+        if path in self.node.calls:
+            callee, positions = self.node.calls[path]
+            taught = operations.TAUGHT.get(callee.original)
+            if taught is not None:
+                return ir.Global(taught.__name__, taught, loc)
+            if callee.captures and not positions:
+                positions = list(range(len(callee.captures)))  # recursion: its captures are ours
+            self.called[target] = positions
+            return ir.Global(callee.function.__name__, self.dispatcher(callee), loc)
+        value = None if path[0] == self.node.self_name else self.node.lookup(path)
+        if isinstance(value, type):
+            if dataclasses.is_dataclass(value):
+                structs.register(value)
+            if value in REPLACED:
+                return ir.Global(value.__name__, REPLACED[value], loc)
+        return None
+
+    def _argument(self, position: int, loc):
+        return ir.Arg(f"captured_{position}", position, loc)
+
+    def _pass_captures_on(self) -> None:
+        """Calls of functions that capture get the captured values as their first arguments."""
+        needed = sorted({position for positions in self.called.values() for position in positions})
+        if not needed:
+            return
+        entry = self.ir.blocks[min(self.ir.blocks)]
+        variables = {}
+        for position in needed:
+            variables[position] = ir.Var(entry.scope, f"$captured_{position}", self.first)
+            entry.body.insert(
+                0, ir.Assign(self._argument(position, self.first), variables[position], self.first)
+            )
+            self.ir._definitions[f"$captured_{position}"] = [entry.body[0].value]
+        for block in self.ir.blocks.values():
+            for statement in block.body:
+                expression = getattr(statement, "value", None)
+                if (
+                    isinstance(expression, ir.Expr)
+                    and expression.op == "call"
+                    and expression.func.name in self.called
+                ):
+                    captured = [variables[position] for position in self.called[expression.func.name]]
+                    expression.args = [*captured, *expression.args]
+                elif isinstance(statement, ir.Assign | ir.Return | ir.Yield):
+                    self._refuse_uncalled(statement)
+
+    def _refuse_uncalled(self, statement) -> None:
+        for variable in statement.list_vars():
+            if self.called.get(variable.name) and not _is_copy(statement):
+                root, attributes = self.paths[variable.name]
+                raise CaptureError(
+                    f"`{'.'.join((root, *attributes))}` captures values and is passed on without "
+                    f"being called, in line {statement.loc.line} of {statement.loc.filename}. Call it."
+                )
+
+    def _drop_unused(self) -> None:
+        """Remove loads of objects whose attributes were replaced: Numba could not type them."""
+        while True:
+            used = {
+                variable.name
+                for block in self.ir.blocks.values()
+                for statement in block.body
+                for variable in _read_variables(statement)
+            }
+            dropped = False
+            for block in self.ir.blocks.values():
+                kept = [s for s in block.body if not self._is_dead(s, used)]
+                dropped |= len(kept) != len(block.body)
+                block.body[:] = kept
+            if not dropped:
+                return
+
+    def _is_dead(self, statement, used: set[str]) -> bool:
+        if isinstance(statement, ir.Del):
+            return statement.value not in used and statement.value in self.paths
+        if not isinstance(statement, ir.Assign) or statement.target.name in used:
+            return False
+        return (statement.target.name in self.paths and not isinstance(statement.value, ir.Expr)) or (
+            isinstance(statement.value, ir.Expr)
+            and statement.value.op == "getattr"
+            and statement.target.name in self.paths
+        )
+
+
+def _is_copy(statement) -> bool:
+    return isinstance(statement, ir.Assign) and isinstance(statement.value, ir.Var | ir.Global)
+
+
+def _read_variables(statement) -> list:
+    if isinstance(statement, ir.Del):
+        return []
+    if isinstance(statement, ir.Assign):
+        value = statement.value
+        return (
+            [value]
+            if isinstance(value, ir.Var)
+            else (value.list_vars() if isinstance(value, ir.Expr) else [])
+        )
+    return statement.list_vars()

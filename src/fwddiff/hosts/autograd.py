@@ -24,7 +24,7 @@ from fwddiff._rule import Rule
 # autograd fills this module at run time, so type checkers do not know what is in it.
 anp: Any = importlib.import_module("autograd.numpy")
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "weak"]
 
 
 def owns(leaf: object) -> bool:
@@ -45,6 +45,11 @@ def dtype(leaf: Box) -> np.dtype:
             f"Autograd traces a value of dtype {found}; convert it to float32 or float64 before grad."
         )
     return found
+
+
+def weak(leaf: Box) -> bool:
+    """Whether a Python float is boxed, whose dtype gives way to that of arrays."""
+    return type(getval(leaf)) is float
 
 
 def integer_dtype() -> np.dtype:

@@ -165,3 +165,17 @@ def test_what_cannot_be_traced_is_named():
         autograd.grad(total(STORED))(np.array([1, 2, 3]), Y)
     with pytest.raises(HostError, match="complex128"):
         autograd.grad(total(STORED))(X + 1j, Y)
+
+
+def test_a_boxed_python_float_gives_way_to_float32_arrays():
+    x = X.astype(np.float32)
+    seen = []
+
+    def objective(scale):
+        result = RECOMPUTED(x, scale)
+        seen.append(result.dtype)
+        return anp.sum(result)
+
+    gradient = autograd.grad(objective)(0.4)
+    assert seen == [np.float32]
+    np.testing.assert_allclose(gradient, autograd.grad(total(lambda y: native(x, y)))(0.4), rtol=1e-5)

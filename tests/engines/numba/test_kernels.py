@@ -121,6 +121,16 @@ def test_sum_of_ten_million_terms_keeps_twelve_digits():
     assert abs(fd.unthunk(pullback(1.0)[1]) - exact) <= 1e-12 * exact
 
 
+def test_sums_of_blocks_are_compensated():
+    """A huge block and its negative cancel, and what was added between them is still there."""
+    terms = np.ones(1_000_000)
+    terms[:256], terms[-256:] = 0, 0
+    terms[0], terms[-1] = 1e20, -1e20
+    assert len(terms) % 256 == 64, "the last block is not a whole one"
+    terms[-64 - 256 : -64] = 0
+    assert fwddiff(lambda x: x).sum(terms) == math.fsum(terms)
+
+
 def test_sum_of_float32_is_accumulated_in_float64():
     terms = np.full(1_000_000, 0.1, np.float32)
     total = fwddiff(lambda x: x).sum(terms)

@@ -14,6 +14,8 @@ from pkgutil import iter_modules
 import llvmlite.binding
 import numba
 
+from fwddiff.engines.numba import vector_math
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run the command. Returns the exit status."""
@@ -22,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         from fwddiff.demo import main as demo
 
         return demo(options.output)
-    print("\n".join(f"{name:<10} {value}" for name, value in info().items()))
+    print("\n".join(f"{name:<11} {value}" for name, value in info().items()))
     return 0
 
 
@@ -36,7 +38,17 @@ def info() -> dict[str, str]:
     facts["threads"] = f"{numba.get_num_threads()} for Numba, {_cores()} cores to run on"
     facts["hosts"] = ", ".join(f"{name} {_version(name)}" for name in _modules("hosts"))
     facts["engines"] = ", ".join(_modules("engines"))
+    facts["vector math"] = _vector_math()
     return facts
+
+
+def _vector_math() -> str:
+    """Which functions of the vector math library kernels call: by bits of a float, how many there are."""
+    found = {bits: [n for n in vector_math.FUNCTIONS if vector_math.available(n, bits)] for bits in (64, 32)}
+    if not any(found.values()):
+        return f"none (switched off by {vector_math.VARIABLE}, or not on this system)"
+    counts = ", ".join(f"{len(names)} functions of float{bits}" for bits, names in found.items())
+    return f"{vector_math.LIBRARY}: {counts}"
 
 
 def _parser() -> argparse.ArgumentParser:

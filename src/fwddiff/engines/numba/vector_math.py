@@ -30,10 +30,10 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 VARIABLE = "FWDDIFF_VECTOR_MATH"
-_LIBRARY = "libmvec.so.1"
+LIBRARY = "libmvec.so.1"
 
 # Name in the rules table → C name and number of arguments, of what glibc has vector versions of.
-_FUNCTIONS = {
+FUNCTIONS = {
     **{
         name: (name, 1)
         for name in [
@@ -73,8 +73,8 @@ def library() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
     try:
-        found = ctypes.CDLL(_LIBRARY)
-        llvmlite.binding.load_library_permanently(_LIBRARY)
+        found = ctypes.CDLL(LIBRARY)
+        llvmlite.binding.load_library_permanently(LIBRARY)
     except (OSError, RuntimeError):
         return None
     return found
@@ -98,15 +98,21 @@ def variants(name: str, arity: int, bits: int) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def available(name: str, bits: int) -> bool:
+    """Whether a function of the rules table has a vector version here."""
+    c_name, arity = FUNCTIONS[name]
+    return bool(variants(c_name, arity, bits))
+
+
 @functools.cache
 def function(name: str, number_type: types.Float) -> Callable | None:
     """Intrinsic for the function `name` of the rules table on floats of this type; `None` where no vector
     version exists."""
-    if name not in _FUNCTIONS:
+    if name not in FUNCTIONS:
         return None
-    c_name, arity = _FUNCTIONS[name]
-    available = variants(c_name, arity, number_type.bitwidth)
-    if not available:
+    c_name, arity = FUNCTIONS[name]
+    found = variants(c_name, arity, number_type.bitwidth)
+    if not found:
         return None
     symbol = c_name if number_type.bitwidth == 64 else f"{c_name}f"
 
@@ -114,7 +120,7 @@ def function(name: str, number_type: types.Float) -> Callable | None:
         arguments = [
             context.cast(builder, a, t, number_type) for a, t in zip(arguments, signature.args, strict=True)
         ]
-        return builder.call(_declaration(builder.module, symbol, arguments, available), arguments)
+        return builder.call(_declaration(builder.module, symbol, arguments, found), arguments)
 
     if arity == 1:
 
@@ -130,7 +136,7 @@ def function(name: str, number_type: types.Float) -> Callable | None:
     return call
 
 
-def _declaration(module: ir.Module, symbol: str, arguments: list, available) -> ir.Function:
+def _declaration(module: ir.Module, symbol: str, arguments: list, versions) -> ir.Function:
     """The scalar C function with its vector versions named; they are declared and kept, or LLVM would not see
     them."""
     scalar = arguments[0].type
@@ -139,7 +145,7 @@ def _declaration(module: ir.Module, symbol: str, arguments: list, available) -> 
     if "readnone" in declared.attributes:
         return declared
     names = []
-    for vector, lanes in available:
+    for vector, lanes in versions:
         wide = ir.VectorType(scalar, lanes)
         kept = cgutils.get_or_insert_function(module, ir.FunctionType(wide, [wide] * len(arguments)), vector)
         _keep(module, kept)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -80,8 +81,9 @@ class NumbaRule(Rule):
                 self._kernel(plan.pattern), len(self.inputs) + len(self.outputs)
             )
         function = self._natives[plan.pattern]
-        key = hashlib.sha256(f"{self.key} {plan.pattern}".encode()).hexdigest()
-        return Native(function.address, plan.layout, key, function)
+        return Native(
+            function.address, plan.layout, _key_of(f"{self.key} {plan.pattern}", function), function
+        )
 
     # --- what the function returns --------------------------------------------------------------------------
 
@@ -272,6 +274,21 @@ class Launch:
 def address(array):
     """Address of an array's first element, in a tenth of the time that `array.ctypes.data` takes."""
     return array.ctypes.data
+
+
+_owners: dict[str, Any] = {}
+
+
+def _key_of(content: str, function: Any) -> str:
+    """Hash of the content, and of a number where another kernel of this process has the same content.
+
+    What the content leaves out (the methods of two classes of one name, say) must not give the wrong kernel.
+    """
+    for number in itertools.count():
+        key = hashlib.sha256(f"{content} {number or ''}".encode()).hexdigest()
+        if _owners.setdefault(key, function) is function:
+            return key
+    raise AssertionError("unreachable")
 
 
 def _without_exceptions(kernel, operands: int):

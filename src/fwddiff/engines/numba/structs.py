@@ -10,6 +10,7 @@ returned, and its methods are compiled when first used. Nothing is boxed: a stru
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 
 from fwddiff import _capture
@@ -46,7 +47,7 @@ class StructType(types.Type):
         if not isinstance(other, StructType) or other.cls is not self.cls:
             return None
         fields = tuple(context.unify_pairs(a, b) for a, b in zip(self.fields, other.fields, strict=True))
-        return None if None in fields else StructType(self.cls, self.names, fields)
+        return None if None in fields else struct_type(self.cls, self.names, fields)
 
     def can_convert_to(self, context, other):
         if not isinstance(other, StructType) or other.cls is not self.cls:
@@ -55,10 +56,23 @@ class StructType(types.Type):
         return None if None in kinds else max(kinds)
 
 
-@register_model(StructType)
 class _StructModel(models.StructModel):
     def __init__(self, manager, struct):
         super().__init__(manager, struct, list(zip(struct.names, struct.fields, strict=True)))
+
+
+@functools.cache
+def _numba_class(cls: type) -> type[StructType]:
+    """Class of the Numba types of a dataclass: one each, because Numba finds methods by this class and the
+    name."""
+    numba_class = type(f"{cls.__name__}Type", (StructType,), {})
+    register_model(numba_class)(_StructModel)
+    return numba_class
+
+
+def struct_type(cls: type, names: tuple[str, ...], fields: tuple[types.Type, ...]) -> StructType:
+    """Numba type of an instance of `cls` with fields of these types."""
+    return _numba_class(cls)(cls, names, fields)
 
 
 @infer_getattr
@@ -162,7 +176,7 @@ def _register_method(cls: type, name: str, member) -> None:
     def make():
         return compile_function("method", body, {"compiled": _method_dispatcher(member)})
 
-    overload_method(StructType, name)(compile_function("typer", text, {"make": make, "cls": cls}))
+    overload_method(_numba_class(cls), name)(compile_function("typer", text, {"make": make, "cls": cls}))
 
 
 def _register_property(cls: type, name: str, getter) -> None:
@@ -172,7 +186,7 @@ def _register_property(cls: type, name: str, getter) -> None:
         compiled = _method_dispatcher(getter)
         return lambda struct: compiled(struct)
 
-    overload_attribute(StructType, name)(typer)
+    overload_attribute(_numba_class(cls), name)(typer)
 
 
 # --- dicts: read with constant string keys ------------------------------------------------------------------
@@ -192,7 +206,7 @@ def plain_constructor(cls: type):
 def _constructor_of(cls: type, names: tuple[str, ...]):
     @intrinsic
     def construct(typing_context, values):
-        struct = StructType(cls, names, tuple(map(types.unliteral, values.types)))
+        struct = struct_type(cls, names, tuple(map(types.unliteral, values.types)))
 
         def codegen(context, builder, signature, arguments):
             proxy = cgutils.create_struct_proxy(struct)(context, builder)

@@ -39,6 +39,7 @@ LAYERS = (
     "_nesting",
     "_derive",
     "_rule",
+    "_magnitude",
     "dual",
     "rules",
     "_special",

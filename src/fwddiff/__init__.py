@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fwddiff._chainrules import rrule as rrule
     from fwddiff._custom import custom_rule as custom_rule
     from fwddiff._custom import scalar_rule as scalar_rule
+    from fwddiff._magnitude import magnitude as magnitude
     from fwddiff._operators import derivative as derivative
     from fwddiff._operators import gradient as gradient
     from fwddiff._operators import hessian as hessian
@@ -48,6 +49,7 @@ _HOMES = {
     "unthunk": "_thunk",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
+    "magnitude": "_magnitude",
     **dict.fromkeys(
         [
             "derivative",

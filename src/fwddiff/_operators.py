@@ -17,6 +17,7 @@ import numpy as np
 
 from fwddiff import _capture, _nesting, _tree
 from fwddiff._errors import ArgumentError, ShapeError
+from fwddiff._magnitude import magnitude
 from fwddiff._wrapper import FwdDiff, fwddiff
 from fwddiff.dual import level_of, strip
 
@@ -225,7 +226,8 @@ def _mentioned(node: _capture.Function) -> Iterator[Any]:
 
 
 def _is_ours(value: Any) -> bool:
-    return isinstance(value, FunctionType) and value.__module__.partition(".")[0] == _PACKAGE
+    ours = isinstance(value, FunctionType) and value.__module__.partition(".")[0] == _PACKAGE
+    return ours and value is not magnitude
 
 
 def _is_dual(leaf: Any) -> bool:

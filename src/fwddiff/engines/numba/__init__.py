@@ -12,7 +12,7 @@ import numba
 from fwddiff import rules
 from fwddiff._errors import ArgumentError
 from fwddiff._problem import Problem
-from fwddiff.engines.numba import array_functions, operations, scalars, structs
+from fwddiff.engines.numba import array_functions, magnitudes, operations, scalars, structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.prepare import Prepared
@@ -21,6 +21,7 @@ from fwddiff.engines.numba.rule import BaseRule
 for _row in rules.TABLE.values():
     operations.register_row(_row)
 scalars.register()
+magnitudes.register()
 array_functions.register()
 
 

@@ -104,7 +104,7 @@ def test_transposed_operands_are_one_inner_loop():
     x = RANDOM.uniform(0.5, 2, (6, 5)).T
     np.testing.assert_allclose(G.sum(x, x), reference(x, x).sum(), rtol=1e-13)
     (launch,) = G.sum.prepare(x, x).rule._launchers.values()
-    outer, inner = launch._table[:2]
+    outer, inner = launch._table[launch._table[1] :][:2]
     assert (outer, inner) == (1, 30)
 
 
@@ -122,8 +122,9 @@ def test_sum_of_ten_million_terms_keeps_twelve_digits():
 
 
 def test_sums_of_blocks_are_compensated():
-    """A huge block and its negative cancel, and what was added between them is still there."""
-    terms = np.ones(1_000_000)
+    """A huge block and its negative cancel, and what was added between them is still there (within one
+    task)."""
+    terms = np.ones(10_048)
     terms[:256], terms[-256:] = 0, 0
     terms[0], terms[-1] = 1e20, -1e20
     assert len(terms) % 256 == 64, "the last block is not a whole one"
@@ -219,7 +220,7 @@ def test_second_order_recursion():
 
 
 def assembly(rule) -> str:
-    return "".join(text for kernel in rule._kernels.values() for text in kernel.inspect_asm().values())
+    return "".join(kernel.assembly() for kernel in rule._kernels.values())
 
 
 @pytest.mark.skipif(vector_math.library() is None, reason="no vector math library on this machine")

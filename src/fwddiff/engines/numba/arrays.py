@@ -49,21 +49,6 @@ def frozen(typing_context, array):
     return result(array), codegen
 
 
-def pointer_to(dtype: types.Type):
-    """Intrinsic `address → typed pointer`."""
-
-    @intrinsic
-    def pointer(typing_context, address):
-        result = types.CPointer(dtype)
-
-        def codegen(context, builder, signature, arguments):
-            return builder.inttoptr(arguments[0], context.get_value_type(result))
-
-        return result(address), codegen
-
-    return pointer
-
-
 def view_of(dtype: types.Type, ndim: int, readonly: bool = True):
     """Intrinsic `(address, shape tuple) → C-contiguous array over that memory`, not owned."""
 

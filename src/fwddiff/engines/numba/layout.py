@@ -9,25 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from fwddiff._rule import Rule, Shape
-
-
-class Operand(NamedTuple):
-    """Loop strides in bytes (0 along broadcast axes), item size, core extents, and whether the loop revisits
-    it."""
-
-    strides: tuple[int, ...]
-    step: int
-    core: Shape
-    accumulated: bool = False
-    size: int = 0
+from fwddiff.engines.numba.division import divided
+from fwddiff.engines.numba.nest import Nest, Operand
 
 
 class Plan(NamedTuple):
-    """All that a call needs: the kernel's pattern, its layout table, the outputs' shapes."""
+    """All that a call needs: the kernel's pattern, its layout table, the outputs' shapes, the number of
+    tasks."""
 
     pattern: str
     layout: np.ndarray
     output_shapes: tuple[Shape, ...]
+    tasks: int
 
 
 def plan(rule: Rule, shapes: Sequence[Shape], strides: Sequence[Shape], batch_ndim: int) -> Plan:
@@ -47,7 +40,8 @@ def plan(rule: Rule, shapes: Sequence[Shape], strides: Sequence[Shape], batch_nd
     ]
     extents, columns = _simplified(loop, [operand.strides for operand in operands])
     pattern = "".join(_letter(operand, column[-1]) for operand, column in zip(operands, columns, strict=True))
-    return Plan(pattern, _table(extents, columns, operands, len(rule.inputs)), output_shapes)
+    table, tasks = divided(Nest(extents, columns, operands, len(rule.inputs)), rule.dear)
+    return Plan(pattern, table, output_shapes, tasks)
 
 
 def contiguous_strides(shape: Shape, itemsize: int) -> tuple[int, ...]:
@@ -64,7 +58,7 @@ def _input_operand(slot, shape, strides, own_loop) -> Operand:
         0 if extent == 1 else stride for extent, stride in zip(shape[:ndim], strides[:ndim], strict=True)
     )
     core = tuple(shape[ndim:])
-    return Operand(used, slot.dtype.itemsize * math.prod(core), core)
+    return Operand(used, slot.dtype.itemsize * math.prod(core), core, slot.dtype)
 
 
 def _output_operand(slot, shape, kept, loop, batch_ndim) -> Operand:
@@ -74,7 +68,7 @@ def _output_operand(slot, shape, kept, loop, batch_ndim) -> Operand:
         0 if extent == 1 else s for extent, s in zip(kept, contiguous_strides(kept, step), strict=True)
     )
     accumulated = math.prod(kept) != math.prod(loop)
-    return Operand(used, step, core, accumulated, math.prod(shape))
+    return Operand(used, step, core, slot.dtype, accumulated, math.prod(shape))
 
 
 def _padded(strides, ndim: int, batch_ndim: int) -> tuple[int, ...]:
@@ -106,14 +100,3 @@ def _letter(operand: Operand, inner_stride: int) -> str:
         return "Z" if operand.accumulated else "0"
     letter = "c" if inner_stride == operand.step else "s"
     return letter.upper() if operand.accumulated else letter
-
-
-def _table(extents, columns, operands, n_inputs: int) -> np.ndarray:
-    outer = extents[:-1]
-    table = [math.prod(outer) if extents[-1] else 0, extents[-1], len(outer), *outer]
-    for column in columns:
-        table += column
-    for operand in operands:
-        table += operand.core
-    table += [operand.size for operand in operands[n_inputs:]]
-    return np.array(table, np.int64)

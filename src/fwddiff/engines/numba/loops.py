@@ -25,8 +25,9 @@ from __future__ import annotations
 from llvmlite import ir
 
 import numba
+from fwddiff._native.memory import pointer_to
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.arrays import load_int64, pointer_to, store_int64, view_of
+from fwddiff.engines.numba.arrays import load_int64, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import DualType, converter
 from numba.core import types
@@ -69,14 +70,12 @@ def as_float64(typing_context, a):
     return types.float64(a), codegen
 
 
-def build_kernel(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
-    """Compile `core(*leaves) → tuple` into `int64 kernel(layout, *addresses)` for this pattern; all are
-    int64."""
+def kernel_function(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
+    """`core(*leaves) → tuple` as a function `kernel(layout, *addresses) → status` for this pattern, to be
+    compiled; all are int64."""
     writer = _Writer(inputs, outputs, pattern)
     writer.namespace["core"] = core
-    kernel = compile_function("kernel", writer.text(), writer.namespace)
-    signature = types.int64(*[types.int64] * (1 + len(pattern)))
-    return numba.njit(signature, nogil=True, error_model="numpy")(kernel)
+    return compile_function("kernel", writer.text(), writer.namespace)
 
 
 class _Writer:

@@ -17,11 +17,12 @@ import numpy as np
 import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError, StructureError
+from fwddiff._native import tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots, probe_values
-from fwddiff.engines.numba import layout, loops
-from fwddiff.engines.numba.arrays import load_int64
+from fwddiff.engines.numba import kernel, layout, loops
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.prepare import Prepared
@@ -39,8 +40,7 @@ class NumbaRule(Rule):
         self.name, self.core, self.inputs = name, core, inputs
         self.key, self.depth, self.chunk, self.function = key, depth, chunk, function
         self._launchers: dict[tuple, Launch] = {}
-        self._kernels: dict[str, object] = {}
-        self._natives: dict[str, object] = {}
+        self._kernels: dict[str, Kernel] = {}
 
     # --- evaluation -----------------------------------------------------------------------------------------
 
@@ -61,13 +61,14 @@ class NumbaRule(Rule):
             outputs = [
                 (shape, slot.dtype) for shape, slot in zip(plan.output_shapes, self.outputs, strict=True)
             ]
-            found = self._launchers[key] = Launch(self._kernel(plan.pattern), plan.layout, outputs, self.name)
+            machine_code = self._kernel(plan.pattern)
+            found = self._launchers[key] = Launch(machine_code, plan.layout, plan.tasks, outputs, self.name)
         return found
 
-    def _kernel(self, pattern: str):
+    def _kernel(self, pattern: str) -> Kernel:
         if pattern not in self._kernels:
             with explained(self.function):
-                self._kernels[pattern] = loops.build_kernel(self.core, self.inputs, self.outputs, pattern)
+                self._kernels[pattern] = kernel.build(self.core, self.inputs, self.outputs, pattern)
         return self._kernels[pattern]
 
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native:
@@ -76,14 +77,10 @@ class NumbaRule(Rule):
             for shape, slot in zip(shapes, self.inputs, strict=True)
         ]
         plan = layout.plan(self, shapes, strides, batch_ndim)
-        if plan.pattern not in self._natives:
-            self._natives[plan.pattern] = _without_exceptions(
-                self._kernel(plan.pattern), len(self.inputs) + len(self.outputs)
-            )
-        function = self._natives[plan.pattern]
-        return Native(
-            function.address, plan.layout, _key_of(f"{self.key} {plan.pattern}", function), function
-        )
+        if plan.tasks > 1:
+            tasks.runner()
+        found = self._kernel(plan.pattern)
+        return Native(found.address, plan.layout, _key_of(f"{self.key} {plan.pattern}", found), found)
 
     # --- what the function returns --------------------------------------------------------------------------
 
@@ -211,7 +208,7 @@ class DerivedRule(NumbaRule):
         namespace = primitives(self.level, chunk or _derive.CHUNK, len(self.active)) | {"f": base.core}
         return numba.njit(compile_function(kind, text, namespace), **INTERNAL)
 
-    def _kernel(self, pattern: str):
+    def _kernel(self, pattern: str) -> Kernel:
         """As for any rule; where that fails, arrays that are not active get room for partials.
 
         A function may copy such an array and write into the copy what depends on an active input. Doing so
@@ -248,28 +245,6 @@ def _usable(array: np.ndarray, slot: Slot) -> np.ndarray:
     return array
 
 
-class Launch:
-    """A kernel with its layout: `launch(*addresses of inputs and outputs)` runs it.
-
-    `outputs` are the shapes and dtypes of the arrays that the caller provides, C-contiguous.
-    """
-
-    __slots__ = ("_table", "_table_address", "kernel", "name", "outputs")
-
-    def __init__(self, kernel, table: np.ndarray, outputs: list[tuple[Shape, np.dtype]], name: str):
-        self.kernel, self.outputs, self.name = kernel, outputs, name
-        self._table = table
-        self._table_address = table.ctypes.data
-
-    def __call__(self, *addresses: int) -> None:
-        if self.kernel(self._table_address, *addresses) == loops.SHAPE_MISMATCH:
-            raise StructureError(
-                f"{self.name} returns an array whose shape depends on the values of its arguments. "
-                "Return an array "
-                "whose shape follows from the shapes of the arguments."
-            )
-
-
 @numba.njit
 def address(array):
     """Address of an array's first element, in a tenth of the time that `array.ctypes.data` takes."""
@@ -289,16 +264,3 @@ def _key_of(content: str, function: Any) -> str:
         if _owners.setdefault(key, function) is function:
             return key
     raise AssertionError("unreachable")
-
-
-def _without_exceptions(kernel, operands: int):
-    """C function `(pointers, layout) → status`: an exception that left a `cfunc` would return garbage."""
-    addresses = ", ".join(f"at(pointers, {k})" for k in range(operands))
-    text = f"""def native(pointers, layout):
-    try:
-        return kernel(layout, {addresses})
-    except Exception:
-        return 1
-"""
-    native = compile_function("native", text, {"kernel": kernel, "at": load_int64})
-    return numba.cfunc(types.int64(types.int64, types.int64))(native)

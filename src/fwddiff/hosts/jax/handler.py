@@ -20,6 +20,7 @@ from llvmlite import binding, ir
 from numba import cfunc, extending, njit, types
 from numba.core import cgutils
 
+from fwddiff._native.tasks import call_kernel
 from fwddiff._rule import Native
 
 intrinsic: Any = extending.intrinsic  # type checkers do not know that it removes a parameter
@@ -79,15 +80,6 @@ def _stack(typing_context, words):
         return builder.ptrtoint(builder.alloca(_WORD, arguments[0]), _WORD)
 
     return types.int64(types.int64), codegen
-
-
-@intrinsic
-def _call(typing_context, function, first, second):
-    def codegen(context, builder, signature, arguments):
-        kind = ir.FunctionType(_WORD, [_WORD, _WORD]).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], kind), arguments[1:])
-
-    return types.int64(types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -246,7 +238,7 @@ def _make_handler(compiler):
             _store(pointers + 8 * i, _load(_load(_load(frame + 72) + 8 * i) + 24))
         for i in range(outputs):
             _store(pointers + 8 * (inputs + i), _load(_load(_load(frame + 112) + 8 * i) + 24))
-        if _call(_load(row + 8), pointers, layout) != 0:
+        if call_kernel(_load(row + 8), pointers, layout) != 0:
             return failed(frame, _load(row + 16), INTERNAL)
         return 0
 

@@ -1,0 +1,5 @@
+"""How compiled kernels are called, whoever calls them: memory, and the division of a call among threads.
+
+A kernel is a C function `int64 kernel(int64 *pointers, int64 *layout)`: addresses of the operands, and a
+table that its engine made. `tasks.run` calls it. Nothing here knows rules, engines or hosts.
+"""

@@ -1,0 +1,118 @@
+"""Machine code of one kernel, and its call from Python."""
+
+# Numba's types have attributes, and its modules exports, that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import numba
+from fwddiff._errors import FwdDiffError, StructureError
+from fwddiff._native import tasks
+from fwddiff._rule import Shape, Slot
+from fwddiff.engines.numba import loops
+from fwddiff.engines.numba.arrays import load_int64
+from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.options import INTERNAL
+from numba.core import types
+
+_PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)
+
+
+class Kernel:
+    """A C function `int64 kernel(int64 *pointers, int64 *layout)` at `address`.
+
+    `owner` keeps the machine code alive. `raising` makes a Numba function of the same work that raises what
+    the C function only reports as a status.
+    """
+
+    __slots__ = ("address", "call", "owner", "raising")
+
+    def __init__(self, address: int, owner: Any, raising: Callable[[], Any]):
+        self.address, self.owner, self.raising = address, owner, raising
+        self.call = _PROTOTYPE(address)
+
+    def assembly(self) -> str:
+        """The machine code as text, to see whether a loop is vectorised."""
+        return self.owner._library.get_asm_str()
+
+
+def build(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Kernel:
+    """Compile `core(*leaves) → tuple`, applied along operands of this pattern."""
+    kernel = loops.kernel_function(core, inputs, outputs, pattern)
+    signature = types.int64(*[types.int64] * (1 + len(pattern)))
+    inner = numba.njit(signature, **INTERNAL)(kernel)
+    owner = _without_exceptions(inner, len(pattern))
+
+    def raising() -> Any:
+        return numba.njit(signature, nogil=True, error_model="numpy")(kernel)
+
+    return Kernel(owner.address, owner, raising)
+
+
+def _without_exceptions(kernel: Any, operands: int) -> Any:
+    """C function `(pointers, layout) → status`: an exception that left a `cfunc` would return garbage."""
+    addresses = ", ".join(f"at(pointers, {k})" for k in range(operands))
+    text = f"""def native(pointers, layout):
+    try:
+        return kernel(layout, {addresses})
+    except Exception:
+        return {tasks.EXCEPTION}
+"""
+    native = compile_function("native", text, {"kernel": kernel, "at": load_int64})
+    return numba.cfunc(types.int64(types.int64, types.int64), nogil=True)(native)
+
+
+class Launch:
+    """A kernel with its layout: `launch(*addresses of inputs and outputs)` runs it without the GIL.
+
+    `outputs` are the shapes and dtypes of the arrays that the caller provides, C-contiguous. `tasks` is the
+    number of parts into which several threads may divide the call; 1 means that it runs on the calling
+    thread.
+    """
+
+    __slots__ = ("_call", "_pack", "_table", "_table_address", "kernel", "name", "outputs", "tasks")
+
+    def __init__(
+        self, kernel: Kernel, table: np.ndarray, parts: int, outputs: list[tuple[Shape, np.dtype]], name: str
+    ):
+        self.kernel, self.outputs, self.name, self.tasks = kernel, outputs, name, parts
+        self._table, self._table_address = table, table.ctypes.data
+        self._call = kernel.call
+        if parts == 1:
+            self._table_address += 8 * int(table[1])
+        self._pack: Any = None
+
+    def __call__(self, *addresses: int, threads: int = 0) -> None:
+        """Run. At most `threads` threads work, by default as many as `default_threads` says.
+
+        Raises what the user's function raises, `StructureError` where an array result has another shape than
+        expected, and `MemoryError`.
+        """
+        if self._pack is None:
+            self._pack = struct.Struct(f"{len(addresses)}q").pack
+        pointers = self._pack(*addresses)
+        if self.tasks == 1:
+            status = self._call(pointers, self._table_address)
+        else:
+            limit = threads or tasks.default_threads()
+            status = tasks.runner().call(self.kernel.address, pointers, self._table_address, limit)
+        if status:
+            self._raise(status, addresses)
+
+    def _raise(self, status: int, addresses: Sequence[int]) -> None:
+        if status == tasks.SHAPE_MISMATCH:
+            raise StructureError(
+                f"{self.name} returns an array whose shape depends on the values of its arguments. Return an "
+                "array whose shape follows from the shapes of the arguments."
+            )
+        if status == tasks.NO_MEMORY:
+            raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
+        self.kernel.raising()(self._table.ctypes.data + 8 * int(self._table[1]), *addresses)
+        raise FwdDiffError(f"{self.name} raised an exception on one thread, but not when called again.")

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,7 +11,7 @@ import numpy as np
 import optree
 
 from fwddiff import _tree
-from fwddiff._capture import Function
+from fwddiff._capture import Description, Function
 from fwddiff._rule import Mode, Passes, Slot
 
 
@@ -51,11 +50,17 @@ class Problem:
 
     def fingerprint(self) -> str:
         """Hash of everything that the compiled code depends on, the same in every process."""
-        parts = (
-            self.plan.fingerprint(),
-            str(self.arguments),
-            str(self.captured),
-            sorted(self.statics.items(), key=str),
-        )
-        options = (self.inputs, self.reduce, self.float_dtype, self.integer_dtype, self.chunk)
-        return hashlib.sha256(repr((*parts, *options)).encode()).hexdigest()
+        return self.describe().digest()
+
+    def describe(self) -> Description:
+        """What the compiled code depends on, as it is now."""
+        description = Description()
+        description.plan(self.plan)
+        description.add(*(item for static in sorted(self.statics.items()) for item in static))
+        structures = [description.structure(spec) for spec in (self.arguments, *self.captured)]
+        slots = [
+            (str(slot.dtype), slot.core_ndim, slot.differentiable, str(slot.reduce)) for slot in self.inputs
+        ]
+        dtypes = str(self.float_dtype), str(self.integer_dtype)
+        description.add((*structures, *slots, str(self.reduce), *dtypes, self.chunk))
+        return description

@@ -17,18 +17,21 @@ values are read by closures made once, so a call pays for reading alone.
     _instructions, _stack, _bytecode   how code uses names
     _names, _values                    from names to values; what is data, what hides arrays
     _tables                            which arrays are used as a whole
-    _refusals, _fingerprint            errors; text of code
+    _refusals, _fingerprint            errors; text of all that compiled code depends on
     _function, _layout, _plan          the outcome; the order of captured values; sorts it all
 """
 
 from fwddiff._capture._bytecode import nested_codes, uses
+from fwddiff._capture._fingerprint import IMPORTED, Description
 from fwddiff._capture._function import Capture, Function, attributes
 from fwddiff._capture._plan import has_code, plan
 from fwddiff._capture._stack import Path
 from fwddiff._capture._values import holds_host_array, is_data, is_foreign
 
 __all__ = [
+    "IMPORTED",
     "Capture",
+    "Description",
     "Function",
     "Path",
     "attributes",

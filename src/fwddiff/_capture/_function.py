@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fwddiff._capture._bytecode import uses
-from fwddiff._capture._fingerprint import code_text, value_text
+from fwddiff._capture._fingerprint import Description, attributes
 from fwddiff._capture._names import look_up, self_name, unbound
-from fwddiff._capture._stack import ELEMENT, Path
+from fwddiff._capture._stack import Path
 from fwddiff._capture._values import Owned
 from fwddiff._errors import CaptureError
+
+__all__ = ["Capture", "Function", "attributes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,21 +67,9 @@ class Function:
 
     def fingerprint(self) -> str:
         """Text of all code reached and of the constants it is compiled with; equal in every process."""
-        return repr([(code_text(node.function.__code__), node._constants()) for node in self.nodes()])
-
-    def _constants(self) -> list:
-        paths = dict.fromkeys(attributes(use.path) for use in uses(self.function.__code__))
-        found = [
-            (path, value_text(self.lookup(path)))
-            for path in paths
-            if not any((path[0], path[1][:n]) in self.own for n in range(len(path[1]) + 1))
-        ]
-        defaults = [value_text(d) for d in self.function.__defaults__ or ()]
-        return [
-            found,
-            defaults,
-            sorted((k, value_text(d)) for k, d in (self.function.__kwdefaults__ or {}).items()),
-        ]
+        description = Description()
+        description.plan(self)
+        return description.text()
 
     def values(self) -> list[Any]:
         """The captured values now."""
@@ -92,9 +81,3 @@ class Function:
             return all(read() is expected for read, expected in self.checks)
         except (AttributeError, KeyError, CaptureError):
             return False
-
-
-def attributes(path: Path) -> Path:
-    """The path up to where it enters a container."""
-    root, steps = path
-    return root, steps[: steps.index(ELEMENT)] if ELEMENT in steps else steps

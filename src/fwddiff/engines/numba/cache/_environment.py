@@ -1,0 +1,89 @@
+"""What compiled code depends on beside the function: versions, processor, options, fwddiff's sources."""
+
+# Numba's modules export what no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding as llvm
+import numpy as np
+
+import numba
+from fwddiff import _capture
+from fwddiff.engines.numba import vector_math
+from fwddiff.engines.numba.cache._machine_code import features, processor
+from numba.core import config
+
+_OPTIONS = (
+    "OPT",
+    "LOOP_VECTORIZE",
+    "SLP_VECTORIZE",
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "DEBUG_NRT",
+    "NRT_STATS",
+    "USING_SVML",
+    "LLVM_REFPRUNE_PASS",
+    "LLVM_REFPRUNE_FLAGS",
+    "EXTEND_VARIABLE_LIFETIMES",
+)
+# Sources that no kernel depends on.
+_ELSEWHERE = ("hosts", "demo", "cache", "testing")
+
+
+def environment() -> str:
+    """Hash of the compiler's side; empty where it cannot be told."""
+    sources = _sources()
+    if sources is None:
+        return ""
+    versions = sys.version, numba.__version__, llvmlite.__version__, llvm.llvm_version_info, np.__version__
+    machine = llvm.get_process_triple(), processor(), features(), _c_library(), vector_math.library() is None
+    options = [(name, str(getattr(config, name, None))) for name in _OPTIONS]
+    return hashlib.sha256(repr((versions, machine, options, sources)).encode()).hexdigest()
+
+
+def _c_library() -> str | None:
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+_hashed: list[str | None] = []
+
+
+def _sources() -> str | None:
+    """Hash of fwddiff's own code; `None` if files changed after they were imported, or cannot be read."""
+    if not _hashed:
+        _hashed.append(_hash_of_sources())
+    return _hashed[0]
+
+
+def _hash_of_sources() -> str | None:
+    root = Path(_capture.__file__).parent.parent
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(_python_files(root)):
+            with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_mtime > _capture.IMPORTED:
+                    return None
+                digest.update(os.path.relpath(path, root).encode() + b"\0" + file.read())
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _python_files(folder: Path) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir() and entry.name not in (*_ELSEWHERE, "__pycache__"):
+                yield from _python_files(Path(entry.path))
+            elif entry.name.endswith(".py"):
+                yield entry.path

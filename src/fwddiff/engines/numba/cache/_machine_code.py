@@ -1,0 +1,107 @@
+"""Compiled C functions as object code, and back.
+
+Object code is loaded into an execution engine of its own: symbols of one kernel never meet those of another,
+whatever Numba called them. It may refer to functions outside by name only (C library, vector math, Numba's
+run-time); what holds an address of this process is refused.
+"""
+
+# Numba's modules export what no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
+
+from fwddiff.engines.numba import vector_math
+from numba.core import config
+from numba.core.codegen import get_host_cpu_features
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.core.runtime.nrt import rtsys
+
+# A constant integer made a pointer, as `ctypes` functions and Python objects become.
+_ADDRESS = re.compile(r"inttoptr \(i\d+ -?[1-9]")
+
+
+class Code(NamedTuple):
+    """A loaded C function; `owner` keeps its machine code alive."""
+
+    address: int
+    owner: Any
+
+
+class Object(NamedTuple):
+    """Object code, the symbol of the function in it, and the symbols that it needs from outside."""
+
+    symbol: str
+    needs: tuple[str, ...]
+    content: bytes
+
+
+def extract(function: Any) -> Object | None:
+    """Object code of a compiled `numba.cfunc`; `None` if it would mean nothing in another process."""
+    library = function._library
+    module = library._final_module
+    text = str(module)
+    if library.has_dynamic_globals or _ADDRESS.search(text) or _uses_environment(module, text):
+        return None
+    needs = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    needs += [g.name for g in module.global_variables if g.is_declaration]
+    if not _available(needs):
+        return None
+    return Object(function.native_name, tuple(needs), bytes(library._get_compiled_object()))
+
+
+def _uses_environment(module: Any, text: str) -> bool:
+    """Whether the code reads Python objects, which Numba keeps in an environment per function."""
+    names = [g.name for g in module.global_variables if "NumbaEnv" in g.name]
+    return any(len(re.findall(rf"@\"?{re.escape(name)}\b", text)) > 1 for name in names)
+
+
+@global_compiler_lock
+def load(code: Object) -> Code | None:
+    """The function, ready to be called; `None` if something that it needs is missing here."""
+    if any(name.startswith("_ZGV") for name in code.needs):
+        vector_math.library()
+    if not _available(code.needs):
+        rtsys.initialize(cpu_target.target_context)
+        if not _available(code.needs):
+            return None
+    engine = _new_engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code.content))
+    engine.finalize_object()
+    return Code(engine.get_function_address(code.symbol), engine)
+
+
+def _available(names: Sequence[str]) -> bool:
+    return all(llvm.address_of_symbol(name) is not None for name in names)
+
+
+def _new_engine() -> llvm.ExecutionEngine:
+    module = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"')
+    machine = _target().create_target_machine(
+        cpu=processor(), features=features(), reloc="static", codemodel="jitdefault", jit=True
+    )
+    return llvm.create_mcjit_compiler(module, machine, use_lmm=config.USE_LLVMLITE_MEMORY_MANAGER)
+
+
+@functools.cache
+def _target() -> llvm.Target:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_triple(llvm.get_process_triple())
+
+
+def processor() -> str:
+    """The processor that Numba compiles for."""
+    return config.CPU_NAME or llvm.get_host_cpu_name()
+
+
+def features() -> str:
+    """Instruction sets that Numba uses on it."""
+    return get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES

@@ -1,0 +1,84 @@
+"""The kernels of one function on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import optree
+
+from fwddiff import _capture, rules
+from fwddiff._problem import Problem
+from fwddiff._rule import Slot
+from fwddiff.engines.numba.cache import _folder, _machine_code, _results
+from fwddiff.engines.numba.cache._environment import environment
+from fwddiff.engines.numba.cache._machine_code import Code, Object
+
+
+class Store:
+    """What is kept of one problem. `key` is its hash; `usable` says whether anything may be kept."""
+
+    def __init__(self, problem: Problem):
+        self.problem = problem
+        description = self._describe()
+        self.key = description.digest()
+        self._classes = description.classes
+        self._environment = "" if description.unknown or _folder.folder() is None else environment()
+
+    def _describe(self) -> _capture.Description:
+        description = self.problem.describe()
+        for row in rules.TABLE.values():
+            if rules.is_added(row.name):
+                description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
+        return description
+
+    @property
+    def usable(self) -> bool:
+        return bool(self._environment)
+
+    def _file(self, what: str) -> str:
+        return hashlib.sha256(f"{self._environment} {self.key} {what}".encode()).hexdigest()
+
+    def _is_current(self) -> bool:
+        """Whether what is compiled now is what the key was made for: a constant may have changed since."""
+        return self.usable and self._describe().digest() == self.key
+
+    # --- results --------------------------------------------------------------------------------------------
+
+    def results(self) -> tuple[tuple[Slot, ...], optree.PyTreeSpec] | None:
+        """Slots and structure of the function's results, if they are kept."""
+        found = _folder.read(self._file("results")) if self.usable else None
+        if found is None:
+            return None
+        slots = tuple(
+            Slot(np.dtype(dtype), ndim, differentiable, self.problem.reduce)
+            for dtype, ndim, differentiable in found[0]["slots"]
+        )
+        return slots, _results.decoded(found[0]["tree"], self._classes)
+
+    def keep_results(self, slots: tuple[Slot, ...], tree: optree.PyTreeSpec) -> None:
+        if not self._is_current():
+            return
+        try:
+            header: dict[str, Any] = {"tree": _results.encoded(tree, self._classes)}
+        except ValueError:
+            return
+        header["slots"] = [(slot.dtype.str, slot.core_ndim, slot.differentiable) for slot in slots]
+        _folder.write(self._file("results"), header)
+
+    # --- kernels --------------------------------------------------------------------------------------------
+
+    def kernel(self, what: str) -> Code | None:
+        """The kernel kept under this name, loaded."""
+        found = _folder.read(self._file(what)) if self.usable else None
+        if found is None:
+            return None
+        header, content = found
+        return _machine_code.load(Object(header["symbol"], tuple(header["needs"]), content))
+
+    def keep_kernel(self, what: str, function: Any) -> None:
+        """Keep a compiled `numba.cfunc` under this name, if it can be used in another process."""
+        code = _machine_code.extract(function) if self._is_current() else None
+        if code is not None:
+            _folder.write(self._file(what), {"symbol": code.symbol, "needs": code.needs}, code.content)

@@ -135,8 +135,8 @@ def test_captured_data_is_an_argument_and_does_not_show():
 
 
 def test_a_global_of_an_inner_function_shows():
-    program = "names = {}\ndef value(x): return (lambda t: t if names == 'a' else -t)(x)"
-    assert described(program.format("'a'"))[0] != described(program.format("'b'"))[0]
+    program = "shift = {}\ndef value(x): return (lambda t: t + shift)(x)"
+    assert described(program.format(1.0))[0] != described(program.format(2.0))[0]
 
 
 class Colour(enum.Enum):

@@ -198,14 +198,17 @@ class Description:
 
     def _constants(self, function, bound, own, calls) -> Iterator[tuple[Path, str]]:
         """What names lead to, except captured data and planned functions."""
-        for path in _paths(function):
-            root, steps = path
-            if path in calls or any((root, steps[:n]) in own for n in range(len(steps) + 1)):
+        for (root, steps), is_inner in _paths(function):
+            # Functions defined inside get data as variables of this one; its globals are constants in them.
+            ends = range(len(steps) + 1)
+            is_variable = not is_inner or (not steps and root in function.__code__.co_freevars)
+            is_call = (root, steps) in calls and not is_inner
+            if is_call or (is_variable and any((root, steps[:n]) in own for n in ends)):
                 continue
             try:
-                yield path, self.value(look_up(function, bound, root, steps))
+                yield (root, steps), self.value(look_up(function, bound, root, steps))
             except (AttributeError, CaptureError) as error:
-                yield path, self._unknown(f"{'.'.join((root, *steps))}: {error}")
+                yield (root, steps), self._unknown(f"{'.'.join((root, *steps))}: {error}")
 
     # --- classes and modules --------------------------------------------------------------------------------
 
@@ -266,13 +269,13 @@ def _special_methods(cls: type) -> Sequence[str]:
     return [name for name in ("__post_init__", "__new__", "__init__") if name in vars(cls)]
 
 
-def _paths(function: types.FunctionType) -> list[Path]:
-    """Chains of names in a function's code, and of its own names in functions defined inside."""
+def _paths(function: types.FunctionType) -> list[tuple[Path, bool]]:
+    """Chains of names in a function's code, and of its own names in functions defined inside (True)."""
     code = function.__code__
-    found = [attributes(use.path) for use in uses(code)]
+    found = [(attributes(use.path), False) for use in uses(code)]
     for inner in nested_codes(code):
         local = (*inner.co_varnames, *inner.co_cellvars)
-        found += [attributes(use.path) for use in uses(inner) if use.path[0] not in local]
+        found += [(attributes(use.path), True) for use in uses(inner) if use.path[0] not in local]
     return list(dict.fromkeys(found))
 
 

@@ -40,7 +40,10 @@ class Kernel:
 
     def assembly(self) -> str:
         """The machine code as text, to see whether a loop is vectorised."""
-        return self.owner._library.get_asm_str()
+        library = getattr(self.owner, "_library", None)
+        if library is None:  # machine code from disk
+            return "".join(self.raising().inspect_asm().values())
+        return library.get_asm_str()
 
 
 def build(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Kernel:

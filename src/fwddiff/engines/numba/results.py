@@ -14,13 +14,10 @@ from fwddiff.engines.numba import structs
 from numba.core import types
 
 
-def result_tree(entry, rule):
+def result_tree(entry, count: int):
     """Tree specification of the results: the structure that all compiled versions of the function share."""
-    rule.outputs  # noqa: B018 - compiles the function, if nothing has yet
     kind, *_ = [compiled.signature.return_type for compiled in entry.overloads.values()]
-    leaves = iter(range(len(rule.outputs)))
-    tree = _tree.flatten(build(kind, leaves))[1]
-    return tree
+    return _tree.flatten(build(kind, iter(range(count))))[1]
 
 
 def build(kind: types.Type, leaves: Any) -> Any:

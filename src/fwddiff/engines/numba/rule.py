@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import itertools
@@ -21,6 +22,7 @@ from fwddiff._native import tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots, probe_values
 from fwddiff.engines.numba import kernel, layout, loops
+from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
@@ -32,12 +34,22 @@ from numba.core import types
 
 
 class NumbaRule(Rule):
-    """`core` is a Numba function of leaves that returns the tuple of the outputs' leaves."""
+    """`core` is a Numba function of leaves that returns the tuple of the outputs' leaves; `store` keeps its
+    kernels on disk."""
+
+    core: Any
 
     def __init__(
-        self, name: str, core, inputs: tuple[Slot, ...], key: str, depth: int, chunk: int | None, function
+        self,
+        name: str,
+        inputs: tuple[Slot, ...],
+        key: str,
+        depth: int,
+        chunk: int | None,
+        function,
+        store: Store,
     ):
-        self.name, self.core, self.inputs = name, core, inputs
+        self.name, self.inputs, self.store = name, inputs, store
         self.key, self.depth, self.chunk, self.function = key, depth, chunk, function
         self._launchers: dict[tuple, Launch] = {}
         self._kernels: dict[str, Kernel] = {}
@@ -67,9 +79,18 @@ class NumbaRule(Rule):
 
     def _kernel(self, pattern: str) -> Kernel:
         if pattern not in self._kernels:
-            with explained(self.function):
-                self._kernels[pattern] = kernel.build(self.core, self.inputs, self.outputs, pattern)
+            self._kernels[pattern] = self._kept(pattern) or self._compiled(pattern)
         return self._kernels[pattern]
+
+    def _kept(self, pattern: str) -> Kernel | None:
+        code = self.store.kernel(f"{self.key} {pattern}")
+        return None if code is None else Kernel(*code, lambda: self._compiled(pattern).raising())
+
+    def _compiled(self, pattern: str) -> Kernel:
+        with explained(self.function):
+            made = kernel.build(self.core, self.inputs, self.outputs, pattern)
+        self.store.keep_kernel(f"{self.key} {pattern}", made.owner)
+        return made
 
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native:
         strides = [
@@ -104,27 +125,34 @@ class BaseRule(NumbaRule):
     """The user's own function."""
 
     def __init__(self, problem: Problem, core: Any, prepared: Prepared):
-        super().__init__(
-            problem.name, core, problem.inputs, problem.fingerprint(), 0, problem.chunk, problem.plan.function
-        )
-        self.problem, self.prepared, self.dear = problem, prepared, prepared.has_loops()
+        store, function = Store(problem), problem.plan.function
+        super().__init__(problem.name, problem.inputs, store.key, 0, problem.chunk, function, store)
+        self.problem, self.core, self.prepared = problem, core, prepared
+        self.dear = prepared.has_loops()
         self.mode, self.passes = problem.mode, problem.passes
         self._core_shapes: dict = {}
 
     def result_tree(self) -> Any:
         """Structure of the results."""
-        return result_tree(self.prepared.entry, self)
+        self.outputs  # noqa: B018 - finds the structure, if nothing has yet
+        return self._tree
 
-    def compile(self, kinds: tuple[types.Type, ...]) -> None:
-        """Compile the function for leaves of these types, which tells what it returns."""
-        with explained(self.function):
-            self.core.compile(kinds)
-        if "_outputs" not in self.__dict__:
+    def find_results(self, kinds: tuple[types.Type, ...]) -> None:
+        """Learn what the function returns: from disk, else by compiling it for leaves of these types."""
+        if "_outputs" in self.__dict__:
+            return
+        found = self.store.results()
+        if found is None:
+            with explained(self.function):
+                self.core.compile(kinds)
             returned = self.core.overloads[kinds].signature.return_type
-            self._outputs = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
+            slots = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
+            found = slots, result_tree(self.prepared.entry, len(slots))
+            self.store.keep_results(*found)
+        self._outputs, self._tree = found
 
     def _find_outputs(self) -> tuple[Slot, ...]:
-        self.compile(tuple(loops.leaf_type(slot) for slot in self.inputs))
+        self.find_results(tuple(loops.leaf_type(slot) for slot in self.inputs))
         return self._outputs
 
     def _slot(self, position: int, kind: types.Type) -> Slot:
@@ -150,7 +178,11 @@ class BaseRule(NumbaRule):
             return ((),) * len(self.outputs)
         key = tuple(map(tuple, core_inputs))
         if key not in self._core_shapes:
-            self._core_shapes[key] = self._probe(key)
+            found = self.store.shapes(key)
+            if found is None:
+                found = self._probe(key)
+                self.store.keep_shapes(key, found)
+            self._core_shapes[key] = found
         return self._core_shapes[key]
 
     def _probe(self, core_inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -189,7 +221,7 @@ class DerivedRule(NumbaRule):
         level = _derive.OUTERMOST_LEVEL - depth
         if isinstance(base, BaseRule) and (kinds := base.seeded_types(kind, active, level)) is not None:
             with contextlib.suppress(CompileError):  # told by the kernel, which may know a way
-                base.compile(kinds)
+                base.find_results(kinds)
         self.base, self.kind, self.active = base, kind, active
         if not base.differentiable_outputs:
             raise DerivativeError(
@@ -198,9 +230,13 @@ class DerivedRule(NumbaRule):
         inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
         self.level = level
         key = hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
-        core = self._derived_core()
-        super().__init__(f"{kind} of {base.name}", core, inputs, key, depth, base.chunk, base.function)
+        name = f"{kind} of {base.name}"
+        super().__init__(name, inputs, key, depth, base.chunk, base.function, base.store)
         self.dear = base.dear
+
+    @functools.cached_property
+    def core(self) -> Any:
+        return self._derived_core()
 
     def _derived_core(self, widened: Sequence[int] = ()):
         base, kind, chunk = self.base, self.kind, self.base.chunk
@@ -208,14 +244,14 @@ class DerivedRule(NumbaRule):
         namespace = primitives(self.level, chunk or _derive.CHUNK, len(self.active)) | {"f": base.core}
         return numba.njit(compile_function(kind, text, namespace), **INTERNAL)
 
-    def _kernel(self, pattern: str) -> Kernel:
+    def _compiled(self, pattern: str) -> Kernel:
         """As for any rule; where that fails, arrays that are not active get room for partials.
 
         A function may copy such an array and write into the copy what depends on an active input. Doing so
         always would let the zero partials meet infinities.
         """
         try:
-            return super()._kernel(pattern)
+            return super()._compiled(pattern)
         except CompileError:
             arrays = [
                 i for i, slot in enumerate(self.base.inputs) if slot.core_ndim and slot.dtype.kind == "f"
@@ -225,7 +261,7 @@ class DerivedRule(NumbaRule):
                 raise
             narrow, self.core = self.core, self._derived_core(widened)
             try:
-                return super()._kernel(pattern)
+                return super()._compiled(pattern)
             except CompileError:
                 self.core = narrow
             raise
@@ -245,10 +281,13 @@ def _usable(array: np.ndarray, slot: Slot) -> np.ndarray:
     return array
 
 
-@numba.njit
-def address(array):
-    """Address of an array's first element, in a tenth of the time that `array.ctypes.data` takes."""
-    return array.ctypes.data
+# NumPy's array structure starts like every Python object; then follows the address of its data.
+_DATA = object.__basicsize__
+
+
+def address(array: np.ndarray) -> int:
+    """Address of an array's first element, in a fifth of the time that `array.ctypes.data` takes."""
+    return ctypes.c_ssize_t.from_address(id(array) + _DATA).value
 
 
 _owners: dict[str, Any] = {}

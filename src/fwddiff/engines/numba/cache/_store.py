@@ -10,7 +10,7 @@ import optree
 
 from fwddiff import _capture, rules
 from fwddiff._problem import Problem
-from fwddiff._rule import Slot
+from fwddiff._rule import Shape, Slot
 from fwddiff.engines.numba.cache import _folder, _machine_code, _results
 from fwddiff.engines.numba.cache._environment import environment
 from fwddiff.engines.numba.cache._machine_code import Code, Object
@@ -66,6 +66,15 @@ class Store:
             return
         header["slots"] = [(slot.dtype.str, slot.core_ndim, slot.differentiable) for slot in slots]
         _folder.write(self._file("results"), header)
+
+    def shapes(self, given: tuple[Shape, ...]) -> tuple[Shape, ...] | None:
+        """Core shapes of the outputs for core inputs of the shapes `given`, if they are kept."""
+        found = _folder.read(self._file(f"shapes {given}")) if self.usable else None
+        return None if found is None else tuple(map(tuple, found[0]["shapes"]))
+
+    def keep_shapes(self, given: tuple[Shape, ...], found: tuple[Shape, ...]) -> None:
+        if self._is_current():
+            _folder.write(self._file(f"shapes {given}"), {"shapes": found})
 
     # --- kernels --------------------------------------------------------------------------------------------
 

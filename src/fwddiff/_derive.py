@@ -33,6 +33,7 @@ SINGLE_PASS = 12  # most partials that travel in one pass of statically seeded n
 CHUNK = 8  # partials per pass where the number of inputs is known at run time only
 
 OUTERMOST_LEVEL = 1000
+_LARGEST_DISPLAY = 30
 
 
 def in_one_pass(inputs: Sequence[Slot], active: Sequence[int], chunk: int | None) -> bool:
@@ -67,20 +68,28 @@ def derived_source(
     return f"def {kind}({', '.join(names + extra)}):\n{lines}\n"
 
 
+def call(function: str, arguments: Sequence[str]) -> str:
+    """Text of a call. Python makes a list of more than 30 arguments first, which Numba refuses in loops."""
+    if len(arguments) <= _LARGEST_DISPLAY:
+        return f"{function}({', '.join(arguments)})"
+    return f"{function}(*({_tuple(arguments)}))"
+
+
 def _tuple(items: Sequence[str]) -> str:
-    return "(" + "".join(f"{item}, " for item in items) + ")"
+    groups = [items[k : k + _LARGEST_DISPLAY] for k in range(0, max(len(items), 1), _LARGEST_DISPLAY)]
+    return " + ".join("(" + "".join(f"{item}, " for item in group) + ")" for group in groups)
 
 
 def _pushforward(names, inputs, outputs, active, results) -> list[str]:
     arguments = [f"lift({x}, t{i})" if i in active else x for i, x in enumerate(names)]
     tangents = [f"tangent_array(y[{j}])" if outputs[j].core_ndim else f"partial_0(y[{j}])" for j in results]
-    return [f"y = f({', '.join(arguments)})", f"return {_tuple(tangents)}"]
+    return [f"y = {call('f', arguments)}", f"return {_tuple(tangents)}"]
 
 
 def _static(kind, names, inputs, outputs, active, results) -> list[str]:
     position = {a: k for k, a in enumerate(active)}
     arguments = [f"seed_{position[i]}({x})" if i in position else x for i, x in enumerate(names)]
-    first = f"y = f({', '.join(arguments)})"
+    first = f"y = {call('f', arguments)}"
     if kind == "pullback":
         sums = [
             " + ".join(f"weighted_{k}(c{j}, y[{j}])" for j in results) or "0.0" for k in position.values()
@@ -104,7 +113,7 @@ def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
     body = [f"{g} = zeros({names[a]})" if inputs[a].core_ndim else f"{g} = 0.0" for g, _, a in gathered]
     arguments = [_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs)]
     body += [f"for start in range(0, max(1, {total}), chunk):"]
-    body += [f"    y = f({', '.join(arguments)})"]
+    body += [f"    y = {call('f', arguments)}"]
     body += [f"    p{tag} = {_chunk_sum(kind, js)}" for tag, js in sums]
     for g, p, a in gathered:
         body.append(

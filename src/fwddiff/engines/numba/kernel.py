@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import numba
+from fwddiff._derive import call
 from fwddiff._errors import FwdDiffError, StructureError
 from fwddiff._native import tasks
 from fwddiff._rule import Shape, Slot
@@ -61,10 +62,10 @@ def build(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], patter
 
 def _without_exceptions(kernel: Any, operands: int) -> Any:
     """C function `(pointers, layout) → status`: an exception that left a `cfunc` would return garbage."""
-    addresses = ", ".join(f"at(pointers, {k})" for k in range(operands))
+    run = call("kernel", ["layout", *(f"at(pointers, {k})" for k in range(operands))])
     text = f"""def native(pointers, layout):
     try:
-        return kernel(layout, {addresses})
+        return {run}
     except Exception:
         return {tasks.EXCEPTION}
 """

@@ -8,7 +8,10 @@ partial "0" drop the layer, so locally constant functions cost nothing further o
 
 from __future__ import annotations
 
+import math
 import operator
+
+import numpy as np
 
 from fwddiff import rules
 from fwddiff.engines.numba.expressions import Source
@@ -22,6 +25,7 @@ from fwddiff.engines.numba.types import (
     partials_of,
     value_of,
 )
+from numba.core import types
 
 # Functions that `scalars` treats itself, because Python gives them a meaning beyond the row.
 SPECIAL_CASES: set = set()
@@ -30,6 +34,8 @@ SPECIAL_CASES: set = set()
 # name of the row.
 TAUGHT: dict = {}
 TAUGHT_NAMES: dict = {}
+
+_UNKNOWN_TO_NUMBA = {math.fmod, math.remainder, np.fix, np.heaviside, getattr(math, "cbrt", np.fix)}
 
 _IN_PLACE = {
     "add": operator.iadd,
@@ -50,9 +56,28 @@ def register_row(row: rules.Row) -> None:
     for function in dict.fromkeys((*row.functions, own, _IN_PLACE.get(row.name))):
         if function is not None and function not in SPECIAL_CASES:
             overload(function, prefer_literal=False)(_overload_of(row))
+    for function in row.functions:
+        if function in _UNKNOWN_TO_NUMBA:
+            overload(function)(_of_plain_numbers(row))
     if own is not None and (own.__module__ == "fwddiff._special" or rules.is_added(row.name)):
         code = row.functions[0] if rules.is_added(row.name) else own
         overload(own)(_numbers_only(getattr(code, "py_func", code), row))
+
+
+def _of_plain_numbers(row: rules.Row):
+    """Typing function for plain numbers alone, where Numba has none: by the row's value."""
+
+    def typer(*kinds):
+        if not all(map(is_number, kinds)):
+            return None
+        source = Source(types.float64)
+        source.line(f"return {source.expression(row.value)}")
+        return source.compile(row.name, row.arguments)
+
+    listing = ", ".join(row.arguments)
+    namespace = {"typer": typer}
+    exec(f"def named({listing}):\n    return typer({listing})", namespace)
+    return namespace["named"]
 
 
 def _stand_in(row: rules.Row):

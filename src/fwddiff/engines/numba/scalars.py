@@ -154,8 +154,17 @@ def where_scalar(condition, a, b):
 
 @overload(np.clip)
 def clip_scalar(a, a_min, a_max):
-    if comparable(a, a_min, a_max):
+    kinds = a, a_min, a_max
+    if comparable(*kinds) or all(map(is_number, kinds)):  # Numba's own is for arrays alone
         return lambda a, a_min, a_max: min(max(a, a_min), a_max)
+    return None
+
+
+@overload(math.log)
+def log_to_base(x, base):
+    kinds = x, base
+    if comparable(*kinds) or all(map(is_number, kinds)):
+        return lambda x, base: math.log(x) / math.log(base)
     return None
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -147,3 +149,59 @@ def pointer_to(dtype: types.Type):
         return result(address), codegen
 
     return pointer
+
+
+class Operands:
+    """Memory cells of a loop's operands, of which the outputs overlap with nothing else: LLVM need not check.
+
+    The reader or writer of operand k is an intrinsic of an address and an index (`alias.scope` metadata, LLVM
+    language reference).
+    """
+
+    def __init__(self, inputs: Sequence[types.Type], outputs: Sequence[types.Type]):
+        self.kinds, self.n_inputs = (*inputs, *outputs), len(inputs)
+        self._name = f"fwddiff {next(_numbers)}"
+
+    def _mark(self, instruction: Any, module: ir.Module, k: int) -> None:
+        domain = module.add_metadata([ir.MetaDataString(module, self._name)])
+        scopes = [
+            module.add_metadata([ir.MetaDataString(module, f"{self._name} {j}"), domain])
+            for j in range(len(self.kinds))
+        ]
+        first = self.n_inputs if k < self.n_inputs else 0
+        others = [scope for j, scope in enumerate(scopes) if j >= first and j != k]
+        instruction.set_metadata("alias.scope", module.add_metadata([scopes[k]]))
+        instruction.set_metadata("noalias", module.add_metadata(others))
+
+    def reader(self, k: int) -> Any:
+        """Intrinsic `(address, index) → element`."""
+        kind = self.kinds[k]
+
+        def codegen(context, builder, signature, arguments):
+            base = _pointer(builder, arguments[0], context.get_data_type(kind))
+            found = builder.load(builder.gep(base, [arguments[1]]))
+            self._mark(found, builder.module, k)
+            return context.data_model_manager[kind].from_data(builder, found)
+
+        return intrinsic(lambda typing_context, address, index: (kind(types.int64, types.int64), codegen))
+
+    def writer(self, k: int) -> Any:
+        """Intrinsic `(address, index, element)`."""
+        kind = self.kinds[k]
+
+        def codegen(context, builder, signature, arguments):
+            base = _pointer(builder, arguments[0], context.get_data_type(kind))
+            element = context.data_model_manager[kind].as_data(builder, arguments[2])
+            stored = builder.store(element, builder.gep(base, [arguments[1]]))
+            self._mark(stored, builder.module, k)
+            return context.get_dummy_value()
+
+        return intrinsic(
+            lambda typing_context, address, index, element: (
+                types.void(types.int64, types.int64, kind),
+                codegen,
+            )
+        )
+
+
+_numbers = itertools.count()

@@ -109,9 +109,7 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "sinh(x)": "cosh(x)",
     "cosh(x)": "sinh(x)",
     # 1 - y*y has no correct digit left beyond |x| = 19. All branches are 1/cosh(x)**2 for every x.
-    "tanh(x)": (
-        "where(y*y < 1 / 2, 1 - y*y, where(x > 0, exp(-2*x)*(1 + y)*(1 + y), exp(2*x)*(1 - y)*(1 - y)))"
-    ),
+    "tanh(x)": ("where(y*y < 1 / 2, 1 - y*y, exp(-2*abs(x))*(1 + abs(y))*(1 + abs(y)))"),
     "asinh(x)": "1 / hypot(1, x)",
     "acosh(x)": "1 / (sqrt(x - 1)*sqrt(x + 1))",
     "atanh(x)": "1 / where(x*x < 1 / 2, 1 - x*x, (1 - x)*(1 + x))",

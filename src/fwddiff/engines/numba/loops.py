@@ -25,7 +25,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 import numba
-from fwddiff._native.memory import pointer_to
+from fwddiff._native.memory import Operands, pointer_to
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.arrays import load_int64, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
@@ -91,6 +91,7 @@ class _Writer:
             "add_in_any_order": add_in_any_order,
             "as_float64": as_float64,
         }
+        self.cells = Operands(*[[stored_type(slot) for slot in slots] for slots in (inputs, outputs)])
         for k, slot in enumerate(self.slots):
             self._bind(k, slot)
 
@@ -103,6 +104,7 @@ class _Writer:
     def _bind(self, k: int, slot: Slot) -> None:
         stored = stored_type(slot)
         self.namespace[f"pointer{k}"] = pointer_to(stored)
+        self.namespace[f"read{k}"] = self.cells.reader(k)
         if k < self.n_in:
             kind = leaf_type(slot)
             if slot.core_ndim:
@@ -111,6 +113,7 @@ class _Writer:
                 self.namespace[f"wrap{k}"] = converter(kind)
         else:
             self.namespace[f"strip{k}"] = converter(stored)
+            self.namespace[f"write{k}"] = self.cells.writer(k)
             if slot.core_ndim:
                 self.namespace[f"view{k}"] = view_of(stored, slot.core_ndim, readonly=False)
 
@@ -129,7 +132,6 @@ class _Writer:
             "        rest = rest // extent",
         ]
         lines += [f"        a{k} += index * at(layout, table + {k} * (axes + 1) + axis)" for k in operands]
-        lines += [f"    p{k} = pointer{k}(a{k})" for k in operands if self.letter(k) in "cC0Z"]
         lines += [f"    {line}" for line in self._inner()]
         parameters = ", ".join(["layout", *(f"address{k}" for k in operands)])
         return f"def kernel({parameters}):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
@@ -188,17 +190,17 @@ class _Writer:
             ]
         # An overflowing or nan total has no meaningful rounding error: inf - inf would turn it into nan.
         lines += [
-            f"p{k}[0] += strip{k}(total{j} + lost{j} if lost{j} == lost{j} else total{j})"
-            for j, k in ((j, self.n_in + j) for j in self.sums)
+            self._add(self.n_in + j, f"(total{j} + lost{j} if lost{j} == lost{j} else total{j})")
+            for j in self.sums
         ]
         return lines
 
-    def _element(self, k: int) -> str:
-        """The memory cell of operand k in the current iteration."""
+    def _cell(self, k: int) -> str:
+        """Address and index of operand k's element in the current iteration."""
         letter = self.letter(k).lower()
         if letter == "s":
-            return f"pointer{k}(a{k} + i * stride{k})[0]"
-        return f"p{k}[0]" if letter in "0z" else f"p{k}[i]"
+            return f"a{k} + i * stride{k}, 0"
+        return f"a{k}, 0" if letter in "0z" else f"a{k}, i"
 
     def _address(self, k: int) -> str:
         return f"a{k} + i * stride{k}" if self.letter(k).lower() in "cs" else f"a{k}"
@@ -208,8 +210,8 @@ class _Writer:
         if slot.core_ndim:
             return f"view{k}({self._address(k)}, {self._core_shape(k)})"
         if f"wrap{k}" in self.namespace:
-            return f"wrap{k}({self._element(k)})"
-        return f"{self._element(k)} != 0" if slot.dtype.kind == "b" else self._element(k)
+            return f"wrap{k}(read{k}({self._cell(k)}))"
+        return f"read{k}({self._cell(k)})" + (" != 0" if slot.dtype.kind == "b" else "")
 
     def _core_shape(self, k: int) -> str:
         return "(" + "".join(f"e{k}_{axis}, " for axis in range(self.slots[k].core_ndim)) + ")"
@@ -234,7 +236,12 @@ class _Writer:
             ]
         if j in self.sums:
             return [f"s{j} = add_in_any_order(s{j}, strip{k}(r[{j}]))"]
-        return [f"{self._element(k)} {operator} strip{k}(r[{j}])"]
+        if operator == "+=":
+            return [self._add(k, f"strip{k}(r[{j}])")]
+        return [f"write{k}({self._cell(k)}, strip{k}(r[{j}]))"]
+
+    def _add(self, k: int, term: str) -> str:
+        return f"write{k}({self._cell(k)}, strip{k}(read{k}({self._cell(k)}) + {term}))"
 
 
 def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
@@ -246,7 +253,6 @@ def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
     lines, position = [], 0
     for k, slot in enumerate(inputs):
         lines.append(f"a{k} = at(pointers, {k})")
-        lines.append(f"p{k} = pointer{k}(a{k})")
         for axis in range(slot.core_ndim):
             lines.append(f"e{k}_{axis} = at(extents, {position})")
             position += 1

@@ -9,6 +9,8 @@ import numba.extending
 
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 INTERNAL = {"error_model": "numpy", "nogil": True, **_NO_WRAPPERS}
+# A loop with a call in it is not vectorised, and LLVM leaves calls of functions with many partials alone.
+INLINED = {**INTERNAL, "forceinline": True}
 
 
 def overload(function, **options):

@@ -20,7 +20,7 @@ from fwddiff._capture import Function, nested_codes, uses
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.options import INTERNAL
+from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
 from numba.core import bytecode, interpreter
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -51,19 +51,26 @@ class Prepared:
 
     def has_loops(self) -> bool:
         """Whether the function, or one that it calls, jumps backwards."""
-        return any(
-            "JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER"
-            for function in self.plan.reached()
-            for i in dis.get_instructions(function.__code__)
-        )
+        return any(map(_loops, self.plan.reached()))
+
+    def _is_inlined(self, node: Function) -> bool:
+        """The function itself and helpers without loops; not what calls itself."""
+        callees = [inner for callee, _ in node.calls.values() for inner in callee.nodes()]
+        return node not in callees and (node is self.plan or not _loops(node.function))
 
     def dispatcher(self, node: Function):
         key = id(node.function), id(node.bound)
         if key not in self.dispatchers:
             stub = _stub(node)
             stub.__fwddiff_node__ = node, self
-            self.dispatchers[key] = numba.njit(stub, pipeline_class=_Compiler, **INTERNAL)
+            options = INLINED if self._is_inlined(node) else INTERNAL
+            self.dispatchers[key] = numba.njit(stub, pipeline_class=_Compiler, **options)
         return self.dispatchers[key]
+
+
+def _loops(function: FunctionType) -> bool:
+    instructions = dis.get_instructions(function.__code__)
+    return any("JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER" for i in instructions)
 
 
 structs.compile_plan = lambda plan: Prepared(plan).entry

@@ -26,7 +26,7 @@ from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
-from fwddiff.engines.numba.options import INTERNAL
+from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree
 from fwddiff.engines.numba.seeding import primitives
@@ -242,7 +242,7 @@ class DerivedRule(NumbaRule):
         base, kind, chunk = self.base, self.kind, self.base.chunk
         text = _derive.derived_source(kind, base.inputs, base.outputs, self.active, chunk, widened)
         namespace = primitives(self.level, chunk or _derive.CHUNK, len(self.active)) | {"f": base.core}
-        return numba.njit(compile_function(kind, text, namespace), **INTERNAL)
+        return numba.njit(compile_function(kind, text, namespace), **INLINED)
 
     def _compiled(self, pattern: str) -> Kernel:
         """As for any rule; where that fails, arrays that are not active get room for partials.

@@ -12,9 +12,9 @@ import numba
 from fwddiff import rules
 from fwddiff._errors import ArgumentError
 from fwddiff._problem import Problem
-from fwddiff.engines.numba import array_functions, magnitudes, operations, scalars, structs
+from fwddiff.engines.numba import array_functions, magnitudes, named_tuples, operations, scalars, structs
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.options import INTERNAL
+from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.rule import BaseRule
 
@@ -22,6 +22,7 @@ for _row in rules.TABLE.values():
     operations.register_row(_row)
 scalars.register()
 magnitudes.register()
+named_tuples.register()
 array_functions.register()
 
 
@@ -35,7 +36,7 @@ def rule(problem: Problem) -> BaseRule:
     """The rule of a problem; its `result_tree()` tells how outputs nest."""
     structs.owned = problem.plan.owned
     prepared = Prepared(problem.plan)
-    core = numba.njit(_function_of_leaves(problem, prepared.entry), **INTERNAL)
+    core = numba.njit(_function_of_leaves(problem, prepared.entry), **INLINED)
     return BaseRule(problem, core, prepared)
 
 

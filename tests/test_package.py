@@ -22,6 +22,8 @@ LAYERS = (
     "__main__",
     "demo",
     "__init__",
+    "testing",
+    "_explain",
     "_operators",
     "_custom",
     "_chainrules",
@@ -43,6 +45,7 @@ LAYERS = (
     "dual",
     "rules",
     "_special",
+    "_native",
     "_errors",
 )
 FORBIDDEN = {("hosts", "engines"), ("engines", "hosts"), ("hosts", "dual"), ("hosts", "rules")}

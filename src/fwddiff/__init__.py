@@ -17,10 +17,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fwddiff import testing as testing
     from fwddiff._chainrules import frule as frule
     from fwddiff._chainrules import rrule as rrule
     from fwddiff._custom import custom_rule as custom_rule
     from fwddiff._custom import scalar_rule as scalar_rule
+    from fwddiff._explain import Explanation as Explanation
+    from fwddiff._explain import explain as explain
     from fwddiff._magnitude import magnitude as magnitude
     from fwddiff._operators import derivative as derivative
     from fwddiff._operators import gradient as gradient
@@ -49,7 +52,10 @@ _HOMES = {
     "unthunk": "_thunk",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
+    "Explanation": "_explain",
+    "explain": "_explain",
     "magnitude": "_magnitude",
+    "testing": "testing",
     **dict.fromkeys(
         [
             "derivative",
@@ -88,7 +94,8 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fwddiff' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"fwddiff.{_HOMES[name]}"), name)
+    module = importlib.import_module(f"fwddiff.{_HOMES[name]}")
+    value = module if name == _HOMES[name] else getattr(module, name)
     globals()[name] = value
     return value
 

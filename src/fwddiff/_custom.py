@@ -142,10 +142,13 @@ class _CustomRule(Rule):
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
         if kind == "pullback" and self.rrule is not None:
             return _CustomPullback(self, active)
-        if kind == "pushforward" and self.frule is not None:
+        if kind == "pushforward":
+            # Without frule too: JAX records a pushforward in reverse mode, transposes it, and never runs it.
             return _CustomPushforward(self, active)
-        needed = "frule" if kind == "pushforward" else "rrule"
-        raise DerivativeError(
+        raise self.missing("rrule")
+
+    def missing(self, needed: str) -> DerivativeError:
+        return DerivativeError(
             f"the custom rule of {self.name} has no {needed}, which this derivative needs: give {needed}=."
         )
 
@@ -248,7 +251,8 @@ class _CustomPushforward(_CustomDerivative):
         primals = base.arguments(leaves[:count])
         moving = dict(zip(self.active, leaves[count:], strict=True))
         tangents = [moving.get(i, np.zeros_like(leaf)) for i, leaf in enumerate(leaves[:count])]
-        assert base.frule is not None
+        if base.frule is None:
+            raise base.missing("frule")
         _, dy = base.frule(primals, base.arguments(tangents))
         found = self._mirror(dy, base.result_tree(), "a tangent")
         shapes = base.core_shapes([np.shape(leaf) for leaf in leaves[:count]])

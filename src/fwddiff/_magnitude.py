@@ -29,7 +29,7 @@ def magnitude(x: Any) -> float:
         return max(magnitude(x.value), *map(_settling, x.partials))
     if isinstance(x, np.ndarray):
         return float(np.max(np.abs(x), initial=0.0))
-    return float(abs(x)) if isinstance(x, int | float | np.generic) else abs(x)
+    return float(abs(x)) if isinstance(x, int | float | np.floating | np.integer) else abs(x)
 
 
 def _settling(partial: Any) -> float:

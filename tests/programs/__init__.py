@@ -1,0 +1,1 @@
+"""Random small programs from the rules table: one source text, evaluated by everything that can run it."""

@@ -1,0 +1,57 @@
+"""One program against the oracle, in every engine and host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fwddiff import fwddiff
+from programs.evaluation import HOSTS, float_leaves, ways
+from programs.oracle import Expected, expected, flatten, function_of
+from programs.writing import Program
+from rules.oracles import VALUES
+
+
+def oracle(program: Program) -> tuple[list[np.ndarray], Expected]:
+    """Directions of the Hessian-vector product, and what has to come out. Raises `Unsuitable`."""
+    leaves = float_leaves(program.arguments)
+    random = np.random.default_rng(len(program.source))
+    directions = [random.uniform(0.5, 1.5, leaf.shape) for leaf in leaves]
+    margin = 1e-4 if is_single(program) else 1e-7
+    return directions, expected(program.source, program.arguments, directions, VALUES, margin)
+
+
+def is_single(program: Program) -> bool:
+    """Whether floats are float32 (Python's own numbers give way)."""
+    return any(getattr(leaf, "dtype", None) == np.float32 for leaf in flatten(program.arguments)[0])
+
+
+def check(program: Program, names: Iterable[str] | None = None, compiled_hosts: bool = False) -> None:
+    """Value, gradient and Hessian-vector product agree with the oracle in the named engines and hosts (all).
+
+    Hosts run `engine="numpy"` unless `compiled_hosts`. Raises `AssertionError` with the program and the lines
+    that differ, `Unsuitable` where the oracle has no answer.
+    """
+    directions, wanted = oracle(program)
+    function = function_of(program.source)
+    for name, (engine, way) in ways().items():
+        if names is not None and name not in names:
+            continue
+        if name in HOSTS and not compiled_hosts:
+            engine = "numpy"
+        wrapped = fwddiff(function, engine=engine, mode=program.mode, passes=program.passes)
+        found = way(wrapped, program.arguments, directions)
+        compare(name, found, wanted, 2e-3 if is_single(program) else 1e-9)
+
+
+def compare(name: str, found: Expected, wanted: Expected, tolerance: float) -> None:
+    for part, ours, theirs in zip(Expected._fields, found, wanted, strict=True):
+        assert len(ours) == len(theirs), f"{name}: {len(ours)} arrays of {part}, {len(theirs)} expected"
+        largest = max([1.0, *(float(np.max(np.abs(b), initial=0.0)) for b in theirs)])
+        for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            assert np.shape(a) == np.shape(b), (
+                f"{name}: {part} {k} has shape {np.shape(a)}, not {np.shape(b)}"
+            )
+            error = np.max(np.abs(np.asarray(a, float) - b), initial=0.0) / largest
+            assert error <= tolerance, f"{name}: {part} {k} is {a}, not {b} (off by {error:.1e})"

@@ -1,0 +1,308 @@
+"""Hypothesis strategies for programs: source text, nested arguments, shapes, dtype, options."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import random
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+
+from fwddiff import rules
+from programs.pieces import ARGUMENTS, INFIX, OTHERS, POSITIVE, SQUASHED
+from programs.structs import Box, Pair
+
+SHAPES = {
+    (): [()],
+    (3,): [(3,), (1,), (), (3,)],
+    (2, 3): [(2, 3), (3,), (2, 1), (1, 3), ()],
+}
+_LETTER = re.compile(r"\b[ABSPC]\b")
+_SPELLINGS = {math: "math", np: "np", builtins: ""}
+
+
+class Program(NamedTuple):
+    """`source` defines `program`; `arguments` are NumPy leaves in structs, for `broadcast`."""
+
+    source: str
+    arguments: tuple
+    mode: str
+    passes: str
+
+    def __repr__(self) -> str:
+        return f"\n{self.source}\narguments = {self.arguments!r}\nmode={self.mode!r}, passes={self.passes!r}"
+
+
+def templates() -> list[str]:
+    """All ways to write the rows of the table that users can spell."""
+    found = [*INFIX.values(), *OTHERS]
+    for row in rules.TABLE.values():
+        default = ", ".join("AB"[: len(row.arguments)])
+        for function in row.functions:
+            name = function.__name__
+            home = next((m for m in _SPELLINGS if getattr(m, name, None) is function), None)
+            if home is None or (home is builtins and name not in ("abs", "pow")):
+                continue
+            prefix = _SPELLINGS[home]
+            for arguments in ARGUMENTS.get(row.name, (default,)):
+                found.append(f"{prefix}{prefix and '.'}{name}({arguments})")
+    return found
+
+
+TEMPLATES = templates()
+
+
+class Writer:
+    """Writes one program; every choice is drawn, so that Hypothesis can make it smaller."""
+
+    def __init__(self, draw):
+        self.draw = draw
+        self.lines: list[str] = []
+        self.floats: list[str] = []
+        self.integers: list[str] = []
+        self.flags: list[str] = []
+        self.helpers: list[tuple[str, int]] = []
+        self.constants = random.Random(self.choose(range(1000)))
+        self.names = 0
+        self.budget = 0
+
+    def choose(self, options) -> Any:
+        return self.draw(st.sampled_from(list(options)))
+
+    def constant(self, low: float = -1.7, high: float = 1.7) -> str:
+        """A number that nothing else in the program equals."""
+        return f"{self.constants.uniform(low, high):.9f}"
+
+    def name(self, prefix: str = "t") -> str:
+        self.names += 1
+        return f"{prefix}{self.names}"
+
+    # --- expressions ----------------------------------------------------------------------------------------
+
+    def expression(self, depth: int = 2) -> str:
+        self.budget -= 1
+        if depth == 0 or self.budget <= 0:
+            return self.atom()
+        kind = self.choose(["template"] * 8 + ["atom", "helper", "integer"])
+        if kind == "helper" and self.helpers:
+            name, count = self.choose(self.helpers)
+            return f"{name}({', '.join(self.expression(depth - 1) for _ in range(count))})"
+        if kind == "integer" and self.integers:
+            return f"({self.expression(depth - 1)}) * {self.choose(self.integers)}"
+        if kind == "atom":
+            return self.atom()
+        return self.filled(self.choose(TEMPLATES), depth - 1)
+
+    def atom(self) -> str:
+        if self.floats and self.choose([True] * 5 + [False]):
+            return self.choose(self.floats)
+        return self.constant()
+
+    def filled(self, template: str, depth: int) -> str:
+        """The template with its letters replaced; one expression per letter, as A + A needs."""
+        pieces: dict[str, str] = {}
+        for letter in dict.fromkeys(_LETTER.findall(template)):
+            if letter in "AB":
+                pieces[letter] = f"({self.expression(depth)})"
+            elif letter == "C":
+                pieces[letter] = self.constant(0.2, 1.6)
+            else:
+                options = SQUASHED if letter == "S" else POSITIVE
+                pieces[letter] = f"({self.filled(self.choose(options), depth)})"
+        filled = _LETTER.sub(lambda match: pieces[match[0]], template)
+        return f"({filled})"
+
+    def condition(self) -> str:
+        kind = self.choose(["constant", "constant", "two", "and", "chain", "not", "flag", "integer"])
+        if kind == "flag" and self.flags:
+            return self.choose(self.flags)
+        if kind == "integer" and self.integers:
+            return f"{self.choose(self.integers)} > 1"
+        if kind == "two":
+            return f"{self.expression(1)} < {self.expression(1)} + {self.constant()}"
+        if kind == "and":
+            return f"{self.expression(1)} < {self.constant()} and {self.expression(1)} > {self.constant()}"
+        if kind == "chain":
+            return f"-0.731 < {self.expression(1)} < {self.constant(0.0, 1.7)}"
+        if kind == "not":
+            return f"not ({self.expression(1)} >= {self.constant()})"
+        return f"{self.expression(1)} {self.choose('<>')} {self.constant()}"
+
+    # --- statements -----------------------------------------------------------------------------------------
+
+    def line(self, text: str, indent: int) -> None:
+        self.lines.append("    " * indent + text)
+
+    def assign(self, indent: int = 1) -> None:
+        text, name = self.expression(3), self.name()
+        self.line(f"{name} = {text}", indent)
+        self.floats.append(name)
+
+    def augmented(self, indent: int = 1) -> None:
+        own = [name for name in self.floats if re.fullmatch(r"t\d+", name)]
+        if not own:
+            return self.assign(indent)
+        self.line(f"{self.choose(own)} {self.choose(['+=', '-='])} {self.expression(2)}", indent)
+
+    def branch(self, indent: int = 1) -> None:
+        """A variable that both branches assign, one of them perhaps with a bare number."""
+        name = self.name()
+        self.line(f"if {self.condition()}:", indent)
+        self.line(f"{name} = {self.expression(2)}", indent + 1)
+        other = self.choose(["expression", "bare", "elif", "missing"])
+        if other == "missing":
+            self.lines.insert(len(self.lines) - 2, "    " * indent + f"{name} = {self.expression(1)}")
+        else:
+            if other == "elif":
+                self.line(f"elif {self.condition()}:", indent)
+                self.line(f"{name} = {self.constant()}", indent + 1)
+            self.line("else:", indent)
+            self.line(
+                f"{name} = {self.choose(['0.0', '1', '-0.5']) if other == 'bare' else self.expression(2)}",
+                indent + 1,
+            )
+        self.floats.append(name)
+
+    def for_loop(self, indent: int = 1) -> None:
+        name, index = self.name(), self.name("k")
+        self.line(f"{name} = {self.choose(['0.0', '0', self.expression(1)])}", indent)
+        extent = self.choose(["3", "2", "range(1, 4)", *(f"{n} + 1" for n in self.integers)])
+        self.line(f"for {index} in {extent if 'range' in extent else f'range({extent})'}:", indent)
+        self.floats.append(name)
+        self.integers.append(index)
+        exit_kind = self.choose(["none", "none", "break", "continue"])
+        if exit_kind != "none":
+            self.line(f"if {self.condition()}:", indent + 1)
+            if exit_kind == "break":
+                self.line("break", indent + 2)
+            else:
+                self.line(f"{name} += 0.125", indent + 2)
+                self.line("continue", indent + 2)
+        self.line(f"{name} = 0.5 * {name} + {self.expression(2)} / ({index} + 1)", indent + 1)
+        self.integers.remove(index)
+
+    def while_loop(self, indent: int = 1) -> None:
+        """Stops when the data say so, or after seven turns."""
+        name, count = self.name(), self.name("i")
+        self.line(f"{name} = {self.expression(1)}", indent)
+        self.line(f"{count} = 0", indent)
+        self.floats.append(name)
+        self.line(f"while {name} < {self.constant(0.5, 2.5)} and {count} < 7:", indent)
+        self.line(f"{name} = {name} + {self.filled('0.3 * P', 1)}", indent + 1)
+        self.line(f"{count} += 1", indent + 1)
+
+    def unpack(self, indent: int = 1) -> None:
+        first, second = self.name(), self.name()
+        kind = self.choose(["tuple", "Pair", "Box", "lambda", "dict"])
+        left, right = self.expression(2), self.expression(2)
+        if kind == "tuple":
+            self.line(f"{first}, {second} = {left}, {right}", indent)
+            self.floats += [first, second]
+        elif kind == "lambda":
+            self.line(f"{first} = (lambda u: u * {self.constant()} + {right})({left})", indent)
+            self.floats.append(first)
+        elif kind == "dict":
+            self.line(f"{first} = {{'left': {left}, 'right': {right}}}", indent)
+            self.floats += [f"{first}['left']", f"{first}['right']"]
+        else:
+            self.line(f"{first} = {kind}({left}, {right})", indent)
+            fields = Pair._fields if kind == "Pair" else ("width", "height")
+            self.floats += [f"{first}.{field}" for field in fields]
+
+    def early_return(self, indent: int = 1) -> None:
+        self.line(f"if {self.condition()}:", indent)
+        self.line(f"return {self.result(1)}", indent + 1)
+
+    def result(self, depth: int) -> str:
+        """An expression of the program's own result structure, chosen once."""
+        first, second = self.expression(depth), self.expression(depth)
+        return {
+            "number": first,
+            "tuple": f"({first}, {second})",
+            "Pair": f"Pair({first}, {second})",
+            "Box": f"Box({first}, {second})",
+            "integer": f"({first}, 7)",
+            "nested": f"(Pair({first}, 0.25), {second})",
+        }[self.structure]
+
+    def body(self, statements: int, may_return: bool) -> None:
+        kinds = [self.assign, self.branch, self.for_loop, self.while_loop, self.unpack, self.augmented]
+        if may_return:
+            kinds.append(self.early_return)
+        for _ in range(statements):
+            self.choose(kinds)()
+
+    # --- the whole ------------------------------------------------------------------------------------------
+
+    def function(self, name: str, parameters: list[str], floats: list[str], statements: int) -> None:
+        self.floats, self.budget = list(floats), 14
+        self.line(f"def {name}({', '.join(parameters)}):", 0)
+        self.body(statements, may_return=self.choose([True, False]))
+        self.budget = 6
+        self.line(f"return {self.result(2)}", 1)
+        self.line("", 0)
+
+    def program(self) -> Program:
+        dtype = np.dtype(self.choose(["float64"] * 5 + ["float32"]))
+        values = np.random.default_rng(self.choose(range(1000)))
+        self.line(f"SHIFT = {self.constant()}", 0)
+        self.line("TABLE = np.array([0.31, -0.72, 1.13, 0.54])", 0)
+        self.structure = "number"
+        for _ in range(self.choose([0, 1, 1, 2])):
+            name = self.name("helper")
+            self.function(name, ["a", f"b={self.constant()}"], ["a", "b", "SHIFT"], self.choose([0, 1]))
+            self.helpers.append((name, self.choose([1, 2])))
+        parameters, leaves, arguments = self.arguments(dtype, values)
+        self.structure = self.choose(["number"] * 3 + ["tuple", "Pair", "Box", "integer", "nested"])
+        extra = [*leaves, *self.choose([(), ("SHIFT", "TABLE[1]")])]
+        self.function("program", parameters, extra, self.choose([1, 2, 3]))
+        passes = self.choose(["single", "single", "per_argument"])
+        return Program(
+            "\n".join(self.lines), arguments, self.choose(["auto", "auto", "store", "recompute"]), passes
+        )
+
+    def arguments(self, dtype, values) -> tuple[list[str], list[str], tuple]:
+        loop = self.choose(SHAPES)
+
+        def leaf():
+            shape = self.choose(SHAPES[loop])
+            return values.uniform(-1.5, 1.5, shape).astype(dtype)
+
+        parameters, leaves, arguments = ["x0"], ["x0"], [values.uniform(-1.5, 1.5, loop).astype(dtype)]
+        for k in range(1, self.choose([1, 2, 3, 4])):
+            kind = self.choose(
+                ["number", "number", "tuple", "Pair", "Box", "dict", "int", "None", "bool", "float"]
+            )
+            parameters.append(f"x{k}")
+            if kind == "int":
+                self.integers.append(f"x{k}")
+                arguments.append(self.choose([0, 1, 2, np.arange(3)[:1] + 1]) if loop else 2)
+            elif kind == "bool":
+                self.flags.append(f"x{k}")
+                arguments.append(self.choose([True, False, np.array([True, False, True]) if loop else True]))
+            elif kind == "None":
+                self.flags.append(f"x{k} is None")
+                arguments.append(None)
+            elif kind == "number":
+                leaves.append(f"x{k}")
+                arguments.append(leaf())
+            elif kind == "float":
+                leaves.append(f"x{k}")
+                arguments.append(float(values.uniform(-1.5, 1.5)))
+            else:
+                make = {"tuple": lambda a, b: (a, b), "Pair": Pair, "Box": Box}.get(
+                    kind, lambda a, b: {"p": a, "q": b}
+                )
+                fields = {"tuple": ("[0]", "[1]"), "Pair": (".left", ".right"), "Box": (".width", ".height")}
+                arguments.append(make(leaf(), leaf()))
+                leaves += [f"x{k}{field}" for field in fields.get(kind, ("['p']", "['q']"))]
+        return parameters, leaves, tuple(arguments)
+
+
+@st.composite
+def programs(draw) -> Program:
+    """Small programs that compute with their arguments, helpers, loops and branches."""
+    return Writer(draw).program()

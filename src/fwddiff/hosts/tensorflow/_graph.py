@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +27,8 @@ _numbers = itertools.count()
 
 def call(rule: Rule, batch_ndim: int, values: Sequence[Any], candidates: tuple[int, ...]) -> list[Any]:
     """One symbolic tensor per output of the rule."""
+    if not rule.outputs:
+        return []
     tensors = [tf.convert_to_tensor(value) for value in values]
     active = tuple(i for i in candidates if _internals.is_watched(tensors[i]))
     stores = bool(active) and not batch_ndim and rule.stores(active, [_nominal(tensor) for tensor in tensors])
@@ -96,6 +97,18 @@ def _record_partials(
 # --- the op -------------------------------------------------------------------------------------------------
 
 
+class _Callback(NamedTuple):
+    """What TensorFlow's tables hold of a rule: a token to call it by, and names of gradients."""
+
+    token: str
+    run: Callable[..., list[np.ndarray]]
+    gradients: dict[tuple[int, ...], str]
+
+
+# A graph may be copied, saved and run long after everybody has forgotten the rule it calls.
+_callbacks: dict[tuple[Rule, int], _Callback] = {}
+
+
 def _add_op(rule: Rule, batch_ndim: int, tensors: Sequence[Any], candidates: tuple[int, ...]) -> list[Any]:
     graph = tf.compat.v1.get_default_graph()
     if _internals.is_compiled_by_xla(graph):
@@ -103,18 +116,29 @@ def _add_op(rule: Rule, batch_ndim: int, tensors: Sequence[Any], candidates: tup
             f"{rule.name}: XLA cannot compile a call back into Python. Use jit_compile=False for the "
             "tf.function or model.compile; in a Keras layer, set self.supports_jit = False."
         )
-    overridden: Any = graph.gradient_override_map({_OP: gradient_name(rule, batch_ndim, candidates)})
+    token, gradient = _registered(rule, batch_ndim, candidates)
+    dtypes = [tf.as_dtype(slot.dtype) for slot in rule.outputs]
+    overridden: Any = graph.gradient_override_map({_OP: gradient})
     with _internals.stop_recording(), overridden:
-        found = tf.numpy_function(
-            _evaluator(rule, batch_ndim),
-            list(tensors),
-            [tf.as_dtype(slot.dtype) for slot in rule.outputs],
-            stateful=False,
-        )
+        found = tf.raw_ops.PyFuncStateless(input=list(tensors), token=token, Tout=dtypes)
     found[0].op.pfor_converter = _vectorisation(rule, batch_ndim, candidates)
     for tensor, shape in zip(found, static_shapes(rule, batch_ndim, tensors), strict=True):
         tensor.set_shape(shape)
     return list(found)
+
+
+def _registered(rule: Rule, batch_ndim: int, candidates: tuple[int, ...]) -> tuple[str, str]:
+    """Token of the callback and name of the gradient, the same for the same arguments."""
+    with _lock:
+        if (rule, batch_ndim) not in _callbacks:
+            run = _evaluator(rule, batch_ndim)
+            _callbacks[rule, batch_ndim] = _Callback(_internals.callback_token(run), run, {})
+        callback = _callbacks[rule, batch_ndim]
+        if candidates not in callback.gradients:
+            name = f"fwddiff/{rule.name}#{next(_numbers)}"
+            tf.RegisterGradient(name)(_gradient(rule, batch_ndim, candidates))
+            callback.gradients[candidates] = name
+        return callback.token, callback.gradients[candidates]
 
 
 def _evaluator(rule: Rule, batch_ndim: int) -> Callable[..., list[np.ndarray]]:
@@ -125,29 +149,12 @@ def _evaluator(rule: Rule, batch_ndim: int) -> Callable[..., list[np.ndarray]]:
     return run
 
 
-def gradient_name(rule: Rule, batch_ndim: int, candidates: tuple[int, ...]) -> str:
-    """Name under which the gradient of this rule's ops is registered, the same for the same arguments."""
-    with _lock:
-        names = vars(rule).setdefault("_tensorflow_gradients", {})
-        if (batch_ndim, candidates) not in names:
-            name = names[batch_ndim, candidates] = f"fwddiff/{rule.name}#{next(_numbers)}"
-            tf.RegisterGradient(name)(_gradient(weakref.ref(rule), rule.name, batch_ndim, candidates))
-        return names[batch_ndim, candidates]
-
-
-def _gradient(
-    reference: Callable[[], Rule | None], name: str, batch_ndim: int, candidates: tuple[int, ...]
-) -> Callable[..., list[Any]]:
+def _gradient(rule: Rule, batch_ndim: int, candidates: tuple[int, ...]) -> Callable[..., list[Any]]:
     def gradient(op: Any, *cotangents: Any) -> list[Any]:
-        if op is None:
+        if op is None:  # how TensorFlow asks for a gradient to save
             raise HostError(
-                f"{name}: a SavedModel cannot hold a function that runs in this Python process. Save the "
-                "weights (or model.save('….keras')) and make the model again where it is loaded."
-            )
-        rule = reference()
-        if rule is None:
-            raise HostError(
-                f"{name}: the function has been deleted, but a graph still calls it. Keep it alive."
+                f"{rule.name}: a SavedModel cannot hold a function that runs in this Python process. Save "
+                "the weights (or model.save('….keras')) and make the model again where it is loaded."
             )
         given = given_cotangents(floats(rule, op.outputs), floats(rule, cotangents))
         return pull(rule, batch_ndim, list(op.inputs), candidates, candidates, given)

@@ -12,6 +12,7 @@ from typing import Any
 
 _pywrap: Any = importlib.import_module("tensorflow.python.pywrap_tfe")
 _record: Any = importlib.import_module("tensorflow.python.eager.record")
+_script_ops: Any = importlib.import_module("tensorflow.python.ops.script_ops")
 _control_flow: Any = importlib.import_module("tensorflow.python.ops.control_flow_util")
 
 record_operation: Callable[..., None] = _record.record_operation
@@ -33,6 +34,14 @@ def moving(tensors: Sequence[Any]) -> set[int]:
     # With nested accumulators, tangents have tangents; those come after the tensors.
     per_accumulator, _ = _pywrap.TFE_Py_PackJVPs(list(tensors))
     return {position for pairs in per_accumulator for position, _ in pairs if position < len(tensors)}
+
+
+def callback_token(callback: Callable) -> str:
+    """What `PyFuncStateless` calls this function by, as long as the caller keeps it alive.
+
+    `tf.numpy_function` makes a new token at each trace and keeps the function for the life of the process.
+    """
+    return _script_ops._py_funcs.insert(callback)
 
 
 def is_compiled_by_xla(graph: Any) -> bool:

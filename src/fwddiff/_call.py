@@ -23,6 +23,7 @@ from fwddiff._rule import Mode, Passes, Rule, Slot
 from fwddiff._signature import core_ndims
 
 _NUMBERS = (float, int, bool)
+_MOST_WAYS = 1000
 
 
 class Options(NamedTuple):
@@ -36,13 +37,29 @@ class Options(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """Leaves of one call, arguments first, and their signature."""
+    """Leaves of one call, arguments first. `structure` is all of the call that is not in its leaves: kind,
+    core axes, structures of the arguments and of each captured value."""
 
-    signature: tuple
+    structure: tuple
     leaves: list
-    arguments: Any
-    captured: tuple
     plan: _capture.Function
+
+    @property
+    def arguments(self) -> Any:
+        return self.structure[2]
+
+    @property
+    def captured(self) -> tuple:
+        return self.structure[3:]
+
+    def arity(self) -> int:
+        """Number of arguments if the call consists of leaves, given by position; else -1."""
+        flat = len(self.structure) == 3 and self.structure[1] is None and _tree.is_flat(self.arguments)
+        return len(self.leaves) if flat else -1
+
+    def signature(self) -> tuple:
+        """Structure, types, dtypes and axes: what the choice of a rule depends on."""
+        return (self.structure, *map(_leaf_signature, self.leaves))
 
 
 class Recipe(NamedTuple):
@@ -64,6 +81,7 @@ class Call(NamedTuple):
     dynamic: tuple[int, ...]
     host: ModuleType | None
     spec: Any
+    detached: frozenset[int]
 
     def result_tree(self) -> Any:
         tree = vars(self.rule).get("_result_tree")
@@ -79,30 +97,44 @@ class Caller:
         self.target, self.options = target, options
         self._plan: _capture.Function | None = None
         self._recipes: dict[tuple, Recipe] = {}
+        self.ways: dict[Any, Callable[[Sequence[Any]], Any]] = {}
 
     def plan(self) -> _capture.Function:
         """What the function captures, found again if a name leads to another function now."""
-        if self._plan is None or not self._plan.current():
-            self._plan = _capture.plan(self.target.function, _host.is_owned)
-            self._recipes.clear()
-        return self._plan
+        plan = self._plan
+        if plan is None or not plan.current():
+            plan = self._plan = _capture.plan(self.target.function, _host.is_owned)
+            self._recipes, self.ways = {}, {}
+        return plan
 
-    def gather(self, kind: str, args: tuple, kwargs: dict[str, Any]) -> Gathered:
-        core = kwargs.pop("signature", None) if kind != "whole" else None
-        plan = self.plan()
-        leaves, spec = _tree.flatten(self.target.bind(args, kwargs))
+    def gather(
+        self,
+        kind: str,
+        args: tuple,
+        kwargs: dict[str, Any],
+        plan: _capture.Function,
+        values: Sequence[Any] | None = None,
+    ) -> tuple[tuple, list]:
+        """Structure and leaves of a call. `values` stand for the captured ones where a host has read them."""
+        core = kwargs.pop("signature", None) if kwargs and kind != "whole" else None
+        target = self.target
+        if kwargs or len(args) != target.arity:
+            args = target.bind(args, kwargs)
+        leaves, spec = _tree.flatten(args)
+        if not plan.captures:
+            return (kind, core, spec), leaves
         captured = []
-        for value in plan.values():
+        for value in plan.values() if values is None else values:
             more, captured_spec = _tree.flatten(value)
             leaves += more
             captured.append(captured_spec)
-        signature = (kind, core, spec, *captured, *map(_leaf_signature, leaves))
-        return Gathered(signature, leaves, spec, tuple(captured), plan)
+        return (kind, core, spec, *captured), leaves
 
     def recipe(self, gathered: Gathered) -> Recipe:
-        found = self._recipes.get(gathered.signature)
+        signature = gathered.signature()
+        found = self._recipes.get(signature)
         if found is None or found.host_state != _host_state(found.host):
-            found = self._recipes[gathered.signature] = _make_recipe(self, gathered)
+            found = self._recipes[signature] = _make_recipe(self, gathered)
         return found
 
     def call(self, gathered: Gathered) -> Call:
@@ -114,7 +146,13 @@ class Caller:
                 recipe.host.detach(leaf) if k in recipe.detached else leaf  # type: ignore[union-attr]
                 for k, leaf in zip(recipe.dynamic, inputs, strict=True)
             ]
-        return Call(recipe.rule(), inputs, recipe.dynamic, recipe.host, gathered.arguments)
+        return Call(recipe.rule(), inputs, recipe.dynamic, recipe.host, gathered.arguments, recipe.detached)
+
+    def remember(self, key: Any, way: Callable[[Sequence[Any]], Any]) -> None:
+        """Keep how a host serves calls that it describes by `key`; forgotten when the function changes."""
+        if len(self.ways) >= _MOST_WAYS:
+            self.ways.clear()
+        self.ways[key] = way
 
 
 def _leaf_signature(leaf: Any) -> Any:
@@ -124,7 +162,9 @@ def _leaf_signature(leaf: Any) -> Any:
         return kind
     dtype = getattr(leaf, "dtype", None)
     if dtype is not None:
-        return kind, dtype, leaf.ndim, getattr(leaf, "weak_type", False)
+        # Variables of TensorFlow have no `ndim`.
+        axes = leaf.ndim if hasattr(leaf, "ndim") else str(leaf.shape)
+        return kind, dtype, axes, getattr(leaf, "weak_type", False)
     return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
 
 
@@ -202,7 +242,7 @@ def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) 
 
 
 def _core_ndims(names: _Leaves, kinds: Sequence[_Kind]) -> list[int]:
-    kind, signature = names.gathered.signature[:2]
+    kind, signature = names.gathered.structure[:2]
     if kind == "whole":
         return [leaf.ndim for leaf in kinds]
     ndims = [0] * len(kinds)
@@ -230,7 +270,7 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
         captured=gathered.captured,
         statics=statics,
         inputs=tuple(inputs),
-        reduce="sum" if gathered.signature[0] == "sum" else None,
+        reduce="sum" if gathered.structure[0] == "sum" else None,
         float_dtype=float_dtype,
         integer_dtype=np.dtype(np.int64) if host is None else host.integer_dtype(),
         mode=options.mode,

@@ -32,11 +32,13 @@ class Target:
         self._positional = sum(p.kind not in (*_VARIADIC, p.KEYWORD_ONLY) for p in parameters)
         self.rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
         self.takes_keywords = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-        self._simple = not self.preset_args and not self.preset_kwargs
+        simple = not (self.preset_args or self.preset_kwargs or self.rest)
+        # So many positional arguments, and no others, need no binding.
+        self.arity = len(self.names) if simple else -1
 
     def bind(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
         """Positional arguments for the compiled function, defaults and presets filled in."""
-        if self._simple and not kwargs and len(args) == len(self.names) and not self.rest:
+        if not kwargs and len(args) == self.arity:
             return args
         bound = self.signature.bind(*self.preset_args, *args, **{**self.preset_kwargs, **kwargs})
         bound.apply_defaults()

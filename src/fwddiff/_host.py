@@ -40,11 +40,11 @@ def host_names() -> tuple[str, ...]:
 
 def loaded_hosts() -> list[ModuleType]:
     """Host modules of the frameworks that the user has imported."""
-    return [_host_module(name) for name in host_names() if name in sys.modules]
+    return [host_module(name) for name in host_names() if name in sys.modules]
 
 
 @functools.cache
-def _host_module(name: str) -> ModuleType:
+def host_module(name: str) -> ModuleType:
     return importlib.import_module(f"fwddiff.hosts.{name}")
 
 

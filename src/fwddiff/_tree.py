@@ -7,25 +7,81 @@ which are part of a call's signature and are never differentiated.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import optree
 
 NAMESPACE = "fwddiff"
 
-_registered: set[type] = set()
+# Reads the fields of each class registered here.
+_registered: dict[type, Callable[[Any], Any]] = {}
+# Types of which every instance is a leaf: numbers, and arrays as they are met. Such calls need no optree.
+_leaf_types: set[type] = {float, int, bool}
+
+
+def _spec(tree: Any) -> optree.PyTreeSpec:
+    return optree.tree_structure(tree, namespace=NAMESPACE)
+
+
+_LEAF_SPEC = _spec(0.0)
 
 
 def flatten(tree: Any) -> tuple[list[Any], optree.PyTreeSpec]:
     """Leaves of a nested structure, and its structure."""
+    kind = type(tree)
+    if kind is tuple and _leaf_types.issuperset(map(type, tree)):
+        return list(tree), _flat_spec(len(tree))
+    if kind in _leaf_types:
+        return [tree], _LEAF_SPEC
+    if kind is tuple and (leaves := _shallow_leaves(tree)) is not None:
+        return leaves, _shallow_spec(tuple(map(type, tree)))
     leaves, spec = optree.tree_flatten(tree, namespace=NAMESPACE)
-    fresh = {type(leaf) for leaf in leaves if is_dataclass_instance(leaf)}
+    unknown = {type(leaf) for leaf in leaves} - _leaf_types
+    fresh = [cls for cls in unknown if dataclasses.is_dataclass(cls)]
+    _leaf_types.update(cls for cls in unknown if hasattr(cls, "dtype") and cls not in fresh)
     if not fresh:
         return leaves, spec
     for cls in fresh:
         register_dataclass(cls)
     return flatten(tree)
+
+
+@functools.cache
+def _flat_spec(length: int) -> optree.PyTreeSpec:
+    """Structure of a tuple of so many leaves."""
+    return _spec((0.0,) * length)
+
+
+def is_flat(spec: optree.PyTreeSpec) -> bool:
+    """Whether this is the structure of a tuple of leaves."""
+    return spec == _flat_spec(spec.num_leaves)
+
+
+def _shallow_leaves(tree: tuple) -> list[Any] | None:
+    """Leaves of a tuple of leaves and of dataclasses of leaves; `None` for deeper trees."""
+    leaves = []
+    for child in tree:
+        kind = type(child)
+        if kind in _leaf_types:
+            leaves.append(child)
+        elif kind in _registered:
+            fields = _registered[kind](child)
+            if not _leaf_types.issuperset(map(type, fields)):
+                return None
+            leaves += fields
+        else:
+            return None
+    return leaves
+
+
+@functools.cache
+def _shallow_spec(kinds: tuple[type, ...]) -> optree.PyTreeSpec:
+    """Structure of a tuple of such children: their types tell."""
+    blank = [0.0 if kind in _leaf_types else _rebuild(kind, [0.0] * len(_names(kind))) for kind in kinds]
+    return _spec(tuple(blank))
 
 
 def unflatten(spec: optree.PyTreeSpec, leaves: Sequence[Any]) -> Any:
@@ -44,19 +100,31 @@ def register_dataclass(cls: type) -> None:
     """
     if cls in _registered:
         return
-    names = tuple(field.name for field in dataclasses.fields(cls))
+    names = _names(cls)
+    read = operator.attrgetter(*names) if len(names) > 1 else _reader(names)
+    optree.register_pytree_node(
+        cls,
+        lambda instance: (read(instance), None, names),
+        lambda _, values: _rebuild(cls, values),
+        namespace=NAMESPACE,
+    )
+    _registered[cls] = read
 
-    def children(instance):
-        return tuple(getattr(instance, name) for name in names), None, names
 
-    def rebuild(_, values):
-        instance = object.__new__(cls)
-        for name, value in zip(names, values, strict=True):
-            object.__setattr__(instance, name, value)
-        return instance
+def _names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
-    optree.register_pytree_node(cls, children, rebuild, namespace=NAMESPACE)
-    _registered.add(cls)
+
+def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple]:
+    """`attrgetter` makes a tuple of two fields or more only."""
+    return lambda instance: tuple([getattr(instance, name) for name in names])
+
+
+def _rebuild(cls: type, values: Iterable[Any]) -> Any:
+    instance = object.__new__(cls)
+    for name, value in zip(_names(cls), values, strict=True):
+        object.__setattr__(instance, name, value)
+    return instance
 
 
 def leaf_paths(spec: optree.PyTreeSpec) -> list[str]:

@@ -7,25 +7,33 @@ records it.
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
+import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fwddiff import _tree
-from fwddiff._call import Call, Caller, Options
-from fwddiff._errors import ArgumentError
+from fwddiff import _host, _tree
+from fwddiff._call import Call, Caller, Gathered, Options
+from fwddiff._errors import ArgumentError, HostError
 from fwddiff._function import Target
 from fwddiff._rule import Mode, Passes
 
 _ENGINES = ("auto", "numba", "numpy")
 _KINDS = ("whole", "broadcast", "sum")
+_BOUND = "_fwddiff_methods"
+_numbers = itertools.count()
+_first = operator.itemgetter(0)
 
 
 class FwdDiff:
     """A function whose pullback every host computes with forward-mode dual numbers. Made by
     `fwddiff.fwddiff`."""
+
+    autograph_info__ = None  # the mark of what TensorFlow's AutoGraph calls as it is
 
     def __init__(
         self,
@@ -46,7 +54,7 @@ class FwdDiff:
     def __fwddiff_function__(self) -> Callable:
         return self.target.original
 
-    @property
+    @functools.cached_property
     def whole(self) -> Operation:
         """The operation that calling the object itself performs."""
         return self._operations["whole"]
@@ -56,7 +64,7 @@ class FwdDiff:
         arguments."""
         return self._operations["whole"](*args, **kwargs)
 
-    @property
+    @functools.cached_property
     def broadcast(self) -> Operation:
         """`f` applied element by element, with NumPy's broadcasting, in one fused kernel.
 
@@ -65,7 +73,7 @@ class FwdDiff:
         """
         return self._operations["broadcast"]
 
-    @property
+    @functools.cached_property
     def sum(self) -> Operation:
         """The sum of `broadcast` over all elements, without an array of the elements' results or partials."""
         return self._operations["sum"]
@@ -73,7 +81,20 @@ class FwdDiff:
     def __get__(self, instance: Any, owner: type | None = None) -> FwdDiff:
         if instance is None:
             return self
-        return FwdDiff(types.MethodType(self.target.original, instance), **_without_self(self.options))
+        known = getattr(instance, "__dict__", {}).get(_BOUND)
+        if known is not None and known.instance is instance and self in known.methods:
+            return known.methods[self]
+        if _is_traced():
+            raise HostError(
+                f"torch.compile meets the method {self.target.name} of an object before its first ordinary "
+                "call: call it once on this object before compiling."
+            )
+        bound = FwdDiff(types.MethodType(self.target.original, instance), **_without_self(self.options))
+        if hasattr(instance, "__dict__"):
+            if known is None or known.instance is not instance:
+                known = instance.__dict__[_BOUND] = _Bound(instance)
+            known.methods[self] = bound
+        return bound
 
     def __repr__(self) -> str:
         return f"fwddiff({self.target.name})"
@@ -82,32 +103,117 @@ class FwdDiff:
         return _rebuild, (self.target.original, self.options)
 
 
+class _Bound:
+    """The wrapped methods of one object, kept in its `__dict__` so that they compile once and die with it.
+
+    Copies of the object start without: a method that still belonged to the original would be silently wrong.
+    """
+
+    def __init__(self, instance: Any = None):
+        self.instance, self.methods = instance, {}
+
+    def __reduce__(self):
+        return _Bound, ()
+
+
 class Operation:
     """One way to call a wrapped function: `whole`, `broadcast` or `sum`."""
+
+    autograph_info__ = None
 
     def __init__(self, wrapped: FwdDiff, kind: str):
         self.wrapped, self.kind = wrapped, kind
         self._caller = wrapped.caller
+        # Of the last host that served a call: `describe`, its last key and way, the structure of the call.
+        self._plan: Any = None
+        self._key: Any = None
+        self._found: Any = None
+        self._flat: tuple = ()
+        self._describe: Any = None
+        self._flat_arity = -1
+        self.key = f"{wrapped.target.name}.{kind}#{next(_numbers)}"
         self.__name__ = wrapped.target.name if kind == "whole" else f"{wrapped.target.name}.{kind}"
 
     def __call__(self, *args, **kwargs):
-        gathered = self._caller.gather(self.kind, args, kwargs)
+        if _is_traced():
+            from fwddiff.hosts.torch import traced
+
+            return traced(self, args, kwargs)
+        return self.run(args, kwargs)
+
+    def run(self, args: tuple, kwargs: dict[str, Any], captured: Sequence[Any] | None = None) -> Any:
+        """The call; `captured` are the captured values where a host has read them itself."""
+        plan = self._caller.plan()
+        if len(args) == self._flat_arity and not kwargs and plan is self._plan:
+            way = self._way(self._flat, args)  # `args` are leaves if this is found
+            if way is not None:
+                return way(args)
+        structure, leaves = self._caller.gather(self.kind, args, kwargs, plan, captured)
+        if plan is self._plan:
+            way = self._way(structure, leaves)
+            if way is not None:
+                return way(leaves)
+        gathered = Gathered(structure, leaves, plan)
         if self.kind == "whole" and self._caller.recipe(gathered).host is None:
             return self.wrapped.target.original(*args, **kwargs)
+        return self._serve(gathered)
+
+    def _way(self, structure: tuple, leaves: Sequence[Any]) -> Callable[[Sequence[Any]], Any] | None:
+        """How the host has served a call like this one, if it has."""
+        key = self._describe(structure, leaves)
+        if key == self._key:
+            return self._found
+        found = self._caller.ways.get(key)
+        if found is not None:
+            self._key, self._found = key, found
+        return found
+
+    def _serve(self, gathered: Gathered) -> Any:
+        """The first call of its kind; a host may show a shortcut for the next ones."""
         call = self._caller.call(gathered)
-        if call.host is None:
-            outputs = [output[()] for output in call.rule([np.asarray(leaf) for leaf in call.inputs])]
-        else:
-            outputs = call.host.apply(call.rule, call.inputs)
-        tree = call.result_tree()
-        return outputs[0] if tree.is_leaf() else _tree.unflatten(tree, outputs)
+        tree, host = call.result_tree(), call.host
+        finish = _first if tree.is_leaf() else functools.partial(_tree.unflatten, tree)
+        if host is None:
+            return finish([output[()] for output in call.rule([np.asarray(leaf) for leaf in call.inputs])])
+        describe = getattr(host, "describe", None)
+        key = describe(gathered.structure, gathered.leaves) if describe and not call.detached else None
+        way = host.shortcut(call.rule, call.dynamic, gathered.leaves, finish) if key is not None else None
+        if way is None:
+            return finish(host.apply(call.rule, call.inputs))
+        self._plan, self._describe = gathered.plan, describe
+        self._key = self._found = None
+        self._flat = gathered.structure
+        self._flat_arity = gathered.arity()
+        self._caller.remember(key, way)
+        return way(gathered.leaves)
+
+    def prepare_traced(self) -> None:
+        """Run for real while Dynamo reads a call: what it is to look at next."""
+        plan = self._caller.plan()
+        self.readers = [capture.read for capture in plan.captures]
+        self.checks = plan.checks
+        _host.host_module("torch").prepare(self)
+
+    prepare_traced._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def prepare(self, *args, **kwargs) -> Call:
         """The call that `self(*args, **kwargs)` would make, not made."""
-        return self._caller.call(self._caller.gather(self.kind, args, kwargs))
+        plan = self._caller.plan()
+        return self._caller.call(Gathered(*self._caller.gather(self.kind, args, kwargs, plan), plan))
 
     def __repr__(self) -> str:
         return f"fwddiff({self.wrapped.target.name})" + ("" if self.kind == "whole" else f".{self.kind}")
+
+
+def _is_traced() -> bool:
+    """Whether PyTorch's Dynamo is reading this call.
+
+    Dynamo runs functions that carry the mark below, and takes their results for constants.
+    """
+    return "torch._dynamo" in sys.modules and _host.host_module("torch").is_traced()
+
+
+_is_traced._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _without_self(options: dict[str, Any]) -> dict[str, Any]:

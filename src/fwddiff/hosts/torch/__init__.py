@@ -1,9 +1,13 @@
 """PyTorch as a host: a rule is recorded by `autograd.Function`, and so are its pullback and pushforward.
 
-_operation   which way a call takes: plain evaluation, C-level recording, or `torch.func`
-_function    the `autograd.Function` of a rule
-_evaluation  tensors → NumPy → rule → tensors; everything without memory of its own goes on to
+_shortcut    repeated calls with tensors of known layouts, straight to
+_operation   which way a call takes: plain evaluation, reverse mode for plain tensors, or everything else
+_direct      the lean `autograd.Function` of a rule, for reverse mode of plain tensors
+_function    the general one, for `torch.func`, forward mode and tensors without memory
+_evaluation  tensors' memory → rule → tensors; everything without memory of its own goes on to
 _library     library operators, which fake, meta and legacy batched tensors meet
+_constants   numbers and NumPy arrays beside tensors
+_traced      what torch.compile sees
 """
 
 from __future__ import annotations
@@ -16,24 +20,52 @@ import torch
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
-from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
+from fwddiff.hosts.torch._constants import constant
+from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES
 from fwddiff.hosts.torch._operation import operation
+from fwddiff.hosts.torch._shortcut import describe, shortcut
+from fwddiff.hosts.torch._traced import is_traced, prepare, traced
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = [
+    "apply",
+    "describe",
+    "detach",
+    "dtype",
+    "float_dtype",
+    "integer_dtype",
+    "is_traced",
+    "owns",
+    "prepare",
+    "shape",
+    "shortcut",
+    "threads",
+    "traced",
+    "weak",
+]
+
+_OPEN_NUMBERS: dict[type, np.dtype] = {
+    torch.SymFloat: np.dtype(np.float64),
+    torch.SymInt: np.dtype(np.int64),
+    torch.SymBool: np.dtype(np.bool_),
+}
+Leaf = torch.Tensor | torch.SymFloat | torch.SymInt | torch.SymBool
 
 
 def owns(leaf: object) -> bool:
-    """Whether this is a tensor (parameters, subclasses, fake and functorch tensors included)."""
-    return isinstance(leaf, torch.Tensor)
+    """Whether this is a tensor (parameters, subclasses, fake and functorch tensors included), or a number
+    that torch.compile leaves open."""
+    return isinstance(leaf, (torch.Tensor, *_OPEN_NUMBERS))
 
 
-def shape(leaf: torch.Tensor) -> tuple[int, ...]:
+def shape(leaf: Leaf) -> tuple[int, ...]:
     """Shape of a tensor."""
-    return tuple(leaf.shape)
+    return tuple(leaf.shape) if isinstance(leaf, torch.Tensor) else ()
 
 
-def dtype(leaf: torch.Tensor) -> np.dtype:
+def dtype(leaf: Leaf) -> np.dtype:
     """NumPy dtype of a tensor. Raises `HostError` for dtypes, devices and layouts we do not serve."""
+    if not isinstance(leaf, torch.Tensor):
+        return _OPEN_NUMBERS[type(leaf)]
     found = NUMPY_DTYPES.get(leaf.dtype)
     if found is None:
         raise HostError(
@@ -51,6 +83,11 @@ def dtype(leaf: torch.Tensor) -> np.dtype:
     return found
 
 
+def weak(leaf: Leaf) -> bool:
+    """Whether the leaf stands for a Python number."""
+    return not isinstance(leaf, torch.Tensor)
+
+
 def integer_dtype() -> np.dtype:
     """Dtype of integer results."""
     return np.dtype(np.int64)
@@ -61,9 +98,9 @@ def float_dtype() -> np.dtype:
     return NUMPY_DTYPES.get(torch.get_default_dtype(), np.dtype(np.float32))
 
 
-def detach(leaf: torch.Tensor) -> torch.Tensor:
+def detach(leaf: Leaf) -> Leaf:
     """The tensor without a gradient (a tangent it may carry is ignored by its slot)."""
-    return leaf.detach()
+    return leaf.detach() if isinstance(leaf, torch.Tensor) else leaf
 
 
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
@@ -77,14 +114,18 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
             "torch.jit.trace would record the result as a constant; use torch.export or torch.compile."
         )
     tensors = [
-        leaf if isinstance(leaf, torch.Tensor) else _constant(leaf, slot.dtype)
+        _checked(leaf) if isinstance(leaf, torch.Tensor) else constant(leaf, slot.dtype)
         for leaf, slot in zip(leaves, rule.inputs, strict=True)
     ]
     return list(operation(rule)(*tensors))
 
 
-def _constant(value: Any, slot_dtype: np.dtype) -> torch.Tensor:
-    # A copy: PyTorch's version check cannot see a later write to the caller's array.
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.array(value, slot_dtype, order="C"))
-    return torch.tensor(value, dtype=TORCH_DTYPES[slot_dtype])
+def threads() -> int:
+    """How many threads a kernel may use: as many as PyTorch's own."""
+    return torch.get_num_threads()
+
+
+def _checked(leaf: torch.Tensor) -> torch.Tensor:
+    # Rules are chosen by dtypes and axes; the device and layout are looked at here.
+    dtype(leaf)
+    return leaf

@@ -10,11 +10,11 @@ from torch.autograd import Function
 
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch._dtypes import TORCH_DTYPES
-from fwddiff.hosts.torch._evaluation import evaluate
+from fwddiff.hosts.torch._evaluation import evaluate, is_ordinary
 
 # Private names, so each has a safe substitute: compute what nobody may want; the way always right.
+_Leaf = getattr(getattr(torch._C, "_functions", None), "AccumulateGrad", None)
 _engine_will_execute = getattr(torch._C, "_will_engine_execute_node", lambda node: True)
-functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 Tensors = tuple[torch.Tensor, ...]
 MakeOperation = Callable[..., Callable[..., Tensors]]
@@ -34,7 +34,7 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
         def setup_context(ctx: Any, inputs: Tensors, output: Tensors) -> None:
             ctx.save_for_backward(*inputs)
             ctx.save_for_forward(*inputs)
-            _describe_outputs(ctx, output, integers)
+            describe_outputs(ctx, output, integers)
 
         @staticmethod
         def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
@@ -42,8 +42,8 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
             if not active:
                 return (None,) * len(rule.inputs)
             tensors = ctx.saved_tensors
-            given = _filled(rule, ctx.output_shapes, cotangents, tensors[0])
-            return _run_pullback(rule, batch_ndim, operation, active, tensors, given)
+            given = filled(rule, ctx.output_shapes, cotangents, tensors[0])
+            return run_pullback(rule, batch_ndim, operation, active, tensors, given)
 
         @staticmethod
         def jvp(ctx: Any, *tangents: torch.Tensor | None) -> Any:
@@ -66,40 +66,7 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
     return RuleFunction
 
 
-def make_storing_function(rule: Rule, operation: MakeOperation) -> type[Function]:
-    """A function that computes partials with the value and multiplies them by the cotangents.
-
-    Not for `torch.func`, which differentiates every backward pass. Inputs are kept beside the partials: when
-    the backward pass is differentiated (`create_graph`), the pullback rule takes over.
-    """
-    integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
-
-    class StoringFunction(Function):
-        @staticmethod
-        def forward(ctx: Any, *tensors: torch.Tensor) -> Tensors:
-            ctx.active = _active(rule, ctx)
-            results = evaluate(rule.partials(ctx.active), 0, tensors, recorded=True)
-            output, partials = results[: len(rule.outputs)], results[len(rule.outputs) :]
-            ctx.save_for_backward(*tensors, *partials)
-            _describe_outputs(ctx, output, integers)
-            return output
-
-        @staticmethod
-        def backward(ctx: Any, *cotangents: torch.Tensor | None) -> Any:
-            active = _wanted(rule, ctx, cotangents)
-            if not active:
-                return (None,) * len(rule.inputs)
-            saved = ctx.saved_tensors
-            tensors, partials = saved[: len(rule.inputs)], saved[len(rule.inputs) :]
-            if torch.is_grad_enabled():
-                given = _filled(rule, ctx.output_shapes, cotangents, tensors[0])
-                return _run_pullback(rule, 0, operation, active, tensors, given)
-            return _contract(rule, ctx.active, active, tensors, partials, cotangents)
-
-    return StoringFunction
-
-
-def _describe_outputs(ctx: Any, output: Tensors, integers: Sequence[int]) -> None:
+def describe_outputs(ctx: Any, output: Tensors, integers: Sequence[int]) -> None:
     ctx.set_materialize_grads(False)
     ctx.output_shapes = [tensor.shape for tensor in output]
     if integers:
@@ -111,16 +78,18 @@ def _wanted(rule: Rule, ctx: Any, cotangents: Sequence[torch.Tensor | None]) -> 
     if all(cotangent is None for cotangent in cotangents):
         return ()
     active = _active(rule, ctx)
-    if len(active) > 1 and not functorch_is_active():
-        return tuple([a for a in active if _will_run(ctx.next_functions[a][0])])
+    if len(active) > 1 and is_ordinary():
+        return tuple([a for a in active if will_run(ctx.next_functions[a][0])])
     return active
 
 
-def _will_run(node: Any) -> bool:
+def will_run(node: Any, few: bool = False) -> bool:
     """Whether this backward pass goes on to the node: `torch.autograd.grad(..., y)` needs no cotangent of x.
 
-    PyTorch answers only for nodes other than the leaves asked for, where it raises.
+    PyTorch answers by an exception (6 µs) for the leaves asked for: not worth it where elements are few.
     """
+    if few and type(node) is _Leaf:
+        return True
     try:
         return _engine_will_execute(node)
     except RuntimeError:
@@ -132,10 +101,15 @@ def _active(rule: Rule, ctx: Any) -> tuple[int, ...]:
     return tuple([i for i, (needs, slot) in enumerate(needed) if needs and slot.differentiable])
 
 
-def _filled(
-    rule: Rule, shapes: Sequence[Any], cotangents: Sequence[torch.Tensor | None], like: torch.Tensor
-) -> list[torch.Tensor]:
+def filled(
+    rule: Rule,
+    shapes: Sequence[Any],
+    cotangents: Sequence[torch.Tensor | None],
+    like: torch.Tensor,
+) -> Sequence[torch.Tensor]:
     """Cotangents of the differentiable outputs; undefined ones are zeros that take no memory."""
+    if len(cotangents) == 1 and cotangents[0] is not None:
+        return (cotangents[0],)
     return [
         like.new_zeros((), dtype=TORCH_DTYPES[slot.dtype]).expand(shape) if cotangent is None else cotangent
         for slot, shape, cotangent in zip(rule.outputs, shapes, cotangents, strict=True)
@@ -143,7 +117,7 @@ def _filled(
     ]
 
 
-def _run_pullback(
+def run_pullback(
     rule: Rule,
     batch_ndim: int,
     operation: MakeOperation,
@@ -152,8 +126,13 @@ def _run_pullback(
     cotangents: Sequence[torch.Tensor],
 ) -> tuple[torch.Tensor | None, ...]:
     results: list[torch.Tensor | None] = [None] * len(rule.inputs)
+    plain = not torch.is_grad_enabled() and is_ordinary()
     for group in rule.pullback_passes(active):
-        found = operation(rule.pullback(group), batch_ndim)(*tensors, *cotangents)
+        pullback = rule.pullback(group)
+        if plain:
+            found = evaluate(pullback, batch_ndim, (*tensors, *cotangents))
+        else:
+            found = operation(pullback, batch_ndim)(*tensors, *cotangents)
         for a, cotangent in zip(group, found, strict=True):
             results[a] = _without_batch(cotangent, tensors[a], batch_ndim) if batch_ndim else cotangent
     return tuple(results)
@@ -165,7 +144,7 @@ def _without_batch(cotangent: torch.Tensor, source: torch.Tensor, batch_ndim: in
     return cotangent.sum(axes, keepdim=True) if axes else cotangent
 
 
-def _contract(
+def contract(
     rule: Rule,
     stored: tuple[int, ...],
     active: tuple[int, ...],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,18 +9,24 @@ import torch
 from torch.autograd import forward_ad
 
 from fwddiff._errors import HostError
-from fwddiff._rule import Rule, Shape
+from fwddiff._rule import Rule
 from fwddiff.hosts.torch import _library
-from fwddiff.hosts.torch._evaluation import LegacyBatchError, evaluate
-from fwddiff.hosts.torch._function import functorch_is_active, make_function, make_storing_function
+from fwddiff.hosts.torch._direct import Way, make_direct, make_product
+from fwddiff.hosts.torch._evaluation import (
+    PLAIN_TYPES,
+    LegacyBatchError,
+    dispatch_modes,
+    evaluate,
+    functorch_is_active,
+)
+from fwddiff.hosts.torch._function import make_function
 from fwddiff.hosts.torch._library import call_recorded
 
 Tensors = tuple[torch.Tensor, ...]
 Operation = Callable[..., Tensors]
 
-_TRACED = "Call the function once, uncompiled, before torch.compile traces it: it then becomes one node."
-_unmarked: list[Operation] = []
-_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+_TRACED = "torch.compile has to go through the wrapped function itself: call that, not its parts."
+_MOST_WAYS = 1000
 
 
 def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
@@ -32,8 +37,6 @@ def operation(rule: Rule, batch_ndim: int = 0) -> Operation:
     found = operations.get(batch_ndim)
     if found is None:
         found = operations.setdefault(batch_ndim, _make_operation(rule, batch_ndim))
-    if _unmarked and "torch._dynamo" in sys.modules:
-        _mark_opaque()
     return found
 
 
@@ -43,8 +46,8 @@ _library.upper.record = operation
 def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
     function = make_function(rule, batch_ndim, operation)
     # `Function.apply` of Python binds a signature at each call; outside `torch.func` the C method is enough.
-    record = _c_apply(function)
-    stored = _storing(rule, record) if batch_ndim == 0 and rule.mode != "recompute" else record
+    base: Any = super(torch.autograd.Function, function)
+    record = base.apply
     differentiable = [i for i, slot in enumerate(rule.inputs) if slot.differentiable]
 
     def run(*tensors: torch.Tensor) -> Tensors:
@@ -56,53 +59,39 @@ def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
             if getattr(forward_ad, "_current_level", 0) >= 0:
                 return record(*tensors)
             if torch.is_grad_enabled():
-                for i in differentiable:
-                    if tensors[i].requires_grad:
-                        return stored(*tensors)
+                active = [i for i in differentiable if tensors[i].requires_grad]
+                if active:
+                    if batch_ndim or dispatch_modes() or not PLAIN_TYPES.issuperset(map(type, tensors)):
+                        return record(*tensors)
+                    way = way_for(rule, tuple(active), tensors)
+                    return direct(way)(way, None, *tensors)
             return evaluate(rule, batch_ndim, tensors)
         except LegacyBatchError:
             return call_recorded(rule, batch_ndim, tensors)
 
-    _unmarked.append(run)
     return run
 
 
-def _c_apply(function: type[torch.autograd.Function]) -> Operation:
-    """`apply` of the C base class, which type checkers do not see."""
-    base: Any = super(torch.autograd.Function, function)
-    return base.apply
+def direct(way: Way) -> Callable[..., Any]:
+    """The function that records a rule in reverse mode: `record(way, launch, *tensors)`."""
+    kept = vars(way.rule)
+    name = "_torch_product" if way.is_product else "_torch_direct"
+    found = kept.get(name)
+    if found is None:
+        make = make_product if way.is_product else make_direct
+        found = kept.setdefault(name, make(way.rule, operation))
+    return found
 
 
-def _mark_opaque() -> None:
-    """Let `torch.compile` keep calls as one node; the tracing below Dynamo follows the `autograd.Function`.
-
-    When Dynamo itself traces an `autograd.Function`, a compiled `torch.func.grad` or `jvp` of it gives zeros,
-    so calls that are not marked raise. Dynamo costs a second to import: this waits until somebody else has.
-    """
-    while _unmarked:
-        torch.compiler.allow_in_graph(_unmarked.pop())
-
-
-def _storing(rule: Rule, record: Operation) -> Operation:
-    """Record so that partials are kept where the rule says so, else by `record`."""
-    function = make_storing_function(rule, operation)
-    store = _c_apply(function)
-    answers: dict[tuple, bool] = {}
-
-    def run(*tensors: torch.Tensor) -> Tensors:
-        if any(type(tensor) not in _PLAIN_TYPES for tensor in tensors):
-            return record(*tensors)
-        question = (tuple([t.requires_grad for t in tensors]), tuple([t.shape for t in tensors]))
-        answer = answers.get(question)
-        if answer is None:
-            if len(answers) > 1000:
-                answers.clear()
-            answer = answers[question] = _stores(rule, *question)
-        return store(*tensors) if answer else record(*tensors)
-
-    return run
-
-
-def _stores(rule: Rule, requires_grad: Sequence[bool], shapes: Sequence[Shape]) -> bool:
-    active = [i for i, slot in enumerate(rule.inputs) if requires_grad[i] and slot.differentiable]
-    return rule.stores(active, [tuple(shape) for shape in shapes])
+def way_for(rule: Rule, active: tuple[int, ...], tensors: Sequence[torch.Tensor]) -> Way:
+    """Store or recompute, for gradients of the active inputs; decided once per shapes."""
+    ways = vars(rule).get("_torch_ways")
+    if ways is None:
+        ways = vars(rule).setdefault("_torch_ways", {})
+    question = (active, *[tensor.shape for tensor in tensors])
+    found = ways.get(question)
+    if found is None:
+        if len(ways) >= _MOST_WAYS:
+            ways.clear()
+        found = ways[question] = Way(rule, active, [tuple(tensor.shape) for tensor in tensors])
+    return found

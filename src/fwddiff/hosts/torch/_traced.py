@@ -1,0 +1,104 @@
+"""`torch.compile`: what Dynamo sees of a call while it reads the caller's code.
+
+Dynamo interprets `traced` line by line, and so learns what the call depends on: the arguments, the captured
+values (as inputs of the graph, so that they get their gradients) and the functions that lead to them. The
+rest is one opaque node, which the tracing below Dynamo follows into the `autograd.Function` of the rule. Were
+Dynamo to trace that itself, a compiled `torch.func.grad` or `jvp` would give zeros.
+
+Functions marked as constant are run for real, while Dynamo traces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from typing import Any
+
+import numpy as np
+import torch
+from torch._guards import TracingContext
+from torch.utils import _pytree
+
+from fwddiff._errors import HostError
+
+_operations: dict[str, Any] = {}
+_opaque: Any = None
+
+
+def is_traced() -> bool:
+    """Whether Dynamo is at work."""
+    return TracingContext.try_get() is not None
+
+
+def traced(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The call, for Dynamo. `operation` has a `key`, `readers` of captured values and the plan's `checks`."""
+    operation.prepare_traced()
+    for read, expected in operation.checks:
+        if read() is not expected:
+            raise HostError("What a function refers to changed while torch.compile traced it.")
+    everything = args, kwargs, [read() for read in operation.readers]
+    _register(everything)
+    args, kwargs, captured = _pytree.tree_map(_as_tensor, everything)
+    if operation.kind == "whole" and not any(
+        isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves((args, kwargs, captured))
+    ):
+        return operation.wrapped.target.original(*args, **kwargs)
+    return _opaque(operation.key, args, kwargs, captured)
+
+
+def prepare(operation: Any) -> None:
+    """Before Dynamo goes on: the operation can be found by its key, and the opaque function exists."""
+    global _opaque
+    _operations[operation.key] = operation
+    for node in operation.wrapped.caller.plan().nodes():
+        for value in _mentioned(node.function):
+            if isinstance(value, type) and dataclasses.is_dataclass(value):
+                _register_class(value)
+    if _opaque is None:
+        if not hasattr(torch._dynamo, "nonstrict_trace"):
+            raise HostError(
+                "This PyTorch cannot compile fwddiff's functions; use PyTorch 2.7 or newer, or call them "
+                "outside of torch.compile."
+            )
+        _opaque = torch._dynamo.nonstrict_trace(_call)
+
+
+def _mentioned(function: types.FunctionType) -> list[Any]:
+    """What the globals and closure variables of a function hold: it may return structs of these classes."""
+    names = function.__globals__
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return cells + [names[name] for name in function.__code__.co_names if name in names]
+
+
+def _call(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
+    result = _operations[key].run(args, kwargs, captured)
+    _register(result)
+    return result
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return torch.from_numpy(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _register(tree: Any) -> None:
+    """Make the dataclasses in a tree known to PyTorch's pytrees, which the opaque function takes apart."""
+    if isinstance(tree, torch.Tensor | np.ndarray | float | int):
+        return
+    if dataclasses.is_dataclass(tree):
+        _register_class(type(tree))
+        for field in dataclasses.fields(tree):
+            _register(getattr(tree, field.name))
+    elif isinstance(tree, tuple | list):
+        for child in tree:
+            _register(child)
+    elif isinstance(tree, dict):
+        for child in tree.values():
+            _register(child)
+
+
+def _register_class(cls: type) -> None:
+    if cls not in _pytree.SUPPORTED_NODES:
+        _pytree.register_dataclass(cls)
+
+
+_register_class._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]

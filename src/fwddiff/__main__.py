@@ -1,4 +1,4 @@
-"""`python -m fwddiff`: `demo` and `info`."""
+"""`python -m fwddiff`: `demo`, `bench` and `info`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import llvmlite.binding
-import numba
 
-from fwddiff.engines.numba import vector_math
+from fwddiff._errors import ArgumentError
+from fwddiff._native import tasks
+from fwddiff.engines.numba import cache, vector_math
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         from fwddiff.demo import main as demo
 
         return demo(options.output)
+    if options.command == "bench":
+        return bench(options.hosts, options.sizes, options.seconds)
     print("\n".join(f"{name:<11} {value}" for name, value in info().items()))
     return 0
 
@@ -35,11 +38,35 @@ def info() -> dict[str, str]:
     facts["Python"] = f"{platform.python_version()} ({platform.python_implementation()})"
     facts["system"] = f"{platform.system()} {platform.machine()}"
     facts["processor"] = llvmlite.binding.get_host_cpu_name()
-    facts["threads"] = f"{numba.get_num_threads()} for Numba, {_cores()} cores to run on"
+    facts["threads"] = f"{tasks.default_threads()} for kernels, {_cores()} cores to run on"
     facts["hosts"] = ", ".join(f"{name} {_version(name)}" for name in _modules("hosts"))
     facts["engines"] = ", ".join(_modules("engines"))
     facts["vector math"] = _vector_math()
+    facts["cache"] = cache.summary()
     return facts
+
+
+def bench(hosts: list[str] | None, sizes: list[int], seconds: float) -> int:
+    """Gradients with fwddiff and with the hosts' own operations, in turns: prints a table of ratios."""
+    from rich.console import Console
+
+    from fwddiff.testing import benchmark
+
+    console = Console()
+    try:
+        with console.status("compiling, then taking turns ..."):
+            timings = benchmark(hosts=hosts, sizes=sizes, seconds=seconds)
+    except ArgumentError as error:
+        console.print(str(error), style="bold red", markup=False)
+        return 1
+    if not timings.comparisons:
+        advice = (
+            "Nothing to compare without a host: python -m pip install 'fwddiff[torch]', or jax, autograd."
+        )
+        console.print(advice, markup=False, highlight=False)
+        return 1
+    console.print(timings)
+    return 0
 
 
 def _vector_math() -> str:
@@ -59,6 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="fit a survival regression through every installed host")
     demo.add_argument(
         "--output", type=Path, default=Path("weibull.png"), help="the picture (default: %(default)s)"
+    )
+    bench = commands.add_parser("bench", help="gradients with fwddiff and with each host's own operations")
+    bench.add_argument("--hosts", nargs="+", help="torch, jax, autograd (default: all that are installed)")
+    bench.add_argument(
+        "--sizes", nargs="+", type=int, default=[1_000, 100_000], help="(default: %(default)s)"
+    )
+    bench.add_argument(
+        "--seconds", type=float, default=0.5, help="for each comparison (default: %(default)s)"
     )
     commands.add_parser("info", help="versions, hosts, engines, processor: for a bug report")
     return parser

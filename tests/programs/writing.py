@@ -238,10 +238,10 @@ class Writer:
     # --- the whole ------------------------------------------------------------------------------------------
 
     def function(self, name: str, parameters: list[str], floats: list[str], statements: int) -> None:
-        self.floats, self.budget = list(floats), 14
+        self.floats, self.budget = list(floats), 8
         self.line(f"def {name}({', '.join(parameters)}):", 0)
         self.body(statements, may_return=self.choose([True, False]))
-        self.budget = 6
+        self.budget = 4
         self.line(f"return {self.result(2)}", 1)
         self.line("", 0)
 
@@ -251,7 +251,7 @@ class Writer:
         self.line(f"SHIFT = {self.constant()}", 0)
         self.line("TABLE = np.array([0.31, -0.72, 1.13, 0.54])", 0)
         self.structure = "number"
-        for _ in range(self.choose([0, 1, 1, 2])):
+        for _ in range(self.choose([0, 0, 1, 1, 2])):
             name = self.name("helper")
             self.function(name, ["a", f"b={self.constant()}"], ["a", "b", "SHIFT"], self.choose([0, 1]))
             self.helpers.append((name, self.choose([1, 2])))

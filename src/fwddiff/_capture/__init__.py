@@ -21,15 +21,15 @@ values are read by closures made once, so a call pays for reading alone.
     _function, _layout, _plan          the outcome; the order of captured values; sorts it all
 """
 
+from fwddiff import _native  # noqa: F401 - notes when the package was imported
 from fwddiff._capture._bytecode import nested_codes, uses
-from fwddiff._capture._fingerprint import IMPORTED, Description
+from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
 from fwddiff._capture._plan import has_code, plan
 from fwddiff._capture._stack import Path
 from fwddiff._capture._values import holds_host_array, is_data, is_foreign
 
 __all__ = [
-    "IMPORTED",
     "Capture",
     "Description",
     "Function",

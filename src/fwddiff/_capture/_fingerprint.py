@@ -16,7 +16,6 @@ import functools
 import hashlib
 import inspect
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -33,9 +32,6 @@ _ATOMS = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisT
 _UFUNC_MODULES = ("numpy", "scipy.special")
 _MOST_THINGS = 5_000
 _ABSENT = object()
-
-# Files that are newer may hold other code than what runs.
-IMPORTED = time.time()
 
 
 def attributes(path: Path) -> Path:

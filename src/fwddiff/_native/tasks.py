@@ -29,8 +29,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
-from numba import cfunc, njit, types
+from numba import njit, types
 
+from fwddiff._native import kept
 from fwddiff._native.memory import (
     c_function,
     call_2,
@@ -222,21 +223,14 @@ def call_kernel(kernel, pointers, layout):
 
 @functools.cache
 def runner() -> Runner:
-    """Compiled, or found in Numba's cache on disk, at the first call."""
-    worker = _compiled("int64(int64)", _fwddiff_worker)
+    """Compiled, or found on disk, at the first call."""
+    worker = kept.c_function("int64(int64)", _fwddiff_worker)
     _cells[0] = worker.address
-    run = _compiled("int64(int64, int64, int64, int64)", _fwddiff_run)
+    run = kept.c_function("int64(int64, int64, int64, int64)", _fwddiff_run)
     _cells[1:] = run.address, default_threads()
     word = ctypes.c_int64
     call = ctypes.CFUNCTYPE(word, word, ctypes.c_char_p, word, word)(run.address)
     return Runner(call, (worker, run))
-
-
-def _compiled(signature: str, function: Any) -> Any:
-    try:
-        return cfunc(signature, cache=True)(function)
-    except RuntimeError:  # no place for a cache
-        return cfunc(signature)(function)
 
 
 @functools.cache

@@ -18,7 +18,9 @@ from numba import types
 from numba.core import compiler, config
 
 import fwddiff as fd
-from fwddiff.engines.numba.cache import VARIABLE, _environment, _folder, _machine_code, summary
+import fwddiff._native as native
+from fwddiff._native import disk, environment, machine_code
+from fwddiff.engines.numba.cache import VARIABLE, summary
 
 # Counts every function that Numba compiles.
 COUNTING = """
@@ -57,8 +59,8 @@ def run(program: str, folder: Path, **variables: str) -> tuple[dict, list[str]]:
 @pytest.fixture(autouse=True)
 def sources_as_they_are(monkeypatch):
     """Whoever edits the package while its tests run does not switch the cache off."""
-    monkeypatch.setattr(_environment._capture, "IMPORTED", math.inf)
-    monkeypatch.setattr(_environment, "_hashed", [])
+    monkeypatch.setattr(native, "IMPORTED", math.inf)
+    monkeypatch.setattr(environment, "_hashed", [])
 
 
 EVERYTHING = """
@@ -236,17 +238,17 @@ def test_function_arguments_are_told_apart(cache):
     ],
 )
 def test_kernels_of_another_processor_option_or_version_are_not_found(monkeypatch, owner, name, value):
-    before = _environment.environment()
+    before = environment.environment()
     assert before
-    assert before == _environment.environment()
+    assert before == environment.environment()
     monkeypatch.setattr(owner, name, value)
-    assert _environment.environment() not in ("", before)
+    assert environment.environment() not in ("", before)
 
 
 def test_sources_that_changed_after_their_import_switch_the_cache_off(monkeypatch):
-    assert _environment._hash_of_sources()
-    monkeypatch.setattr(_environment._capture, "IMPORTED", time.time() - 1e9)
-    assert _environment._hash_of_sources() is None
+    assert environment._hash_of_sources()
+    monkeypatch.setattr(native, "IMPORTED", time.time() - 1e9)
+    assert environment._hash_of_sources() is None
 
 
 # --- the folder -------------------------------------------------------------------------------------------
@@ -268,15 +270,15 @@ def test_two_processes_at_once(tmp_path):
 
 
 def test_what_is_written_is_read_once_whole(cache):
-    assert _folder.read("key") is None
-    assert _folder.write("key", {"a": [1, 2.5]}, b"body")
-    header, body = _folder.read("key") or ({}, b"")
+    assert disk.read("key") is None
+    assert disk.write("key", {"a": [1, 2.5]}, b"body")
+    header, body = disk.read("key") or ({}, b"")
     assert (header["a"], body) == ([1, 2.5], b"body")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "foreign", "header"])
 def test_damaged_and_foreign_files_are_not_used(cache, damage):
-    _folder.write("key", {"a": 1}, b"body")
+    disk.write("key", {"a": 1}, b"body")
     path = cache / "key.kernel"
     content = path.read_bytes()
     if damage == "foreign":
@@ -285,7 +287,7 @@ def test_damaged_and_foreign_files_are_not_used(cache, damage):
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         changed = {"cut": content[:-1], "flip": flipped, "empty": b"", "text": b"hello"}
         path.write_bytes(changed.get(damage, content.replace(b"kernel 1", b"kernel 0")))
-    assert _folder.read(path.stem) is None
+    assert disk.read(path.stem) is None
 
 
 def test_a_damaged_kernel_is_compiled_and_kept_again(tmp_path):
@@ -303,10 +305,10 @@ def test_a_full_or_read_only_disk_is_no_error(cache, monkeypatch, call):
     def fail(*arguments, **keywords):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    owner = {"mkstemp": _folder.tempfile, "replace": os, "mkdir": Path}[call]
+    owner = {"mkstemp": disk.tempfile, "replace": os, "mkdir": Path}[call]
     monkeypatch.setattr(owner, call, fail)
     assert fd.fwddiff(lambda x: x * 17.0)(np.float64(2.0)) == 34.0
-    assert not _folder.write("key", {})
+    assert not disk.write("key", {})
     monkeypatch.undo()
     assert not cache.exists() or list(cache.iterdir()) == []
 
@@ -315,24 +317,24 @@ def test_a_folder_that_cannot_be_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "file" / "kernels"))
     assert fd.derivative(lambda x: x * 19.0, 2.0) == 19.0
-    assert not _folder.write("key", {})
+    assert not disk.write("key", {})
 
 
 def test_a_folder_that_others_may_write_to_is_not_used(cache):
-    _folder.write("key", {})
+    disk.write("key", {})
     cache.chmod(0o777)
-    assert _folder.read("key") is None
-    assert not _folder.write("other", {})
+    assert disk.read("key") is None
+    assert not disk.write("other", {})
     assert "not used" in summary()
     cache.chmod(0o700)
-    assert _folder.read("key") is not None
+    assert disk.read("key") is not None
 
 
 def test_a_folder_or_file_of_another_user_is_not_used(cache, monkeypatch):
-    _folder.write("key", {})
+    disk.write("key", {})
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    assert _folder.read("key") is None
-    assert not _folder.write("other", {})
+    assert disk.read("key") is None
+    assert not disk.write("other", {})
 
 
 def test_off_writes_nothing(tmp_path, monkeypatch):
@@ -342,17 +344,17 @@ def test_off_writes_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     assert summary() == f"off (by {VARIABLE})"
     monkeypatch.delenv(VARIABLE)
-    assert _folder.folder() == tmp_path / "fwddiff"
+    assert disk.folder() == tmp_path / "fwddiff"
 
 
 def test_what_was_not_used_for_longest_goes_first(cache):
     for k, name in enumerate(("a", "b", "c")):
-        _folder.write(name, {}, bytes(1000))
+        disk.write(name, {}, bytes(1000))
         os.utime(cache / f"{name}.kernel", (k, k))
     (cache / "left.unfinished").write_text("")
     os.utime(cache / "left.unfinished", (0, 0))
-    assert _folder.read("a")  # used now
-    _folder.trim(cache, 2500)
+    assert disk.read("a")  # used now
+    disk.trim(cache, 2500)
     assert sorted(path.name for path in cache.iterdir()) == ["a.kernel", "c.kernel"]
     assert summary() == f"{cache} (2 files, 0.0 MiB)"
 
@@ -368,10 +370,10 @@ def test_machine_code_comes_back():
     def native(pointers, layout):
         return pointers + np.zeros(layout).size
 
-    code = _machine_code.extract(c_function(native))
+    code = machine_code.extract(c_function(native))
     assert code is not None
     assert any(name.startswith("NRT_") for name in code.needs)
-    loaded = _machine_code.load(code)
+    loaded = machine_code.load(code)
     assert loaded is not None
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(loaded.address)
     assert call(3, 4) == 7
@@ -379,7 +381,7 @@ def test_machine_code_comes_back():
 
 def test_machine_code_with_an_address_is_refused():
     absolute = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(("labs", ctypes.CDLL(None)))
-    assert _machine_code.extract(c_function(lambda a, b: absolute(a) + b)) is None
+    assert machine_code.extract(c_function(lambda a, b: absolute(a) + b)) is None
 
 
 def test_machine_code_with_python_objects_is_refused():
@@ -387,13 +389,13 @@ def test_machine_code_with_python_objects_is_refused():
         print("sum", a + b)  # noqa: T201 - Numba keeps the text of it in a Python object
         return a
 
-    assert _machine_code.extract(c_function(native)) is None
+    assert machine_code.extract(c_function(native)) is None
 
 
 def test_machine_code_that_needs_what_is_not_here_is_not_loaded():
-    code = _machine_code.extract(c_function(lambda a, b: a * b))
+    code = machine_code.extract(c_function(lambda a, b: a * b))
     assert code is not None
-    assert _machine_code.load(code._replace(needs=("no_such_function",))) is None
+    assert machine_code.load(code._replace(needs=("no_such_function",))) is None
 
 
 def test_a_function_that_calls_an_address_works_and_is_not_kept(cache, monkeypatch):

@@ -13,14 +13,12 @@ raises: where a file cannot be read or written, the kernel is compiled as if the
 
 FWDDIFF_CACHE_DIR names the folder (default: `fwddiff` in the user's cache folder), `off` switches it off.
 
-    _environment    the compiler's and the library's part of the key
-    _folder         files: ownership, checksums, a bounded size
-    _machine_code   from compiled functions to object code and back
-    _results        structures of results as text
+`fwddiff._native` has the files (`disk`), the way from compiled functions to object code and back
+(`machine_code`), and the compiler's part of the key (`environment`).
 """
 
-from fwddiff.engines.numba.cache._folder import VARIABLE, summary
-from fwddiff.engines.numba.cache._machine_code import Code
-from fwddiff.engines.numba.cache._store import Store
+from fwddiff._native.disk import VARIABLE, summary
+from fwddiff._native.machine_code import Code
+from fwddiff.engines.numba.cache._store import Store, recall
 
-__all__ = ["VARIABLE", "Code", "Store", "summary"]
+__all__ = ["VARIABLE", "Code", "Store", "recall", "summary"]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from typing import Any
 
 import numpy as np
 import optree
 
 from fwddiff import _capture, rules
+from fwddiff._native import disk, kept
+from fwddiff._native.environment import environment
+from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
 from fwddiff._rule import Shape, Slot
-from fwddiff.engines.numba.cache import _folder, _machine_code, _results
-from fwddiff.engines.numba.cache._environment import environment
-from fwddiff.engines.numba.cache._machine_code import Code, Object
+from fwddiff.engines.numba import vector_math
+from fwddiff.engines.numba.cache import _results
+
+_PROCESS = f" {uuid.uuid4().hex}"  # what cannot be described has another key in every process
 
 
 class Store:
@@ -22,9 +27,9 @@ class Store:
     def __init__(self, problem: Problem):
         self.problem = problem
         description = self._describe()
-        self.key = description.digest()
+        self.key = description.digest() + (_PROCESS if description.unknown else "")
         self._classes = description.classes
-        self._environment = "" if description.unknown or _folder.folder() is None else environment()
+        self._environment = "" if description.unknown or disk.folder() is None else _compiler()
 
     def _describe(self) -> _capture.Description:
         description = self.problem.describe()
@@ -48,7 +53,7 @@ class Store:
 
     def results(self) -> tuple[tuple[Slot, ...], optree.PyTreeSpec] | None:
         """Slots and structure of the function's results, if they are kept."""
-        found = _folder.read(self._file("results")) if self.usable else None
+        found = disk.read(self._file("results")) if self.usable else None
         if found is None:
             return None
         slots = tuple(
@@ -65,29 +70,41 @@ class Store:
         except ValueError:
             return
         header["slots"] = [(slot.dtype.str, slot.core_ndim, slot.differentiable) for slot in slots]
-        _folder.write(self._file("results"), header)
+        disk.write(self._file("results"), header)
 
     def shapes(self, given: tuple[Shape, ...]) -> tuple[Shape, ...] | None:
         """Core shapes of the outputs for core inputs of the shapes `given`, if they are kept."""
-        found = _folder.read(self._file(f"shapes {given}")) if self.usable else None
+        found = disk.read(self._file(f"shapes {given}")) if self.usable else None
         return None if found is None else tuple(map(tuple, found[0]["shapes"]))
 
     def keep_shapes(self, given: tuple[Shape, ...], found: tuple[Shape, ...]) -> None:
         if self._is_current():
-            _folder.write(self._file(f"shapes {given}"), {"shapes": found})
+            disk.write(self._file(f"shapes {given}"), {"shapes": found})
 
     # --- kernels --------------------------------------------------------------------------------------------
 
     def kernel(self, what: str) -> Code | None:
         """The kernel kept under this name, loaded."""
-        found = _folder.read(self._file(what)) if self.usable else None
-        if found is None:
-            return None
-        header, content = found
-        return _machine_code.load(Object(header["symbol"], tuple(header["needs"]), content))
+        return kept.recall(self._file(what)) if self.usable else None
 
     def keep_kernel(self, what: str, function: Any) -> None:
         """Keep a compiled `numba.cfunc` under this name, if it can be used in another process."""
-        code = _machine_code.extract(function) if self._is_current() else None
-        if code is not None:
-            _folder.write(self._file(what), {"symbol": code.symbol, "needs": code.needs}, code.content)
+        if self._is_current():
+            kept.keep(self._file(what), function)
+
+    def origin(self, what: str) -> str:
+        """Where `recall` finds the kernel kept under this name, from another process too; empty if it is not
+        kept."""
+        return f"{self._environment} {self._file(what)}" if self.usable else ""
+
+
+def recall(origin: str) -> Code | None:
+    """The kernel of a store's `origin`, loaded, if it is there and was compiled by what is installed here."""
+    made_by, _, name = origin.partition(" ")
+    return kept.recall(name) if made_by and made_by == _compiler() else None
+
+
+def _compiler() -> str:
+    """Hash of what compiles; it also loads the vector functions that kernels refer to."""
+    made_by = environment()
+    return made_by if not made_by or vector_math.library() else f"{made_by}-without-vectors"

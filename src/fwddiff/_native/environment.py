@@ -13,13 +13,12 @@ from pathlib import Path
 
 import llvmlite
 import llvmlite.binding as llvm
-import numpy as np
-
 import numba
-from fwddiff import _capture
-from fwddiff.engines.numba import vector_math
-from fwddiff.engines.numba.cache._machine_code import features, processor
+import numpy as np
 from numba.core import config
+
+from fwddiff import _native
+from fwddiff._native.machine_code import features, processor
 
 _OPTIONS = (
     "OPT",
@@ -44,7 +43,7 @@ def environment() -> str:
     if sources is None:
         return ""
     versions = sys.version, numba.__version__, llvmlite.__version__, llvm.llvm_version_info, np.__version__
-    machine = llvm.get_process_triple(), processor(), features(), _c_library(), vector_math.library() is None
+    machine = llvm.get_process_triple(), processor(), features(), _c_library()
     options = [(name, str(getattr(config, name, None))) for name in _OPTIONS]
     return hashlib.sha256(repr((versions, machine, options, sources)).encode()).hexdigest()
 
@@ -67,12 +66,12 @@ def _sources() -> str | None:
 
 
 def _hash_of_sources() -> str | None:
-    root = Path(_capture.__file__).parent.parent
+    root = Path(_native.__file__).parent.parent
     digest = hashlib.sha256()
     try:
         for path in sorted(_python_files(root)):
             with open(path, "rb") as file:
-                if os.fstat(file.fileno()).st_mtime > _capture.IMPORTED:
+                if os.fstat(file.fileno()).st_mtime > _native.IMPORTED:
                     return None
                 digest.update(os.path.relpath(path, root).encode() + b"\0" + file.read())
     except OSError:

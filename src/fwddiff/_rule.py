@@ -19,6 +19,7 @@ input is not batched). They lead the loop, are never reduced, and lead every out
 
 from __future__ import annotations
 
+import importlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -43,6 +44,12 @@ class Slot:
     core_ndim: int = 0
     differentiable: bool = True
     reduce: int | Literal["sum"] | None = None
+
+
+# A partial goes to memory and back in the time of so many elementary functions, measured in PyTorch; for few
+# elements the host's own operations on stored partials cost more than either.
+VALUE_PER_PARTIAL = 1.0
+MANY = 10_000
 
 
 class Rule(ABC):
@@ -131,9 +138,11 @@ class Rule(ABC):
         """Whether the host should keep partials from the forward pass (`mode="store"`) rather than inputs
         alone.
 
-        "auto" stores where one pass then suffices and no array is kept that is larger than the active inputs:
-        sums of one output, and functions with a loop of their own (dear to run twice) whose active inputs are
-        not broadcast.
+        Storing moves partials to memory and back, recomputing runs the function twice. "auto" stores
+        - the partials of one output that is a sum or a number: they are no larger than the inputs;
+        - else only where no active input is broadcast (a partial would be larger than it), and where the
+          function is dear: it loops, or its elementary functions cost more than its partials' way to memory
+          and back (`VALUE_PER_PARTIAL`; docs/design.md has the measurements).
         """
         if not self.storable or self.mode == "recompute":
             return False
@@ -141,14 +150,20 @@ class Rule(ABC):
             return True
         if len(self.differentiable_outputs) == 1 and self._is_total(shapes):
             return True
-        loop = self.loop_shape(shapes)
-        return self.dear and all(math.prod(shapes[a]) == math.prod(loop) for a in active)
+        elements = math.prod(self.loop_shape(shapes))
+        if any(math.prod(shapes[a]) != elements for a in active):
+            return False
+        partials = len(active) * len(self.differentiable_outputs)
+        enough = elements >= MANY and self.elementary >= VALUE_PER_PARTIAL * partials
+        return self.dear or enough
 
     def _is_total(self, shapes: Sequence[Shape]) -> bool:
         (slot,) = self.differentiable_outputs
         return slot.reduce == "sum" or not self.loop_shape(shapes)
 
+    # Whether the function loops; how many elementary functions it calls, in units of a vectorised `exp`.
     dear: bool = False
+    elementary: float = 0.0
 
     def pullback_passes(self, active: Sequence[int]) -> list[tuple[int, ...]]:
         """The groups of active inputs whose cotangents are computed together, by `passes`."""
@@ -258,10 +273,19 @@ class Native:
 
     `address` is a C function `int64 kernel(int64 *pointers, int64 *layout)`: pointers of the inputs, then of
     the outputs, all C-contiguous and of the shapes that `layout` was made for; 0 means success. `key` is a
-    hash of the content (the same in every process), `owner` keeps the machine code alive.
+    hash of the content (the same in every process), `owner` keeps the machine code alive. `origin` is how
+    another process finds the same machine code: a module of the engines and what its function `recall` takes;
+    empty if it is not kept.
     """
 
     address: int
     layout: np.ndarray
     key: str
     owner: object
+    origin: str = ""
+
+
+def recall(origin: str) -> tuple[int, object] | None:
+    """Address and owner of the kernel of a `Native` of this or another process, if it is kept."""
+    module, _, place = origin.partition(" ")
+    return importlib.import_module(f"fwddiff.engines.{module}").recall(place) if place else None

@@ -69,7 +69,8 @@ class CompiledRule(SymbolicRule):
         if "_machine_code" not in self.__dict__:
             self._machine_code = _compile(self)
         function, key = self._machine_code
-        return Native(function.address, np.array(layout, np.int64), key, (function, counter))
+        undivided = [1, 2]  # one task, and where its layout begins
+        return Native(function.address, np.array(undivided + layout, np.int64), key, (function, counter))
 
 
 def compiled_rule(arguments: str, *expressions: str, failing: bool = False, **options: Any) -> CompiledRule:

@@ -13,7 +13,7 @@ from jax import export
 from fwddiff import _rule
 from fwddiff._errors import HostError, ShapeError
 from fwddiff.hosts import jax as host
-from fwddiff.hosts.jax import handler, lowering
+from fwddiff.hosts.jax import kernels, lowering
 from support.compiled_rule import compiled_rule
 from support.symbolic_rule import symbolic_rule
 
@@ -59,11 +59,19 @@ def test_the_users_exception_arrives_from_eager_calls():
         jax.grad(lambda x: call(rule)(x).sum())(X)
 
 
-def test_an_exception_inside_jit_is_a_runtime_error_that_names_the_function():
+def test_an_exception_inside_jit_is_a_runtime_error_with_its_type_and_message():
     rule = compiled_rule("x", "x**2", failing=True, name="logpdf")
-    with pytest.raises(
-        jax.errors.JaxRuntimeError, match=r"`logpdf` raised an exception in its compiled kernel"
-    ):
+    message = r"ZeroDivisionError: the user's own message \(raised in logpdf"
+    with pytest.raises(jax.errors.JaxRuntimeError, match=message):
+        jax.block_until_ready(jax.jit(call(rule))(X))
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"raised in pullback\(logpdf"):
+        jax.block_until_ready(jax.jit(lambda x: jax.vjp(call(rule), x)[1](x))(X))
+
+
+def test_a_status_without_an_exception_is_told(monkeypatch):
+    rule = compiled_rule("x", "x**2 + 1", failing=True, name="logpdf")
+    monkeypatch.setattr(type(rule), "__call__", lambda self, arrays, batch_ndim=0: ())
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"logpdf raised .*, but not when called again"):
         jax.block_until_ready(jax.jit(call(rule))(X))
 
 
@@ -89,10 +97,10 @@ def test_more_kernels_than_the_table_had_room_for():
     f = jax.jit(call(rule))
     f(X)
     native = rule.native([X.shape])
-    rows = len(handler._table.rows)
+    rows = len(kernels._table.rows)
     for i in range(rows):
-        handler.load_kernel(_rule.Native(native.address, native.layout, f"filler {i}", None), "filler")
-    assert len(handler._table.rows) > rows
+        kernels.load_kernel(rule, _rule.Native(native.address, native.layout, f"filler {i}", None), 0)
+    assert len(kernels._table.rows) > rows
     np.testing.assert_allclose(f(X), 3 * X**2)
     np.testing.assert_allclose(call(compiled_rule("x", "5*x**2"))(jnp.asarray(X)), 5 * X**2)
 

@@ -100,8 +100,11 @@ class NumbaRule(Rule):
         plan = layout.plan(self, shapes, strides, batch_ndim)
         if plan.tasks > 1:
             tasks.runner()
-        found = self._kernel(plan.pattern)
-        return Native(found.address, plan.layout, _key_of(f"{self.key} {plan.pattern}", found), found)
+        found, name = self._kernel(plan.pattern), f"{self.key} {plan.pattern}"
+        origin = self.store.origin(name)
+        return Native(
+            found.address, plan.layout, _key_of(name, found), found, f"numba.cache {origin}" if origin else ""
+        )
 
     # --- what the function returns --------------------------------------------------------------------------
 
@@ -128,7 +131,7 @@ class BaseRule(NumbaRule):
         store, function = Store(problem), problem.plan.function
         super().__init__(problem.name, problem.inputs, store.key, 0, problem.chunk, function, store)
         self.problem, self.core, self.prepared = problem, core, prepared
-        self.dear = prepared.has_loops()
+        self.dear, self.elementary = prepared.has_loops(), prepared.elementary()
         self.mode, self.passes = problem.mode, problem.passes
         self._core_shapes: dict = {}
 
@@ -232,7 +235,7 @@ class DerivedRule(NumbaRule):
         key = hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
         name = f"{kind} of {base.name}"
         super().__init__(name, inputs, key, depth, base.chunk, base.function, base.store)
-        self.dear = base.dear
+        self.dear, self.elementary = base.dear, base.elementary
 
     @functools.cached_property
     def core(self) -> Any:

@@ -11,7 +11,7 @@ from jax import lax
 
 from fwddiff._errors import DerivativeError
 from fwddiff._rule import Slot
-from fwddiff.hosts.jax.internals import ad, is_zero, pe, zero_tangent
+from fwddiff.hosts.jax.internals import ad, divided_alike, is_zero, pe, zero_tangent
 from fwddiff.hosts.jax.primitive import Operation, bind, jax_dtype, primitive
 
 
@@ -76,11 +76,9 @@ def _contracted(partial: Any, tangent: Any, source: Slot, output: Slot, batch_nd
     Loop axes are aligned at their end and batch axes at their front. `lax` operations, because those of `jnp`
     are jitted functions, which cost twice as much to record.
     """
-    own = jnp.shape(tangent)
-    if own != partial.shape:
-        missing = partial.ndim - len(own)
-        axes = [axis if axis < batch_ndim else axis + missing for axis in range(len(own))]
-        tangent = lax.broadcast_in_dim(tangent, partial.shape, axes)
+    missing = partial.ndim - jnp.ndim(tangent)
+    if missing:
+        tangent = lax.expand_dims(tangent, range(batch_ndim, batch_ndim + missing))
     product = lax.mul(partial, lax.convert_element_type(tangent, partial.dtype))
     first = batch_ndim if output.reduce == "sum" else partial.ndim - source.core_ndim
     return jnp.sum(product, axis=tuple(range(first, partial.ndim))) if first < partial.ndim else product
@@ -170,10 +168,12 @@ def _transpose_pullback(
 
 
 def _unbatched(cotangent: Any, aval: Any, batch_ndim: int) -> Any:
-    """Sum over the batch axes that an input does not have (size 1), which the rule itself leaves alone."""
+    """Sum over the batch axes that an input does not have (size 1), which the rule itself leaves alone;
+    divided among devices as the input is."""
     sizes = zip(aval.shape[:batch_ndim], cotangent.shape, strict=False)
     axes = tuple(i for i, (wanted, size) in enumerate(sizes) if wanted != size)
-    return cotangent.sum(axis=axes, keepdims=True) if axes else cotangent
+    summed = cotangent.sum(axis=axes, keepdims=True) if axes else cotangent
+    return divided_alike(summed, aval)
 
 
 # --- dead code ---------------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ that purpose, without a promise of stability.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.core
 from jax import lax
+from jax._src import dispatch
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
@@ -30,7 +32,11 @@ __all__ = [
     "ad",
     "batching",
     "converted",
+    "device_count",
+    "divided_alike",
     "is_zero",
+    "lower_for_its_devices",
+    "mesh_of",
     "mlir",
     "pe",
     "result_aval",
@@ -72,12 +78,41 @@ def _cast(array: Any, axes: tuple) -> Any:
     return lax.pvary(array, axes)  # pyright: ignore[reportAttributeAccessIssue] -- its name before jax 0.9
 
 
-def result_aval(shape: tuple[int, ...], dtype: Any, given: Sequence[Any]) -> Any:
-    """Abstract value of a result of inputs that vary alike."""
-    if not given or not varying_axes(given[0]):
+def mesh_of(avals: Sequence[Any]) -> Any:
+    """The mesh of explicitly sharded or varying abstract values, `None` if there is none."""
+    meshes = [aval.sharding.mesh for aval in avals]
+    return next((mesh for mesh in meshes if not mesh.empty), None)
+
+
+def result_aval(shape: tuple[int, ...], dtype: Any, given: Sequence[Any], spec: PartitionSpec | None) -> Any:
+    """Abstract value of a result of inputs that vary alike, divided as `spec` says along explicit axes."""
+    if spec is None:
         return ShapedArray(shape, dtype)
-    sharding = NamedSharding(given[0].sharding.mesh, PartitionSpec(*[None] * len(shape)))
+    sharding = NamedSharding(mesh_of(given), spec)
     return given[0].update(shape=shape, dtype=dtype, weak_type=False, sharding=sharding)
+
+
+def divided_alike(array: Any, aval: Any) -> Any:
+    """The array divided among devices as its type `aval` says, where division is part of the type."""
+    if mesh_of([aval]) is None or jax.typeof(array).sharding == aval.sharding:
+        return array
+    reshard = (
+        getattr(jax.sharding, "reshard", None) or importlib.import_module("jax.experimental.shard").reshard
+    )
+    return reshard(array, aval.sharding)
+
+
+def device_count(ctx: Any) -> int:
+    """Devices among which XLA divides the program being lowered; 1 inside `shard_map`, and for `jax.export`,
+    whose programs cannot ask Python how to divide a call."""
+    module = ctx.module_context
+    known = getattr(module.axis_context, "device_assignment", None)
+    return len(known) if known and not module.lowering_parameters.for_export else 1
+
+
+def lower_for_its_devices(primitive: Primitive) -> None:
+    """Have the devices known when the primitive is lowered; else `device_count` is 1."""
+    dispatch.prim_requires_devices_during_lowering.add(primitive)
 
 
 def is_zero(tangent: Any) -> bool:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Native
+from fwddiff.hosts.jax import kernels, partition
 from fwddiff.hosts.jax.callback import lower_to_callback
-from fwddiff.hosts.jax.internals import ShapedArray, converted, mlir
+from fwddiff.hosts.jax.internals import ShapedArray, converted, device_count, lower_for_its_devices, mlir
 from fwddiff.hosts.jax.primitive import Operation, primitive, static_shapes
 
 TARGET = "fwddiff_kernel"
@@ -26,17 +26,18 @@ def lower(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Se
     rule = operation.rule
     if handler_registered():
         native = rule.native(static_shapes(rule, ctx.avals_in), batch_ndim)
+        if native is not None and device_count(ctx) > 1:
+            kernels.remember(rule, native, batch_ndim)
+            return _lower_in_parts(ctx, operands, operation, batch_ndim)
         if native is not None:
-            return _lower_to_kernel(ctx, operands, operation, native)
+            return _lower_to_kernel(ctx, operands, operation, native, batch_ndim)
     return lower_to_callback(ctx, *operands, operation=operation, batch_ndim=batch_ndim)
 
 
 def _lower_to_kernel(
-    ctx: Any, operands: Sequence[Any], operation: Operation, native: Native
+    ctx: Any, operands: Sequence[Any], operation: Operation, native: Native, batch_ndim: int
 ) -> Sequence[Any]:
     """The custom call. Kernels have the dtypes of the rule's slots, 64 bits even where JAX has only 32."""
-    from fwddiff.hosts.jax.handler import load_kernel
-
     rule = operation.rule
     avals_in = [ShapedArray(a.shape, slot.dtype) for a, slot in zip(ctx.avals_in, rule.inputs, strict=True)]
     avals_out = [
@@ -46,10 +47,20 @@ def _lower_to_kernel(
     results = call(
         ctx.replace(avals_in=avals_in, avals_out=avals_out),
         *_converted(operands, ctx.avals_in, avals_in),
-        key=load_kernel(native, rule.name),
-        layout=np.ascontiguousarray(native.layout, np.int64),
+        **kernels.load_kernel(rule, native, batch_ndim)._asdict(),
     )
     return _converted(results, avals_out, ctx.avals_out)
+
+
+def _lower_in_parts(
+    ctx: Any, operands: Sequence[Any], operation: Operation, batch_ndim: int
+) -> Sequence[Any]:
+    """For several devices: XLA asks how to divide the call once it knows where its operands are."""
+
+    def call(*arrays: Any) -> Any:
+        return partition.in_parts(operation, batch_ndim, arrays)
+
+    return mlir.lower_fun(call, multiple_results=True)(ctx, *operands)
 
 
 def _converted(values: Sequence[Any], given: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
@@ -105,3 +116,4 @@ def refuse(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> S
 
 mlir.register_lowering(primitive, refuse)
 mlir.register_lowering(primitive, lower, platform="cpu")
+lower_for_its_devices(primitive)

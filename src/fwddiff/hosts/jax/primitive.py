@@ -12,7 +12,8 @@ import numpy as np
 
 from fwddiff._errors import ArgumentError, HostError
 from fwddiff._rule import Rule, Shape, Slot
-from fwddiff.hosts.jax.internals import Primitive, result_aval, varying_alike
+from fwddiff.hosts.jax import division
+from fwddiff.hosts.jax.internals import Primitive, mesh_of, result_aval, varying_alike
 
 Kind = Literal["pushforward", "pullback", "partials"]
 
@@ -91,9 +92,24 @@ def _abstract(*avals: Any, operation: Operation, batch_ndim: int) -> list[Any]:
             raise ArgumentError(
                 f"{rule.name}: array {i} has dtype {aval.dtype}, but was declared {jax_dtype(slot)}."
             )
+    specs = _result_specs(rule, avals, batch_ndim)
     return [
-        result_aval(shape, jax_dtype(slot), avals) for shape, slot in zip(shapes, rule.outputs, strict=True)
+        result_aval(shape, jax_dtype(slot), avals, spec)
+        for shape, slot, spec in zip(shapes, rule.outputs, specs, strict=True)
     ]
+
+
+def _result_specs(rule: Rule, avals: Sequence[Any], batch_ndim: int) -> list[Any]:
+    """How the results are divided, where the division of arrays is part of their type; else `None`."""
+    mesh = mesh_of(avals)
+    if mesh is None:
+        return [None] * len(rule.outputs)
+    found = division.correspondence(rule, [aval.shape for aval in avals], batch_ndim)
+    given = [
+        (axes, division.names_of(aval.sharding.spec, aval.ndim))
+        for axes, aval in zip(found.inputs, avals, strict=True)
+    ]
+    return [division.spec_of(names) for names in division.divide(found, given, mesh.shape).outputs]
 
 
 primitive.def_impl(evaluate)

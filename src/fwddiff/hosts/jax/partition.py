@@ -1,0 +1,87 @@
+"""What XLA asks about a call whose operands are divided among devices.
+
+XLA's partitioner knows nothing of our custom calls, and would gather every operand. It asks here instead:
+each device runs the kernel on its part, and outputs that are summed along a divided axis are added up by an
+all-reduce.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jax import lax
+from jax.experimental.custom_partitioning import ArrayMapping, SdyShardingRule, custom_partitioning
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fwddiff.hosts.jax.division import Correspondence, Division, correspondence, divide, names_of, spec_of
+from fwddiff.hosts.jax.primitive import Operation, bind
+
+
+def in_parts(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> list[Any]:
+    """The call, as one that XLA may divide. For lowering only: JAX cannot differentiate or batch it."""
+    found = correspondence(operation.rule, [x.shape for x in arrays], batch_ndim)
+
+    def call(*parts: Any) -> list[Any]:
+        return bind(operation, parts, batch_ndim)
+
+    def division(mesh: Any, operands: Sequence[Any], results: Sequence[Any]) -> Division | None:
+        every = [*zip(found.inputs, operands, strict=True), *zip(found.outputs, results, strict=True)]
+        if not all(isinstance(x.sharding, NamedSharding) for _, x in every):
+            return None
+        specs = [(axes, names_of(x.sharding.spec, len(axes))) for axes, x in every]
+        return divide(found, specs, mesh.shape)
+
+    def partition(mesh: Any, operands: Sequence[Any], results: Sequence[Any]) -> Any:
+        divided = division(mesh, operands, results)
+        if divided is None:
+            return _undivided(call, operands, len(found.outputs))
+
+        def part(*parts: Any) -> list[Any]:
+            values = call(*parts)
+            return [
+                lax.psum(y, names) if names else y for y, names in zip(values, divided.summed, strict=True)
+            ]
+
+        of_inputs, of_outputs = (
+            [NamedSharding(mesh, spec_of(names)) for names in side]
+            for side in (divided.inputs, divided.outputs)
+        )
+        return mesh, part, of_outputs, tuple(of_inputs)
+
+    def infer(mesh: Any, operands: Sequence[Any], results: Sequence[Any]) -> Any:
+        divided = division(mesh, operands, [])
+        if divided is None:
+            return [_replicated(operands)] * len(found.outputs)
+        return [NamedSharding(mesh, spec_of(names)) for names in divided.outputs]
+
+    divisible = custom_partitioning(call)
+    divisible.def_partition(partition, infer_sharding_from_operands=infer, sharding_rule=_propagation(found))
+    return divisible(*arrays)
+
+
+def _undivided(call: Any, operands: Sequence[Any], outputs: int) -> Any:
+    """Every device does the whole call: where arrays are divided, but not along the axes of one mesh."""
+    everywhere = _replicated(operands)
+    return everywhere.mesh, call, [everywhere] * outputs, (everywhere,) * len(operands)
+
+
+def _replicated(operands: Sequence[Any]) -> NamedSharding:
+    devices = sorted(operands[0].sharding.device_set, key=lambda device: device.id)
+    return NamedSharding(Mesh(np.array(devices), ("fwddiff",)), PartitionSpec())
+
+
+def _propagation(found: Correspondence) -> SdyShardingRule:
+    """The correspondence in the words of XLA's propagation of shardings: equal factors, equal division."""
+    sides = []
+    for side, arrays in (("in", found.inputs), ("out", found.outputs)):
+        sides.append(
+            tuple(
+                ArrayMapping(
+                    *(f"{side}{k}_{n}" if axis is None else f"loop{axis}" for n, axis in enumerate(axes))
+                )
+                for k, axes in enumerate(arrays)
+            )
+        )
+    return SdyShardingRule(*sides)

@@ -12,7 +12,7 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "add(a, b)": ("1", "1"),
     "subtract(a, b)": ("1", "-1"),
     "multiply(a, b)": ("b", "a"),
-    "divide(a, b)": ("1 / b", "-y / b"),
+    "divide(a, b)": ("1 / b", "-y*(1 / b)"),  # one division for both
     "negative(x)": "-1",
     "positive(x)": "1",
     "square(x)": "2*x",

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -113,16 +114,22 @@ class Launch:
         """
         if self._pack is None:
             self._pack = struct.Struct(f"{len(addresses)}q").pack
-        pointers = self._pack(*addresses)
+        self._run(self._pack(*addresses), threads)
+
+    def _run(self, pointers: bytes, threads: int) -> None:
         if self.tasks == 1:
             status = self._call(pointers, self._table_address)
         else:
             limit = threads or tasks.default_threads()
             status = tasks.runner().call(self.kernel.address, pointers, self._table_address, limit)
         if status:
-            self._raise(status, addresses)
+            self._raise(status, pointers)
 
-    def _raise(self, status: int, addresses: Sequence[int]) -> None:
+    def bound(self, *addresses: int, threads: int = 0) -> Callable[[], None]:
+        """The same call, for operands that stay where they are: their addresses are packed once."""
+        return functools.partial(self._run, struct.pack(f"{len(addresses)}q", *addresses), threads)
+
+    def _raise(self, status: int, pointers: bytes) -> None:
         if status == tasks.SHAPE_MISMATCH:
             raise StructureError(
                 f"{self.name} returns an array whose shape depends on the values of its arguments. Return an "
@@ -130,5 +137,6 @@ class Launch:
             )
         if status == tasks.NO_MEMORY:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
+        addresses = struct.unpack(f"{len(pointers) // 8}q", pointers)
         self.kernel.raising()(self._table.ctypes.data + 8 * int(self._table[1]), *addresses)
         raise FwdDiffError(f"{self.name} raised an exception on one thread, but not when called again.")

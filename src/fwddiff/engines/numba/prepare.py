@@ -19,7 +19,7 @@ import numba
 from fwddiff._capture import Function, nested_codes, uses
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
-from fwddiff.engines.numba import structs
+from fwddiff.engines.numba import structs, vector_math
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
 from numba.core import bytecode, interpreter
@@ -53,6 +53,13 @@ class Prepared:
         """Whether the function, or one that it calls, jumps backwards."""
         return any(map(_loops, self.plan.reached()))
 
+    def elementary(self) -> float:
+        """Elementary functions in the code reached, in units of a vectorised one.
+
+        Names are counted, not meanings: the number decides only between two right ways.
+        """
+        return float(sum(map(_elementary, self.plan.reached())))
+
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
         callees = [inner for callee, _ in node.calls.values() for inner in callee.nodes()]
@@ -71,6 +78,16 @@ class Prepared:
 def _loops(function: FunctionType) -> bool:
     instructions = dis.get_instructions(function.__code__)
     return any("JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER" for i in instructions)
+
+
+# Functions without a vector version cost some ten times as much as one with it.
+_ELEMENTARY = dict.fromkeys(vector_math.FUNCTIONS, 1.0)
+_ELEMENTARY |= dict.fromkeys(("gamma", "lgamma", "digamma", "polygamma", "spherical_jn"), 10.0)
+
+
+def _elementary(function: FunctionType) -> float:
+    loads = [i.argval for i in dis.get_instructions(function.__code__) if i.opname.startswith("LOAD_")]
+    return sum(_ELEMENTARY[name] for name in loads if isinstance(name, str) and name in _ELEMENTARY)
 
 
 structs.compile_plan = lambda plan: Prepared(plan).entry

@@ -1,0 +1,1 @@
+"""What every workload shares: contestants, interleaved timing, peak memory, targets, reports."""

@@ -1,0 +1,109 @@
+"""The targets: ratios of two contestants' medians (or peak memories) within one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.harness.case import Case, Measurement
+
+Results = Sequence[tuple[Case, Sequence[Measurement]]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`ours` takes at most `limit` times what the best of `theirs` takes, in every case of workload `letter`
+    whose title or size is `where`.
+
+    `note` is what a profile shows, printed where the target is missed.
+    """
+
+    letter: str
+    text: str
+    ours: str
+    theirs: tuple[str, ...]
+    limit: float
+    where: str = ""
+    metric: Literal["time", "memory"] = "time"
+    note: str = ""
+
+
+KERNEL, VALUE = "kernel, value + partials", "kernel, value"
+TORCH, JAX, AUTOGRAD = "fwddiff in PyTorch", "fwddiff in JAX", "fwddiff in autograd"
+SMALL = "n = 1 000"
+
+TARGETS = [
+    *[Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6) for letter in "abde"],
+    *[Target("c", "value + partials / value", KERNEL, (VALUE,), 1.6, f"arity {n}") for n in (1, 2, 3, 4)],
+    Target("a", "kernel / C", KERNEL, ("C",), 1.3),
+    Target("a", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, SMALL),
+    Target("a", "PyTorch / torch formula", TORCH, ("torch formula",), 0.8, SMALL),
+    Target("a", "JAX / jnp formula", JAX, ("jnp formula",), 0.5, SMALL),
+    Target("b", "kernel / C", "kernel, pullback", ("C",), 1.6),
+    Target("b", "whole / PyTorch eager", TORCH, ("torch eager",), 0.3),
+    Target("b", "whole / torch.compile", TORCH, ("torch.compile",), 0.9),
+    Target("b", "whole / jax.jit", JAX, ("jnp formula",), 0.9),
+    Target("d", "time / best peer", "fwddiff in JAX", ("jax fixed steps", "torch masked", "Warp"), 0.3),
+    Target("d", "time / derivative by hand", "fwddiff in JAX", ("jax implicit",), 0.3),
+    Target("e", "value + gradient / numpy.sum", KERNEL, ("numpy.sum",), 2.5),
+    Target("f", "time / best peer", JAX, ("jax scan", "jax scan, checkpoint", "torch eager"), 0.5),
+    Target("f", "memory / PyTorch eager", TORCH, ("torch eager",), 0.02, metric="memory"),
+    Target("f", "memory / its own arrays", TORCH, ("the arrays alone",), 1.5, metric="memory"),
+    Target("g", "NumPy / HIPS autograd", "fwddiff", ("autograd",), 0.1, "n = 100"),
+    Target("g", "NumPy / jax.jit", "fwddiff", ("jax.jit",), 1.0, "n = 100"),
+    Target("h", "step / PyTorch eager cell", TORCH, ("torch eager cell",), 0.8),
+    Target("h", "memory / PyTorch eager cell", TORCH, ("torch eager cell",), 0.5, metric="memory"),
+    Target("i", "PyTorch / torch formula", TORCH, ("torch formula",), 0.8),
+    Target("i", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5),
+    Target("i", "JAX / jnp formula", JAX, ("jnp formula",), 0.5),
+    Target("i", "HIPS autograd / its own", AUTOGRAD, ("autograd formula",), 0.6),
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target and the ratio found in one case; `None` where one side was not measured."""
+
+    target: Target
+    size: str
+    ratio: float | None
+
+    @property
+    def met(self) -> bool:
+        return self.ratio is not None and self.ratio <= self.target.limit
+
+    @property
+    def status(self) -> str:
+        """ "met", "missed by 1.20 ×" or "not measured"."""
+        if self.ratio is None:
+            return "not measured"
+        return "met" if self.met else f"missed by {self.ratio / self.target.limit:.2f} ×"
+
+
+def verdicts(results: Results, targets: Sequence[Target] = TARGETS) -> list[Verdict]:
+    """One verdict per target and case that it is about."""
+    return [
+        Verdict(target, f"{case.title}, {case.size}", _ratio(target, measurements))
+        for target in sorted(targets, key=lambda target: target.letter)
+        for case, measurements in results
+        if case.letter == target.letter and _about(target, case)
+    ]
+
+
+def _about(target: Target, case: Case) -> bool:
+    """`n = 1 000` is not about `n = 1 000 000`."""
+    return not target.where or f"{target.where}," in f"{case.title}, {case.size},"
+
+
+def _ratio(target: Target, measurements: Sequence[Measurement]) -> float | None:
+    amounts = {m.contestant: _amount(m, target.metric) for m in measurements}
+    theirs = [amount for name in target.theirs if (amount := amounts.get(name)) is not None]
+    ours = amounts.get(target.ours)
+    return None if ours is None or not theirs else ours / min(theirs)
+
+
+def _amount(measurement: Measurement, metric: str) -> float | None:
+    if metric == "memory":
+        return measurement.peak_memory
+    return measurement.median if measurement.seconds else None

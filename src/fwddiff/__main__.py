@@ -48,25 +48,28 @@ def info() -> dict[str, str]:
 
 def bench(hosts: list[str] | None, sizes: list[int], seconds: float) -> int:
     """Gradients with fwddiff and with the hosts' own operations, in turns: prints a table of ratios."""
-    from rich.console import Console
-
     from fwddiff.testing import benchmark
 
-    console = Console()
     try:
-        with console.status("compiling, then taking turns ..."):
-            timings = benchmark(hosts=hosts, sizes=sizes, seconds=seconds)
+        timings = benchmark(hosts=hosts, sizes=sizes, seconds=seconds)
     except ArgumentError as error:
-        console.print(str(error), style="bold red", markup=False)
+        print(error)
         return 1
     if not timings.comparisons:
-        advice = (
-            "Nothing to compare without a host: python -m pip install 'fwddiff[torch]', or jax, autograd."
-        )
-        console.print(advice, markup=False, highlight=False)
+        print("Nothing to compare without a host: python -m pip install 'fwddiff[torch]', or jax, autograd.")
         return 1
-    console.print(timings)
+    _print(timings)
     return 0
+
+
+def _print(table: object) -> None:
+    """As a table of rich where it is installed, as text elsewhere."""
+    if find_spec("rich"):
+        from rich.console import Console
+
+        Console().print(table)
+    else:
+        print(table)
 
 
 def _vector_math() -> str:

@@ -152,7 +152,7 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     """PyTorch's lazy negatives and lazy zeros, made into memory; other tensors unchanged."""
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    return tensor.resolve_neg()
+    return tensor.resolve_neg() if tensor.is_neg() else tensor
 
 
 _library.upper.run_on_memory = evaluate_memory

@@ -11,6 +11,7 @@ from torch.autograd import Function
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch._dtypes import TORCH_DTYPES
 from fwddiff.hosts.torch._evaluation import evaluate, is_ordinary
+from fwddiff.hosts.torch._library import derived
 
 # Private names, so each has a safe substitute: compute what nobody may want; the way always right.
 _Leaf = getattr(getattr(torch._C, "_functions", None), "AccumulateGrad", None)
@@ -50,7 +51,7 @@ def make_function(rule: Rule, batch_ndim: int, operation: MakeOperation) -> type
             active = tuple(i for i in differentiable if tangents[i] is not None)
             if not active:
                 return (None,) * len(rule.outputs)
-            pushforward = operation(rule.pushforward(active), batch_ndim)
+            pushforward = operation(derived(rule, "pushforward", active), batch_ndim)
             results = iter(pushforward(*ctx.saved_tensors, *[tangents[a] for a in active]))
             return tuple(next(results) if slot.differentiable else None for slot in rule.outputs)
 
@@ -128,7 +129,7 @@ def run_pullback(
     results: list[torch.Tensor | None] = [None] * len(rule.inputs)
     plain = not torch.is_grad_enabled() and is_ordinary()
     for group in rule.pullback_passes(active):
-        pullback = rule.pullback(group)
+        pullback = derived(rule, "pullback", group)
         if plain:
             found = evaluate(pullback, batch_ndim, (*tensors, *cotangents))
         else:

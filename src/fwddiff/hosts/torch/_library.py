@@ -22,6 +22,7 @@ from fwddiff._rule import Rule, Shape
 from fwddiff.hosts.torch._dtypes import TORCH_DTYPES
 
 _NAMESPACE = "fwddiff"
+_DERIVED = " / "
 _library = torch.library.Library(_NAMESPACE, "FRAGMENT")
 _operators: dict[tuple[int, int], Callable[..., Any]] = {}
 _rules: dict[str, Rule] = {}
@@ -53,23 +54,51 @@ def call_recorded(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]) 
 
 
 def key(rule: Rule) -> str:
-    """Text that stands for the rule in graphs of this process."""
+    """Text that stands for the rule in graphs: a hash of the function's content, the same in every process.
+
+    Engines without such a hash, and different rules of equal content, get a number of this process instead.
+    """
     with _lock:
-        if "_torch_key" not in vars(rule):
-            name = f"{rule.name}#{next(_numbers)}"
-            _rules[name] = rule
-            vars(rule)["_torch_key"] = name
-        return vars(rule)["_torch_key"]
+        known = vars(rule).get("_torch_key")
+        if known is None:
+            content = getattr(rule, "key", None)
+            name = f"{rule.name}#{next(_numbers)}" if content is None else f"{rule.name}#{content[:32]}"
+            found = _rules.setdefault(name, rule)
+            if found is not rule and getattr(found, "function", found) is not getattr(rule, "function", None):
+                name = f"{name}-{next(_numbers)}"
+                _rules[name] = rule
+            known = vars(rule)["_torch_key"] = name
+        return known
 
 
 def rule_of(name: str) -> Rule:
-    """The rule of a `key`. Raises `HostError` where the graph comes from another process."""
-    if name not in _rules:
+    """The rule of a `key`. Raises `HostError` where no call in this process has made it."""
+    base, *derivations = name.split(_DERIVED)
+    rule = _rules.get(name) or _rules.get(base)
+    if rule is None:
         raise HostError(
-            f"The function {name} is not known in this process. Graphs with fwddiff functions run "
-            "where they were made: trace or export again here."
+            f"A graph calls the function {base.partition('#')[0]}, which this process has not met. Import "
+            "the module that defines it and call it once, with arguments of the same structure and dtypes "
+            "as when the graph was made; if its code has changed since then, export again."
         )
-    return _rules[name]
+    if name not in _rules:
+        for kind, active in (derivation.split(",", 1) for derivation in derivations):
+            rule = getattr(rule, kind)(tuple(map(int, active.split(","))))
+    return rule
+
+
+def derived(rule: Rule, kind: str, active: tuple[int, ...]) -> Rule:
+    """The "pullback" or "pushforward" of a rule, with a key that says how to derive it again."""
+    known = vars(rule).setdefault("_torch_derived", {})
+    found = known.get((kind, active))
+    if found is None:
+        found = getattr(rule, kind)(active)
+        name = f"{key(rule)}{_DERIVED}{kind},{','.join(map(str, active))}"
+        with _lock:
+            _rules[name] = found
+            vars(found).setdefault("_torch_key", name)
+        known[kind, active] = found
+    return found
 
 
 def operator(inputs: int, outputs: int) -> Callable[..., Any]:

@@ -44,6 +44,9 @@ _library.upper.record = operation
 
 
 def _make_operation(rule: Rule, batch_ndim: int) -> Operation:
+    # From now on, exported graphs that are loaded find the rule, and their operator.
+    _library.key(rule)
+    _library.operator(len(rule.inputs), len(rule.outputs))
     function = make_function(rule, batch_ndim, operation)
     # `Function.apply` of Python binds a signature at each call; outside `torch.func` the C method is enough.
     base: Any = super(torch.autograd.Function, function)

@@ -43,7 +43,19 @@ def traced(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
         isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves((args, kwargs, captured))
     ):
         return operation.wrapped.target.original(*args, **kwargs)
+    if torch.compiler.is_exporting():
+        return _export(operation.key, args, kwargs, captured)
     return _opaque(operation.key, args, kwargs, captured)
+
+
+def _export(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
+    """Strict `torch.export` cannot keep the structure of arguments, which `nonstrict_trace` needs."""
+    if kwargs or not all(isinstance(leaf, torch.Tensor | float | int) for leaf in (*args, *captured)):
+        raise HostError(
+            "torch.export(strict=True) takes tensors and numbers alone through fwddiff's functions; "
+            "use strict=False for structs and keywords."
+        )
+    return _call_flat(key, len(args), *args, *captured)
 
 
 def prepare(operation: Any) -> None:
@@ -61,6 +73,7 @@ def prepare(operation: Any) -> None:
                 "outside of torch.compile."
             )
         _opaque = torch._dynamo.nonstrict_trace(_call)
+        torch.compiler.allow_in_graph(_call_flat)
 
 
 def _mentioned(function: types.FunctionType) -> list[Any]:
@@ -74,6 +87,10 @@ def _call(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
     result = _operations[key].run(args, kwargs, captured)
     _register(result)
     return result
+
+
+def _call_flat(key: str, n_args: int, *leaves: Any) -> Any:
+    return _call(key, leaves[:n_args], {}, list(leaves[n_args:]))
 
 
 def _as_tensor(leaf: Any) -> Any:

@@ -16,7 +16,7 @@ from fwddiff._native.machine_code import Code, Object, extract, load
 def c_function(signature: str, function: Any) -> Code:
     """`numba.cfunc(signature)(function)`, from disk if it is there.
 
-    `function` may depend on the source of its own file and on fwddiff's, and on nothing else.
+    `function` may depend on the sources in its own folder and on those of `environment`, on nothing else.
     """
     name = _name(signature, function)
     found = recall(name) if name else None
@@ -47,7 +47,8 @@ def keep(name: str, function: Any) -> None:
 def _name(signature: str, function: Any) -> str:
     made_by = environment() if disk.folder() is not None else ""
     try:
-        source = Path(function.__code__.co_filename).read_bytes()
+        paths = sorted(Path(function.__code__.co_filename).parent.glob("*.py"))
+        source = b"".join(path.read_bytes() for path in paths)
     except OSError:
         return ""
     text = f"{made_by} {signature} {function.__qualname__} ".encode()

@@ -20,7 +20,7 @@ from numba.core import compiler, config
 import fwddiff as fd
 import fwddiff._native as native
 from fwddiff._native import disk, environment, machine_code
-from fwddiff.engines.numba.cache import VARIABLE, summary
+from fwddiff.engines.numba.cache import VARIABLE, _store, summary
 
 # Counts every function that Numba compiles.
 COUNTING = """
@@ -99,6 +99,7 @@ found["array"] = fd.unthunk(fd.rrule(fd.fwddiff(outer), X)[1](X)[0]).tolist()
 found["hessian"] = fd.hessian(lambda v: (v * v * v).sum(), X).tolist()
 found["dict"] = fd.rrule(lambda d: d, {"a": 1.0, "b": 2.0})[0]
 found["sum"] = float(fd.fwddiff(checked).sum(X))
+found["large"] = float(fd.fwddiff(checked).sum(np.linspace(0.0, 1.0, 200_000)))
 found["shared"] = shared.broadcast(X).tolist()
 found["special"] = fd.derivative(lambda x: math.lgamma(x), 2.5)
 """
@@ -195,6 +196,30 @@ def test_a_row_of_the_users_with_another_partial_changes_the_result(tmp_path):
     assert run(ROW, tmp_path, PARTIAL="5 * x")[0] == {"slope": 15.0}
     found, compiled = run(ROW, tmp_path, PARTIAL="2 * x")
     assert (found, compiled) == ({"slope": 6.0}, [])
+
+
+OVERLOADED = """
+import numba.extending
+SCALE = float(os.environ["SCALE"])
+def scaled(x):
+    return x * SCALE
+@numba.extending.overload(np.fliplr)
+def flip(x):
+    return lambda x: scaled_in_kernels(x)
+scaled_in_kernels = numba.extending.register_jitable(scaled)
+found["value"] = float(fd.fwddiff(lambda x: np.fliplr(x)).broadcast(np.array([2.0]))[0])
+"""
+
+
+def test_an_extension_of_numba_that_changes_changes_the_result(tmp_path):
+    assert run(OVERLOADED, tmp_path, SCALE="3")[0] == {"value": 6.0}
+    assert run(OVERLOADED, tmp_path, SCALE="5")[0] == {"value": 10.0}
+
+
+def test_without_vector_functions_other_kernels_are_used(monkeypatch):
+    before = _store._compiler()
+    monkeypatch.setattr(_store.vector_math, "library", lambda: None)
+    assert _store._compiler() not in ("", before)
 
 
 FACTOR = 2.0

@@ -5,7 +5,7 @@ kernels under keys of the caller's. A file holds no Python objects, its contents
 and it is found by a hash of all that the machine code depends on:
 
     the function         its code, helpers, constants, classes with the methods that it names, argument types
-    the rules            rows added by `fd.scalar_rule`; fwddiff's own sources
+    the rules            rows added by `fd.scalar_rule`; others' extensions of Numba; fwddiff's own sources
     the compiler         versions of Python, Numba, LLVM, NumPy and the C library, options, processor
 
 What cannot be described or refers to this process (an address, an object) is not kept. Nothing in here

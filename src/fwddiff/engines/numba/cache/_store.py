@@ -17,6 +17,7 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Shape, Slot
 from fwddiff.engines.numba import vector_math
 from fwddiff.engines.numba.cache import _results
+from fwddiff.engines.numba.cache._extensions import extensions
 
 _PROCESS = f" {uuid.uuid4().hex}"  # what cannot be described has another key in every process
 
@@ -36,6 +37,10 @@ class Store:
         for row in rules.TABLE.values():
             if rules.is_added(row.name):
                 description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
+        found = extensions()
+        description.add(found)
+        if "" in found:
+            description.unknown.append("an extension of Numba")
         return description
 
     @property

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import cfunc, njit
+from numba import njit
 
+from fwddiff._native import kept
 from fwddiff._native.memory import (
     call_1,
     call_2,
@@ -105,11 +106,8 @@ def _fwddiff_xla_handler(frame):
 
 
 def compile_handler() -> Any:
-    """Address of the handler, compiled or found in Numba's cache on disk."""
+    """Address of the handler, compiled or found on disk."""
     kernels.prepare()
-    try:
-        function = cfunc("int64(int64)", cache=True)(_fwddiff_xla_handler)
-    except RuntimeError:  # no place for a cache
-        function = cfunc("int64(int64)")(_fwddiff_xla_handler)
+    function = kept.c_function("int64(int64)", _fwddiff_xla_handler)
     kernels.keep(function)
     return function.address

@@ -1,5 +1,5 @@
-"""Every transformation of TensorFlow on our operation and on the native formula, eagerly and in graphs: the same
-numbers."""
+"""Every transformation of TensorFlow on our operation and on the native formula: the same numbers, eager and
+in graphs."""
 
 import functools
 import math
@@ -13,6 +13,7 @@ from fwddiff.hosts import tensorflow as host
 from support.symbolic_rule import symbolic_rule
 
 Accumulator = tf.autodiff.ForwardAccumulator
+in_graph = functools.partial(tf.function, autograph=False)
 
 
 def formula(x, y):
@@ -167,10 +168,8 @@ TRANSFORMATIONS = {
     "ForwardAccumulator, nested": tangent_of_tangent,
     "ForwardAccumulator over a tape": tangent_of_gradient,
     "tape over a ForwardAccumulator": gradient_of_tangent,
-    "ForwardAccumulator around tf.function": lambda f, x, y: tangent(tf.function(f, autograph=False), x, y),
-    "ForwardAccumulator over vectorized_map": lambda f, x, y: tangent(
-        functools.partial(vectorized, f), x, y
-    ),
+    "ForwardAccumulator around tf.function": lambda f, x, y: tangent(in_graph(f), x, y),
+    "ForwardAccumulator over vectorized_map": lambda f, x, y: tangent(functools.partial(vectorized, f), x, y),
     "vectorized_map": vectorized,
     "vectorized_map, nested": vectorized_twice,
     "vectorized_map of a gradient": vectorized_gradient,
@@ -188,13 +187,15 @@ TRANSFORMATIONS = {
         lambda x, y: tf.map_fn(lambda row: f(row, y), x), x, y
     ),
     "gradient through while_loop": lambda f, x, y: gradient(functools.partial(looped, f), x, y),
-    "gradient through tf.function": lambda f, x, y: gradient(tf.function(f, autograph=False), x, y),
-    "second order through tf.function": lambda f, x, y: iterated(2)(tf.function(f, autograph=False), x, y),
+    "gradient through tf.function": lambda f, x, y: gradient(in_graph(f), x, y),
+    "second order through tf.function": lambda f, x, y: iterated(2)(in_graph(f), x, y),
     "gradient of recompute_grad": lambda f, x, y: gradient(tf.recompute_grad(f), x, y),
-    "gradient of a gathered result": lambda f, x, y: gradient(lambda x, y: tf.gather(f(x, y), [0, 2, 2]), x, y),
-    "tf.gradients": lambda f, x, y: tf.function(lambda x, y: tf.gradients(f(x, y), [x, y]), autograph=False)(x, y),
-    "tf.hessians": lambda f, x, y: tf.function(lambda x, y: tf.hessians(f(x, y), x), autograph=False)(x, y),
-}  # fmt: skip
+    "gradient of a gathered result": lambda f, x, y: gradient(
+        lambda x, y: tf.gather(f(x, y), [0, 2, 2]), x, y
+    ),
+    "tf.gradients": lambda f, x, y: in_graph(lambda x, y: tf.gradients(f(x, y), [x, y]))(x, y),
+    "tf.hessians": lambda f, x, y: in_graph(lambda x, y: tf.hessians(f(x, y), x))(x, y),
+}
 
 # Kernels cost a compilation each: the engine meets the transformations that make different rules.
 ENGINE = (

@@ -26,6 +26,8 @@ def call(rule: Rule, batch_ndim: int, values: Sequence[Any], candidates: tuple[i
     found = (rule.partials(active) if stores else rule)(arrays, batch_ndim)
     outputs = [from_array(array) for array in found[: len(rule.outputs)]]
     if active or moving:
+        # The caller may write to its NumPy arrays before the backward pass.
+        values = [np.array(value) if isinstance(value, np.ndarray) else value for value in values]
         partials = found[len(rule.outputs) :] if stores else None
         results = floats(rule, outputs)
         backward = _backward(rule, batch_ndim, values, candidates, active, results, partials)

@@ -4,6 +4,9 @@
 class FwdDiffError(Exception):
     """Base of every error that fwddiff raises on purpose."""
 
+    # By this, TensorFlow's AutoGraph knows that it can raise the error again with its own message added.
+    __init__ = Exception.__init__
+
 
 class ArgumentError(FwdDiffError, TypeError):
     """An argument that cannot be differentiated, broadcast or understood."""

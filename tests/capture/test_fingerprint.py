@@ -233,6 +233,8 @@ def test_structures_are_told_by_classes_keys_and_nesting():
     for tree in trees:
         description = _capture.Description()
         texts.add(description.structure(optree.tree_structure(tree)))
+        assert description.text() is not None
+        assert description.unknown == []
     assert len(texts) == len(trees)
 
 

@@ -103,6 +103,8 @@ class Description:
         """Text of a tree specification, with the classes of its nodes."""
         if spec.is_leaf():
             return "*"
+        if spec.type is types.NoneType:
+            return "None"
         children = ", ".join(map(self.structure, spec.children()))
         return f"{self.value(spec.type)}{self.value(list(spec.entries()))}({children})"
 

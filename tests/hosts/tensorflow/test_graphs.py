@@ -110,13 +110,13 @@ def test_a_call_is_one_op():
 
 
 @pytest.mark.parametrize(
-    ("mode", "evaluated"), [("recompute", ["f", "pullback(f, 0)"]), ("store", ["partials(f, 0)"])]
+    ("mode", "evaluated"), [("recompute", "pullback(f, 0)"), ("store", "partials(f, 0)")]
 )
 def test_store_or_recompute(mode, evaluated):
     rule = rule_of(mode=mode)
     run = tf.function(lambda x: gradient(lambda x: host.apply(rule, [x, 2.0])[0], x)[0], autograph=False)
     np.testing.assert_allclose(run(X), 2 * np.cos(2 * X.numpy()))
-    assert sorted(rule.evaluations) == sorted(evaluated) or rule.evaluations == evaluated[1:]
+    assert rule.evaluations == [evaluated]
 
 
 def test_what_is_not_used_is_not_run():
@@ -133,7 +133,7 @@ def test_what_is_not_used_is_not_run():
 def test_only_watched_arguments_are_differentiated():
     for around in (lambda f: f, tf.function):
         rule = rule_of()
-        around(lambda x, y, rule=rule: gradient(lambda x: host.apply(rule, [x, y])[0], x))(X, X)
+        around(lambda x, y, rule=rule: gradient(lambda x: host.apply(rule, [x, y])[0], x))(X, X + 1.0)
         assert rule.evaluations[-1] == "pullback(f, 0)"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,77 +14,102 @@ Arrays = Sequence[np.ndarray]
 
 
 def gradients(
-    functions: dict[str, Function],
+    functions: Mapping[str, Function],
     arrays: Arrays,
     compiled: bool,
     cotangent: np.ndarray | None = None,
     memory: bool = False,
+    constants: Arrays = (),
 ) -> list[Contestant]:
-    """Contestants for the function "fwddiff" in each host that has a peer, and for the peers: "torch …",
-    "j…", "autograd …".
+    """Contestants for the function "fwddiff" in each host that has a peer, and for the peers.
 
-    With a `cotangent` the functions return arrays, and value and pullback are computed; without, scalars and
-    gradients.
+    The first word of a peer's name is its host: torch, jax or jnp, autograd. With `compiled` the first peer
+    in PyTorch takes part through `torch.compile`, too. With a `cotangent` the functions return arrays, and
+    value and pullback are computed; without, functions return scalars, and gradients are computed.
+    `constants` are further arguments that nobody differentiates.
     """
-    makers = {"torch": in_torch, "j": in_jax, "autograd": in_autograd}
-    hosts = {"torch": "PyTorch", "j": "JAX", "autograd": "autograd"}
     found = []
-
-    def add(name: str, function: Function, host: str, make: Callable[..., Run]) -> None:
-        found.append(Contestant(name, lambda: make(function, arrays, cotangent), f"in {hosts[host]}", memory))
-
-    for host, make in makers.items():
-        peers = {name: function for name, function in functions.items() if name.startswith(host)}
+    for host, (words, make) in HOSTS.items():
+        peers = {name: function for name, function in functions.items() if name.split()[0] in words}
+        makers = [(name, function, make) for name, function in peers.items()]
         if peers:
-            add(f"fwddiff in {hosts[host]}", functions["fwddiff"], host, make)
-        for name, function in peers.items():
-            add(name, function, host, make)
-        if host == "torch" and compiled and peers:
-            add("torch.compile", next(iter(peers.values())), host, in_torch_compiled)
+            makers.insert(0, (f"fwddiff in {host}", functions["fwddiff"], make))
+        if peers and compiled and host == "PyTorch":
+            makers.append(("torch.compile", next(iter(peers.values())), in_torch_compiled))
+        for name, function, made_by in makers:
+            maker = _maker(made_by, function, arrays, cotangent, constants)
+            found.append(Contestant(name, maker, f"in {host}", memory, computes="gradient"))
     return found
 
 
-def in_torch(function: Function, arrays: Arrays, cotangent: np.ndarray | None = None) -> Run:
+def _maker(make: Callable[..., Run], *arguments: Any) -> Callable[[], Run]:
+    return lambda: make(*arguments)
+
+
+def in_torch(
+    function: Function, arrays: Arrays, cotangent: np.ndarray | None = None, constants: Arrays = ()
+) -> Run:
     import torch
 
-    tensors = [torch.from_numpy(array.copy()).requires_grad_() for array in arrays]
+    tensors = [torch.from_numpy(np.array(array)).requires_grad_() for array in arrays]
+    fixed = [torch.from_numpy(array) for array in constants]
     if cotangent is None:
-        return lambda: torch.autograd.grad(function(*tensors), tensors)
+        return lambda: torch.autograd.grad(function(*tensors, *fixed), tensors)
     given = torch.from_numpy(cotangent)
 
     def run() -> list[Any]:
-        out = function(*tensors)
+        out = function(*tensors, *fixed)
         return [out, *torch.autograd.grad(out, tensors, given)]
 
     return run
 
 
-def in_torch_compiled(function: Function, arrays: Arrays, cotangent: np.ndarray | None = None) -> Run:
+def in_torch_compiled(function: Function, *arguments: Any) -> Run:
     import torch
 
-    return in_torch(torch.compile(function), arrays, cotangent)
+    return in_torch(torch.compile(function), *arguments)
 
 
-def in_jax(function: Function, arrays: Arrays, cotangent: np.ndarray | None = None) -> Run:
+def in_jax(
+    function: Function, arrays: Arrays, cotangent: np.ndarray | None = None, constants: Arrays = ()
+) -> Run:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    own = [jax.numpy.asarray(array) for array in arrays]
+    own, fixed = ([jax.numpy.asarray(array) for array in group] for group in (arrays, constants))
     if cotangent is None:
-        gradient = jax.jit(jax.grad(function, tuple(range(len(arrays)))))
-        return lambda: jax.block_until_ready(gradient(*own))
+        gradient = jax.jit(jax.grad(function, tuple(range(len(own)))))
+        return lambda: jax.block_until_ready(gradient(*own, *fixed))
     given = jax.numpy.asarray(cotangent)
 
     @jax.jit
-    def value_and_pullback(given, *own):
-        out, pullback = jax.vjp(function, *own)
+    def value_and_pullback(given, own, fixed):
+        out, pullback = jax.vjp(lambda *own: function(*own, *fixed), *own)
         return [out, *pullback(given)]
 
-    return lambda: jax.block_until_ready(value_and_pullback(given, *own))
+    return lambda: jax.block_until_ready(value_and_pullback(given, own, fixed))
 
 
-def in_autograd(function: Function, arrays: Arrays, cotangent: np.ndarray | None = None) -> Run:
+def in_autograd(
+    function: Function, arrays: Arrays, cotangent: np.ndarray | None = None, constants: Arrays = ()
+) -> Run:
     import autograd
 
-    gradient = autograd.grad(function, tuple(range(len(arrays))))
-    return lambda: gradient(*arrays)
+    if cotangent is None:
+        gradient = autograd.grad(function, tuple(range(len(arrays))))
+        return lambda: gradient(*arrays, *constants)
+
+    value_and_pullback: Any = autograd.make_vjp(lambda own: function(*own, *constants))
+
+    def run() -> list[Any]:
+        pullback, out = value_and_pullback(tuple(arrays))
+        return [out, *pullback(cotangent)]
+
+    return run
+
+
+HOSTS: dict[str, tuple[tuple[str, ...], Callable[..., Run]]] = {
+    "PyTorch": (("torch", "torch.distributions"), in_torch),
+    "JAX": (("jax", "jnp"), in_jax),
+    "autograd": (("autograd",), in_autograd),
+}

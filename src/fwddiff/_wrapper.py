@@ -100,7 +100,11 @@ class FwdDiff:
         return f"fwddiff({self.target.name})"
 
     def __reduce__(self):
-        return _rebuild, (self.target.original, self.options)
+        # A decorated function is found by its name, which no longer leads to the original.
+        found = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            found = getattr(found, name, None)
+        return self.__qualname__ if found is self else (_rebuild, (self.target.original, self.options))
 
 
 class _Bound:

@@ -108,9 +108,10 @@ def filled(
     cotangents: Sequence[torch.Tensor | None],
     like: torch.Tensor,
 ) -> Sequence[torch.Tensor]:
-    """Cotangents of the differentiable outputs; undefined ones are zeros that take no memory."""
-    if len(cotangents) == 1 and cotangents[0] is not None:
+    """Cotangents of the differentiable outputs as memory; undefined ones are zeros that take none."""
+    if len(cotangents) == 1 and cotangents[0] is not None and cotangents[0].layout is torch.strided:
         return (cotangents[0],)
+    cotangents = [c if c is None or c.layout is torch.strided else c.to_dense() for c in cotangents]
     return [
         like.new_zeros((), dtype=TORCH_DTYPES[slot.dtype]).expand(shape) if cotangent is None else cotangent
         for slot, shape, cotangent in zip(rule.outputs, shapes, cotangents, strict=True)

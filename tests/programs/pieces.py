@@ -6,6 +6,13 @@ and 3, `C` for a constant that no expression meets by chance.
 
 from __future__ import annotations
 
+import builtins
+import math
+
+import numpy as np
+
+from fwddiff import rules
+
 SQUASHED = (
     "math.tanh(A)",
     "math.sin(A)",
@@ -95,3 +102,24 @@ OTHERS = (
     "pow(P, S)",
     "(0.5 * (A) + C)",
 )
+
+_SPELLINGS = {math: "math", np: "np", builtins: ""}
+
+
+def templates() -> list[str]:
+    """All ways to write the rows of the table that users can spell."""
+    found = [*INFIX.values(), *OTHERS]
+    for row in rules.TABLE.values():
+        default = ", ".join("AB"[: len(row.arguments)])
+        for function in row.functions:
+            name = function.__name__
+            home = next((m for m in _SPELLINGS if getattr(m, name, None) is function), None)
+            if home is None or (home is builtins and name not in ("abs", "pow")):
+                continue
+            prefix = _SPELLINGS[home]
+            for arguments in ARGUMENTS.get(row.name, (default,)):
+                found.append(f"{prefix}{prefix and '.'}{name}({arguments})")
+    return found
+
+
+TEMPLATES = templates()

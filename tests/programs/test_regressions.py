@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -53,18 +51,22 @@ def test_named_tuples(name):
     check(Program(source, (X, np.float64(1.7)), "auto", "single"), ["numba", "numpy"])
 
 
-def test_many_inputs_to_third_order():
+def test_many_inputs_to_second_order():
     """A kernel of more than 30 operands: Python makes a list for the call, which Numba refuses in `try`."""
-    wrapped = fwddiff(lambda a, b, c, d, e, f, g: (a * b * math.sin(c) + d * e * f * g, 7))
-    arguments = [np.array(0.3 + k / 10) for k in range(7)]
-    call = wrapped.broadcast.prepare(*arguments)
-    once = call.rule.pullback(range(7))
-    thrice = once.pullback(range(8)).pullback(range(8))
-    ones = [np.array(1.0)]
-    found = thrice([*call.inputs, *ones * 8, *ones * 8])
-    # Cotangents of one: the sum of all ∂i∂j∂d f and of all ∂i∂d f, where ∂d f = e f g.
-    e, f, g = arguments[4:]
-    np.testing.assert_allclose(found[3], 2 * (e + f + g) + e * f + e * g + f * g, rtol=1e-14)
+
+    def products(a, b, c, d, e, f, g, h, i, j, k):
+        return a * b + c * d + e * f * g + h * i + j * k
+
+    arguments = [np.array(0.3 + n / 10) for n in range(11)]
+    call = fwddiff(products).broadcast.prepare(*arguments)
+    twice = call.rule.pullback(range(11)).pullback(range(12))
+    assert len(twice.inputs) + len(twice.outputs) > 30
+    found = twice([*call.inputs, *[np.array(1.0)] * 12])
+    # Cotangents of one: the sums of the Hessian's columns, and of the gradient.
+    e, f, g = arguments[4:7]
+    others = sum(arguments[:4]) + sum(arguments[7:])
+    np.testing.assert_allclose(found[:5], [1, 1, 1, 1, f + g], rtol=1e-14)
+    np.testing.assert_allclose(found[11], others + e * f + e * g + f * g, rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import math
 import random
 import re
 from typing import Any, NamedTuple
@@ -11,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from fwddiff import rules
-from programs.pieces import ARGUMENTS, INFIX, OTHERS, POSITIVE, SQUASHED
+from programs.pieces import POSITIVE, SQUASHED, TEMPLATES
 from programs.structs import Box, Pair
 
 SHAPES = {
@@ -21,7 +18,6 @@ SHAPES = {
     (2, 3): [(2, 3), (3,), (2, 1), (1, 3), ()],
 }
 _LETTER = re.compile(r"\b[ABSPC]\b")
-_SPELLINGS = {math: "math", np: "np", builtins: ""}
 
 
 class Program(NamedTuple):
@@ -36,30 +32,11 @@ class Program(NamedTuple):
         return f"\n{self.source}\narguments = {self.arguments!r}\nmode={self.mode!r}, passes={self.passes!r}"
 
 
-def templates() -> list[str]:
-    """All ways to write the rows of the table that users can spell."""
-    found = [*INFIX.values(), *OTHERS]
-    for row in rules.TABLE.values():
-        default = ", ".join("AB"[: len(row.arguments)])
-        for function in row.functions:
-            name = function.__name__
-            home = next((m for m in _SPELLINGS if getattr(m, name, None) is function), None)
-            if home is None or (home is builtins and name not in ("abs", "pow")):
-                continue
-            prefix = _SPELLINGS[home]
-            for arguments in ARGUMENTS.get(row.name, (default,)):
-                found.append(f"{prefix}{prefix and '.'}{name}({arguments})")
-    return found
-
-
-TEMPLATES = templates()
-
-
 class Writer:
     """Writes one program; every choice is drawn, so that Hypothesis can make it smaller."""
 
-    def __init__(self, draw):
-        self.draw = draw
+    def __init__(self, draw, size: int):
+        self.draw, self.size = draw, size
         self.lines: list[str] = []
         self.floats: list[str] = []
         self.integers: list[str] = []
@@ -161,7 +138,7 @@ class Writer:
                 self.line(f"{name} = {self.constant()}", indent + 1)
             self.line("else:", indent)
             self.line(
-                f"{name} = {self.choose(['0.0', '1', '-0.5']) if other == 'bare' else self.expression(2)}",
+                f"{name} = {self.choose(['0.0', '1.0', '-0.5']) if other == 'bare' else self.expression(2)}",
                 indent + 1,
             )
         self.floats.append(name)
@@ -238,10 +215,10 @@ class Writer:
     # --- the whole ------------------------------------------------------------------------------------------
 
     def function(self, name: str, parameters: list[str], floats: list[str], statements: int) -> None:
-        self.floats, self.budget = list(floats), 8
+        self.floats, self.budget = list(floats), self.size
         self.line(f"def {name}({', '.join(parameters)}):", 0)
         self.body(statements, may_return=self.choose([True, False]))
-        self.budget = 4
+        self.budget = self.size // 2
         self.line(f"return {self.result(2)}", 1)
         self.line("", 0)
 
@@ -303,6 +280,6 @@ class Writer:
 
 
 @st.composite
-def programs(draw) -> Program:
-    """Small programs that compute with their arguments, helpers, loops and branches."""
-    return Writer(draw).program()
+def programs(draw, size: int = 8) -> Program:
+    """Programs of arguments, helpers, loops and branches; `size` is how much there is in each function."""
+    return Writer(draw, size).program()

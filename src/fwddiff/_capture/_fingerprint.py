@@ -167,8 +167,8 @@ class Description:
     def _planned(self, plan: Any) -> str:
         own = [(path, position) for path, position in plan.own.items()]
         calls = [(path, self.plan(callee), positions) for path, (callee, positions) in plan.calls.items()]
-        # All arguments of the outermost function are given, so its defaults matter to its calls alone.
-        defaults = self._defaults(plan.function)
+        # Arrays of a host are defaults of the outermost function alone, whose arguments are all given.
+        defaults = self._defaults(plan.function, plan.owned)
         bound = plan.bound is not None
         tables = [capture.is_table for capture in plan.captures]
         parts = (self._code(plan.function.__code__), sorted(own), tables, calls, bound, defaults)
@@ -179,9 +179,10 @@ class Description:
         constants = list(self._constants(function, None, {}, {}))
         return repr((self._code(function.__code__), self._defaults(function), constants))
 
-    def _defaults(self, function: types.FunctionType) -> list:
-        given = [self.value(default) for default in function.__defaults__ or ()]
-        return [*given, *((k, self.value(v)) for k, v in sorted((function.__kwdefaults__ or {}).items()))]
+    def _defaults(self, function: types.FunctionType, given: Callable = lambda value: False) -> list:
+        named = sorted((function.__kwdefaults__ or {}).items())
+        defaults = [*enumerate(function.__defaults__ or ()), *named]
+        return [(name, "given" if given(value) else self.value(value)) for name, value in defaults]
 
     def _code(self, code: types.CodeType) -> tuple:
         """All of the code that decides what it does."""

@@ -29,6 +29,7 @@ __all__ = [
     "dtype",
     "float_dtype",
     "integer_dtype",
+    "load_kernels",
     "owns",
     "shape",
     "weak",
@@ -85,6 +86,16 @@ def float_dtype() -> np.dtype:
 def detach(leaf: jax.Array) -> jax.Array:
     """The same array as a constant for JAX's derivatives."""
     return lax.stop_gradient(leaf)
+
+
+def load_kernels() -> None:
+    """Make programs of other processes callable (`jax.export`), before any function of fwddiff is called here.
+
+    Their kernels come from fwddiff's folder on disk, or from the same functions once they are called in this
+    process. Raises `HostError` for a JAX whose compiled programs cannot call kernels.
+    """
+    if not lowering.handler_registered():
+        raise HostError(f"Compiled programs of jax {jax.__version__} cannot call fwddiff's kernels.")
 
 
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:

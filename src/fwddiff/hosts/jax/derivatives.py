@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fwddiff._errors import DerivativeError
-from fwddiff._rule import Slot
+from fwddiff._rule import Rule, Shape, Slot
 from fwddiff.hosts.jax.internals import ad, divided_alike, is_zero, pe, zero_tangent
 from fwddiff.hosts.jax.primitive import Operation, bind, jax_dtype, primitive
 
@@ -33,12 +34,24 @@ def push_forward(
     elif _linear_in(operation, active):
         values = bind(operation, primals, batch_ndim)
         results = _push_linear(operation, primals, active, moved, batch_ndim)
-    elif rule.stores(active, [jnp.shape(x)[batch_ndim:] for x in primals]):
+    elif _stores(rule, active, [jnp.shape(x)[batch_ndim:] for x in primals]):
         values, results = _push_stored(operation, primals, active, moved, batch_ndim)
     else:
         values = bind(operation, primals, batch_ndim)
         results = bind(operation.derive("pushforward", active), [*primals, *moved], batch_ndim)
     return values, _with_zeros(operation, values, results)
+
+
+# A program without arithmetic of XLA's own runs on the thread that calls it; the product of a cotangent and
+# stored partials is enough to make XLA wake another, which takes as long as a function of so many elements.
+_FEW = 4096
+
+
+def _stores(rule: Rule, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
+    """`Rule.stores`, but small sums of cheap functions are computed again."""
+    if rule.mode == "auto" and not rule.dear and math.prod(rule.loop_shape(shapes)) <= _FEW:
+        return False
+    return rule.stores(active, shapes)
 
 
 def _with_zeros(operation: Operation, values: Sequence[Any], results: Sequence[Any]) -> list[Any]:

@@ -27,8 +27,8 @@ def lower(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Se
     if handler_registered():
         native = rule.native(static_shapes(rule, ctx.avals_in), batch_ndim)
         if native is not None and device_count(ctx) > 1:
-            kernels.remember(rule, native, batch_ndim)
-            return _lower_in_parts(ctx, operands, operation, batch_ndim)
+            name = kernels.remember(rule, native, batch_ndim)
+            return _lower_in_parts(ctx, operands, operation, batch_ndim, name)
         if native is not None:
             return _lower_to_kernel(ctx, operands, operation, native, batch_ndim)
     return lower_to_callback(ctx, *operands, operation=operation, batch_ndim=batch_ndim)
@@ -53,12 +53,12 @@ def _lower_to_kernel(
 
 
 def _lower_in_parts(
-    ctx: Any, operands: Sequence[Any], operation: Operation, batch_ndim: int
+    ctx: Any, operands: Sequence[Any], operation: Operation, batch_ndim: int, name: str
 ) -> Sequence[Any]:
     """For several devices: XLA asks how to divide the call once it knows where its operands are."""
 
     def call(*arrays: Any) -> Any:
-        return partition.in_parts(operation, batch_ndim, arrays)
+        return partition.in_parts(operation, batch_ndim, name, arrays)
 
     return mlir.lower_fun(call, multiple_results=True)(ctx, *operands)
 

@@ -7,6 +7,7 @@ all-reduce.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,15 +20,22 @@ from fwddiff.hosts.jax.division import Correspondence, Division, correspondence,
 from fwddiff.hosts.jax.primitive import Operation, bind
 
 
-def in_parts(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> list[Any]:
-    """The call, as one that XLA may divide. For lowering only: JAX cannot differentiate or batch it."""
+def in_parts(operation: Operation, batch_ndim: int, name: str, arrays: Sequence[Any]) -> list[Any]:
+    """The call, as one that XLA may divide. For lowering only: JAX cannot differentiate or batch it.
+
+    The program holds no more of it than a pointer into this process, which JAX may leave out of the key of its
+    compilation cache. A hash of `name`, which tells rules apart, goes into the program as constant operands.
+    """
     found = correspondence(operation.rule, [x.shape for x in arrays], batch_ndim)
+    count = len(arrays)
+    mark = np.frombuffer(hashlib.sha256(name.encode()).digest()[:8], np.uint32)
 
     def call(*parts: Any) -> list[Any]:
-        return bind(operation, parts, batch_ndim)
+        return bind(operation, parts[:count], batch_ndim)
 
     def division(mesh: Any, operands: Sequence[Any], results: Sequence[Any]) -> Division | None:
-        every = [*zip(found.inputs, operands, strict=True), *zip(found.outputs, results, strict=True)]
+        given = zip(found.inputs, operands[:count], strict=True)
+        every = [*given, *zip(found.outputs, results, strict=len(results) > 0)]
         if not all(isinstance(x.sharding, NamedSharding) for _, x in every):
             return None
         specs = [(axes, names_of(x.sharding.spec, len(axes))) for axes, x in every]
@@ -46,7 +54,7 @@ def in_parts(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> li
 
         of_inputs, of_outputs = (
             [NamedSharding(mesh, spec_of(names)) for names in side]
-            for side in (divided.inputs, divided.outputs)
+            for side in ([*divided.inputs, *[()] * len(mark)], divided.outputs)
         )
         return mesh, part, of_outputs, tuple(of_inputs)
 
@@ -57,8 +65,8 @@ def in_parts(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> li
         return [NamedSharding(mesh, spec_of(names)) for names in divided.outputs]
 
     divisible = custom_partitioning(call)
-    divisible.def_partition(partition, infer_sharding_from_operands=infer, sharding_rule=_propagation(found))
-    return divisible(*arrays)
+    divisible.def_partition(partition, infer_sharding_from_operands=infer, sharding_rule=_propagation(found, len(mark)))
+    return divisible(*arrays, *mark)
 
 
 def _undivided(call: Any, operands: Sequence[Any], outputs: int) -> Any:
@@ -72,10 +80,11 @@ def _replicated(operands: Sequence[Any]) -> NamedSharding:
     return NamedSharding(Mesh(np.array(devices), ("fwddiff",)), PartitionSpec())
 
 
-def _propagation(found: Correspondence) -> SdyShardingRule:
-    """The correspondence in the words of XLA's propagation of shardings: equal factors, equal division."""
+def _propagation(found: Correspondence, scalars: int) -> SdyShardingRule:
+    """The correspondence in the words of XLA's propagation of shardings: equal factors, equal division.
+    `scalars` is the number of further operands, without axes."""
     sides = []
-    for side, arrays in (("in", found.inputs), ("out", found.outputs)):
+    for side, arrays in (("in", [*found.inputs, *[()] * scalars]), ("out", found.outputs)):
         sides.append(
             tuple(
                 ArrayMapping(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import hashlib
 import itertools
@@ -26,6 +25,7 @@ from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
+from fwddiff.engines.numba.operands import address, usable
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree
@@ -57,7 +57,7 @@ class NumbaRule(Rule):
     # --- evaluation -----------------------------------------------------------------------------------------
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
-        arrays = [_usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
+        arrays = [usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
         launch = self.launcher((batch_ndim, *[(array.shape, array.strides) for array in arrays]))
         outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
         launch(*map(address, arrays), *map(address, outputs))
@@ -271,26 +271,6 @@ class DerivedRule(NumbaRule):
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return derived_core_shapes(self.kind, self.base, self.active, core_inputs)
-
-
-def _usable(array: np.ndarray, slot: Slot) -> np.ndarray:
-    """The array itself if a kernel can read it: right dtype, aligned, core axes contiguous; else a copy."""
-    if type(array) is not np.ndarray or array.dtype != slot.dtype or not array.flags.aligned:
-        array = np.require(array, slot.dtype, ["ALIGNED"])
-    if slot.core_ndim and not array.flags.c_contiguous:
-        core = array.shape[array.ndim - slot.core_ndim :]
-        if array.strides[array.ndim - slot.core_ndim :] != layout.contiguous_strides(core, array.itemsize):
-            array = np.ascontiguousarray(array)
-    return array
-
-
-# NumPy's array structure starts like every Python object; then follows the address of its data.
-_DATA = object.__basicsize__
-
-
-def address(array: np.ndarray) -> int:
-    """Address of an array's first element, in a fifth of the time that `array.ctypes.data` takes."""
-    return ctypes.c_ssize_t.from_address(id(array) + _DATA).value
 
 
 _owners: dict[str, Any] = {}

@@ -56,11 +56,32 @@ def autograd_gradient(call: Callable, arguments: tuple) -> list[np.ndarray]:
     return [np.asarray(g) for g in autograd.grad(total, tuple(range(len(values))))(*values)]
 
 
+def tensorflow_gradient(call: Callable, arguments: tuple, compiled: bool = False) -> list[np.ndarray]:
+    import tensorflow as tf
+
+    def gradient(*values):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            leaves = flatten(call(*with_floats(arguments, list(values))))[0]
+            outputs = [leaf for leaf in leaves if isinstance(leaf, tf.Tensor) and leaf.dtype.is_floating]
+        return tape.gradient(outputs, values)
+
+    values = [tf.constant(value) for value in float_leaves(arguments)]
+    run = tf.function(gradient, autograph=False) if compiled else gradient
+    return [g.numpy() for g in run(*values)]
+
+
+def tensorflow_graph_gradient(call: Callable, arguments: tuple) -> list[np.ndarray]:
+    return tensorflow_gradient(call, arguments, compiled=True)
+
+
 HOSTS = {
     "torch": ("torch", torch_gradient),
     "jax": ("jax", jax_gradient),
     "jax-eager": ("jax", jax_eager_gradient),
     "autograd": ("autograd", autograd_gradient),
+    "tensorflow": ("tensorflow", tensorflow_gradient),
+    "tensorflow-graph": ("tensorflow", tensorflow_graph_gradient),
 }
 
 

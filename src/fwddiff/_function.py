@@ -26,6 +26,11 @@ class Target:
         self.original = callable_
         self.preset_args, self.preset_kwargs, inner = _without_partials(callable_)
         self.function = _with_code(inner)
+        if "ag__" in self.function.__code__.co_freevars:
+            raise ArgumentError(
+                f"{self.name} has been rewritten by TensorFlow's AutoGraph, because it is defined inside a "
+                "tf.function: define it outside, or use tf.function(autograph=False)."
+            )
         self.signature = _signature(self.function)
         parameters = list(self.signature.parameters.values())
         self.names = [p.name for p in parameters if p.kind not in _VARIADIC]

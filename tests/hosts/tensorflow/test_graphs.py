@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fwddiff import HostError, fwddiff
+from fwddiff import ArgumentError, HostError, fwddiff
 from fwddiff.hosts import tensorflow as host
 from fwddiff.hosts.tensorflow import _graph
 from support.symbolic_rule import symbolic_rule
@@ -187,6 +187,16 @@ def test_autograph_leaves_our_code_alone(caplog):
         return np.where(x > 1.0, x * x, x).sum()
 
     np.testing.assert_allclose(found, total(values) + total(2 * values) + 2 * total(values))
+
+
+@pytest.mark.parametrize("wrap", [fwddiff, fwddiff(engine="numpy")])
+def test_functions_that_autograph_has_rewritten(wrap):
+    @tf.function
+    def run(x):
+        return wrap(lambda x: x * x).broadcast(x)
+
+    with pytest.raises(ArgumentError, match="because it is defined inside"):
+        run(X)
 
 
 def test_cond():

@@ -134,5 +134,6 @@ def test_a_lambda_layer():
 def test_saved_models_are_made_again(tmp_path):
     path = str(tmp_path / "model.keras")
     found = model(True)
+    trained(found)
     found.save(path)
     np.testing.assert_allclose(keras.saving.load_model(path)(INPUTS), found(INPUTS))

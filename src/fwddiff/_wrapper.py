@@ -48,6 +48,7 @@ class FwdDiff:
         self.options = {"engine": engine, "wrt": wrt, "mode": mode, "passes": passes, "chunk": chunk}
         self.caller = Caller(self.target, Options(engine, self.target.positions(wrt), mode, passes, chunk))
         self._operations = {kind: Operation(self, kind) for kind in _KINDS}
+        vars(self).update(self._operations)  # found without a step of Python, by Dynamo too
         functools.update_wrapper(self, function, updated=())
 
     @property
@@ -101,10 +102,11 @@ class FwdDiff:
 
     def __reduce__(self):
         # A decorated function is found by its name, which no longer leads to the original.
+        path = vars(self).get("__qualname__", "")
         found = sys.modules.get(self.__module__)
-        for name in self.__qualname__.split("."):
+        for name in path.split("."):
             found = getattr(found, name, None)
-        return self.__qualname__ if found is self else (_rebuild, (self.target.original, self.options))
+        return path if found is self else (_rebuild, (self.target.original, self.options))
 
 
 class _Bound:

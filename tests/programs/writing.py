@@ -249,7 +249,7 @@ class Writer:
             return values.uniform(-1.5, 1.5, shape).astype(dtype)
 
         parameters, leaves, arguments = ["x0"], ["x0"], [values.uniform(-1.5, 1.5, loop).astype(dtype)]
-        for k in range(1, self.choose([1, 2, 3, 4])):
+        for k in range(1, self.choose([1, 2, 3, 4] if self.size > 5 else [1, 2, 3])):
             kind = self.choose(
                 ["number", "number", "tuple", "Pair", "Box", "dict", "int", "None", "bool", "float"]
             )

@@ -5,7 +5,7 @@ Numba's own have no common type unless all their fields are alike, and duals sel
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 from __future__ import annotations
 

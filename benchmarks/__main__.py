@@ -23,6 +23,7 @@ from benchmarks.harness.case import Case, Disagreement, Measurement
 from benchmarks.harness.targets import verdicts
 
 ROOT = Path(__file__).parent.parent
+CACHES = ("FWDDIFF_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "WARP_CACHE_PATH")
 
 
 def main() -> int:
@@ -30,8 +31,9 @@ def main() -> int:
     if options.peak:
         sys.stdout.write(json.dumps({"peak": _peak(options)}) + "\n")
         return 0
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["FWDDIFF_CACHE_DIR"] = folder  # so that first calls compile
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        for cache in CACHES:  # empty, so that first calls compile
+            os.environ[cache] = f"{folder}/{cache.lower()}"
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = 130

@@ -34,7 +34,7 @@ TORCH, JAX, AUTOGRAD = "fwddiff in PyTorch", "fwddiff in JAX", "fwddiff in autog
 SMALL = "n = 1 000"
 
 TARGETS = [
-    *[Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6) for letter in "abde"],
+    *[Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6) for letter in "abdef"],
     *[Target("c", "value + partials / value", KERNEL, (VALUE,), 1.6, f"arity {n}") for n in (1, 2, 3, 4)],
     Target("a", "kernel / C", KERNEL, ("C",), 1.3),
     Target("a", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, SMALL),
@@ -44,7 +44,13 @@ TARGETS = [
     Target("b", "whole / PyTorch eager", TORCH, ("torch eager",), 0.3),
     Target("b", "whole / torch.compile", TORCH, ("torch.compile",), 0.9),
     Target("b", "whole / jax.jit", JAX, ("jnp formula",), 0.9),
-    Target("d", "time / best peer", JAX, ("jax fixed steps", "torch masked", "Warp"), 0.3),
+    Target(
+        "d",
+        "time / best peer",
+        JAX,
+        ("jax fixed steps", "jax fixed steps, checkpoint", "torch masked", "Warp"),
+        0.3,
+    ),
     Target("d", "time / derivative by hand", JAX, ("jax implicit",), 0.3),
     Target("e", "value + gradient / numpy.sum", KERNEL, ("numpy.sum",), 2.5),
     Target("f", "time / best peer", JAX, ("jax scan", "jax scan, checkpoint", "torch eager"), 0.5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from benchmarks.harness.case import Case, Contestant, Measurement, Run, Unavaila
 
 SAMPLE = 2e-3  # seconds that a sample takes at least: the clock and the loop then do not matter
 FEWEST, MOST = 3, 40  # samples of one contestant
+
+_FOLDERS = re.compile(r"(?<!\w)/(\S*/)?")  # the report is published, the machine's folders are not
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def _first_call(contestant: Contestant, measurement: Measurement, patience: floa
         measurement.reason = f"not done after {patience:.0f} s"
     except Exception as error:  # of whatever framework: the others still run
         line = next(iter(str(error).splitlines()), "")
-        measurement.reason = f"raised {type(error).__name__}: {line[:80]}"
+        measurement.reason = f"raised {type(error).__name__}: {_FOLDERS.sub('', line)[:80]}"
     return None, None
 
 

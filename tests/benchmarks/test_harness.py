@@ -107,12 +107,12 @@ def test_contestants_that_cannot_take_part_say_why():
         raise Unavailable("no compiler")
 
     def broken():
-        raise TypeError("of its own\nwith details")
+        raise TypeError("in /some/folder/file.py of 1/2\nwith details")
 
     others = Contestant("C", missing), Contestant("theirs", broken), contestant("endless", 1.0, seconds=60)
     found = timing.measure(case(contestant("ours", 1.0), *others), BRIEFLY)
     assert found[0].seconds
-    reasons = ["no compiler", "raised TypeError: of its own", "not done after 0 s"]
+    reasons = ["no compiler", "raised TypeError: in file.py of 1/2", "not done after 0 s"]
     assert [m.reason for m in found[1:]] == reasons
     assert not any(m.seconds for m in found[1:])
     assert [row[1] for row in report.rows(found)[1:]] == reasons

@@ -3,6 +3,8 @@
 # make test      every test
 # make lint      ruff and pyright
 # make docs      the documentation, into site/
+# make bench     every workload beside its peers; writes docs/benchmarks.md: some ten minutes
+# make bench-quick   small sizes, fewer peers: one to two minutes
 
 # The first Python of 3.11 or later that can make environments (some systems package ensurepip apart).
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
@@ -13,7 +15,7 @@ WORKERS ?= 2
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test lint docs
+.PHONY: install demo test lint docs bench bench-quick
 
 install: $(VENV)/.installed
 
@@ -39,6 +41,17 @@ test: install
 lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m pyright --pythonpath $(RUN)
+
+# warp-lang is a peer in one workload; without it the report says so.
+$(VENV)/.bench: $(VENV)/.installed
+	@$(RUN) -m pip install -qq --group bench || echo "make: no warp-lang here; the benchmarks run without it"
+	@touch $@
+
+bench: $(VENV)/.bench
+	@$(RUN) -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.bench
+	@$(RUN) -m benchmarks --quick $(ARGS)
 
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet

@@ -155,6 +155,9 @@ class Caller:
         self.ways[key] = way
 
 
+_owners: dict[type, Any] = {}
+
+
 def _leaf_signature(leaf: Any) -> Any:
     """What the choice of a rule may depend on, as cheaply as possible."""
     kind = type(leaf)
@@ -164,7 +167,11 @@ def _leaf_signature(leaf: Any) -> Any:
     if dtype is not None:
         # Variables of TensorFlow have no `ndim`.
         axes = leaf.ndim if hasattr(leaf, "ndim") else str(leaf.shape)
-        return kind, dtype, axes, getattr(leaf, "weak_type", False)
+        # All types of arrays of a host share a rule: tensors, parameters, fake tensors; arrays and tracers.
+        owner = _owners.get(kind)
+        if owner is None:
+            owner = _owners[kind] = _host.owner(leaf) or kind
+        return owner, dtype, axes, getattr(leaf, "weak_type", False)
     return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
 
 

@@ -258,8 +258,10 @@ def test_saved_tensors_packed_in_another_layout():
     x = torch.rand(4, 6, dtype=F64).requires_grad_()
     y = torch.rand(4, 6, dtype=F64)
     for mode in ("store", "recompute"):
+        f = fwddiff(lambda x, y: x * x * y, mode=mode).broadcast
+        f(x, y).sum().backward()
         with torch.autograd.graph.saved_tensors_hooks(lambda t: t.T.contiguous(), lambda t: t.T):
-            result = fwddiff(lambda x, y: x * x * y, mode=mode).broadcast(x, y)
+            result = f(x, y)
         torch.testing.assert_close(torch.autograd.grad(result.sum(), x)[0], 2 * x * y)
 
 
@@ -279,6 +281,20 @@ def test_kinds_of_tensors_after_a_call_that_was_remembered():
         torch.jit.trace(lambda x: f(x), matrix, check_trace=False)
     torch.testing.assert_close(torch.func.vmap(f)(matrix), matrix * 2)
     torch.testing.assert_close(f(matrix), matrix * 2)
+
+
+def test_requires_grad_may_change_between_calls():
+    f = fwddiff(lambda x, y: x * x * y).broadcast
+    for needed in ((False, False), (True, False), (False, True), (True, True), (False, False)):
+        x, y = (X.clone().requires_grad_(need) for need in needed)
+        result = f(x, y)
+        assert result.requires_grad == any(needed)
+        if any(needed):
+            result.sum().backward()
+        for tensor, need, expected in ((x, needed[0], 2 * X * X), (y, needed[1], X * X)):
+            assert (tensor.grad is not None) == need
+            if need:
+                torch.testing.assert_close(tensor.grad, expected)
 
 
 def test_default_dtype_decides_integers():

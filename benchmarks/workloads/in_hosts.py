@@ -21,20 +21,22 @@ def gradients(
     memory: bool = False,
     constants: Arrays = (),
 ) -> list[Contestant]:
-    """Contestants for the function "fwddiff" in each host that has a peer, and for the peers.
+    """Contestants for the functions "fwddiff…" in each host that has a peer, and for the peers.
 
     The first word of a peer's name is its host: torch, jax or jnp, autograd. With `compiled` the first peer
     in PyTorch takes part through `torch.compile`, too. With a `cotangent` the functions return arrays, and
     value and pullback are computed; without, functions return scalars, and gradients are computed.
     `constants` are further arguments that nobody differentiates.
     """
+    ours = {name: function for name, function in functions.items() if name.startswith("fwddiff")}
     found = []
     for host, (words, make) in HOSTS.items():
         peers = {name: function for name, function in functions.items() if name.split()[0] in words}
-        makers = [(name, function, make) for name, function in peers.items()]
-        if peers:
-            makers.insert(0, (f"fwddiff in {host}", functions["fwddiff"], make))
-        if peers and compiled and host == "PyTorch":
+        if not peers:
+            continue
+        makers = [(f"{name} in {host}", function, make) for name, function in ours.items()]
+        makers += [(name, function, make) for name, function in peers.items()]
+        if compiled and host == "PyTorch":
             makers.append(("torch.compile", next(iter(peers.values())), in_torch_compiled))
         for name, function, made_by in makers:
             maker = _maker(made_by, function, arrays, cotangent, constants)

@@ -64,7 +64,7 @@ def cases(quick: bool) -> Iterator[Case]:
             f"torch's {kind} cell": lambda kind=kind: train(kind, framework_cell(kind), data),
             f"torch.nn.{kind}": lambda kind=kind: train_whole(kind, data),
         }
-        found = [Contestant(name, make, "step", memory=True) for name, make in makers.items()]
+        found = [Contestant(name, make, "step", memory=not quick) for name, make in makers.items()]
         yield Case("h", f"{kind} layer", f"batch {batch}, hidden {hidden}, {steps} steps", found, 1e-3)
 
 

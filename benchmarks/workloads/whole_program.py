@@ -28,12 +28,14 @@ def log_density(distribution, x):
 distribution_with = fwddiff(Exponential)
 
 
-def program(mean, x):
-    return log_density.broadcast(distribution_with.broadcast(mean), x).sum()
+OURS = {
+    "fwddiff": lambda mean, x: log_density.broadcast(distribution_with.broadcast(mean), x).sum(),
+    "fwddiff.sum": lambda mean, x: log_density.sum(distribution_with.broadcast(mean), x),
+}
 
 
 def cases(quick: bool) -> Iterator[Case]:
     random = np.random.default_rng(1)
     arrays = random.uniform(0.5, 2, 1000), random.uniform(0, 3, 1000)
-    found = in_hosts.gradients({"fwddiff": program, **PEERS}, arrays, compiled=not quick)
+    found = in_hosts.gradients(OURS | PEERS, arrays, compiled=not quick)
     yield Case("i", "whole program", "n = 1 000", found)

@@ -173,6 +173,9 @@ def test_the_report_says_what_is_missed_and_what_was_not_measured(tmp_path):
 def test_peers_are_told_by_their_first_word():
     functions = dict.fromkeys(["fwddiff", "torch formula", "jnp formula", "autograd formula"], len)
     names = [c.name for c in in_hosts.gradients(functions, [NUMBERS], compiled=True)]
+    assert "fwddiff.sum in JAX" in [
+        c.name for c in in_hosts.gradients(functions | {"fwddiff.sum": len}, [], True)
+    ]
     assert names[:3] == ["fwddiff in PyTorch", "torch formula", "torch.compile"]
     assert names[3:] == ["fwddiff in JAX", "jnp formula", "fwddiff in autograd", "autograd formula"]
 

@@ -22,7 +22,6 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Mode, Passes, Rule, Slot
 from fwddiff._signature import core_ndims
 
-_NUMBERS = (float, int, bool)
 _MOST_WAYS = 1000
 
 
@@ -59,7 +58,7 @@ class Gathered(NamedTuple):
 
     def signature(self) -> tuple:
         """Structure, types, dtypes and axes: what the choice of a rule depends on."""
-        return (self.structure, *map(_leaf_signature, self.leaves))
+        return (self.structure, *map(_host.leaf_signature, self.leaves))
 
 
 class Recipe(NamedTuple):
@@ -153,26 +152,6 @@ class Caller:
         if len(self.ways) >= _MOST_WAYS:
             self.ways.clear()
         self.ways[key] = way
-
-
-_owners: dict[type, Any] = {}
-
-
-def _leaf_signature(leaf: Any) -> Any:
-    """What the choice of a rule may depend on, as cheaply as possible."""
-    kind = type(leaf)
-    if kind in _NUMBERS:
-        return kind
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is not None:
-        # Variables of TensorFlow have no `ndim`.
-        axes = leaf.ndim if hasattr(leaf, "ndim") else str(leaf.shape)
-        # All types of arrays of a host share a rule: tensors, parameters, fake tensors; arrays and tracers.
-        owner = _owners.get(kind)
-        if owner is None:
-            owner = _owners[kind] = _host.owner(leaf) or kind
-        return owner, dtype, axes, getattr(leaf, "weak_type", False)
-    return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
 
 
 def _host_state(host: ModuleType | None) -> Any:

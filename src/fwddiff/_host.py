@@ -63,6 +63,26 @@ def is_owned(leaf: Any) -> bool:
     return owner(leaf) is not None
 
 
+_owners: dict[type, Any] = {}
+
+
+def leaf_signature(leaf: Any) -> Any:
+    """What the choice of a rule may depend on, as cheaply as possible."""
+    kind = type(leaf)
+    if kind in (float, int, bool):
+        return kind
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is not None:
+        # Variables of TensorFlow have no `ndim`.
+        axes = leaf.ndim if hasattr(leaf, "ndim") else str(leaf.shape)
+        # All types of arrays of a host share a rule: tensors, parameters, fake tensors; arrays and tracers.
+        found = _owners.get(kind)
+        if found is None:
+            found = _owners[kind] = owner(leaf) or kind
+        return found, dtype, axes, getattr(leaf, "weak_type", False)
+    return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
+
+
 def common_owner(leaves: Iterable[Any], where: str) -> ModuleType | None:
     """The one host among the owners of these leaves; an error names both if there are two."""
     found: ModuleType | None = None

@@ -78,6 +78,9 @@ class Function:
     def current(self) -> bool:
         """Whether names still lead to the functions and objects that they led to when this was planned."""
         try:
-            return all(read() is expected for read, expected in self.checks)
+            for read, expected in self.checks:  # at every call: a generator would cost more than the checks
+                if read() is not expected:
+                    return False
         except (AttributeError, KeyError, CaptureError):
             return False
+        return True

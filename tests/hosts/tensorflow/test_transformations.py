@@ -247,7 +247,7 @@ def test_in_a_graph(transformation, operation, tensors):
     compare(run(*tensors), wanted(transformation, tensors))
 
 
-@pytest.mark.parametrize("operation", ["symbolic", "symbolic-store"])
+@pytest.mark.parametrize("operation", ["symbolic", "symbolic-store", "second-output"])
 def test_graphs_that_do_not_know_the_sizes(operation, tensors):
     spec = tf.TensorSpec([None, None], tf.float64)
     f = OPERATIONS[operation]

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from fwddiff._rule import Slot
 
 SINGLE_PASS = 12  # most partials that travel in one pass of statically seeded numbers
-CHUNK = 8  # partials per pass where the number of inputs is known at run time only
+CHUNK = 12  # partials per pass where the number of inputs is known at run time only (measured, 4 to 24)
 
 OUTERMOST_LEVEL = 1000
 _LARGEST_DISPLAY = 30

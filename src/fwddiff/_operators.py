@@ -9,6 +9,7 @@ Operators nest: a derivative inside a function that is differentiated is differe
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
@@ -26,22 +27,22 @@ _PACKAGE = __name__.partition(".")[0]
 
 def derivative(f: Callable, x: float, *constants: Any, backend: str = "auto") -> Any:
     """df/dx of a function of a number; mirrors the result of `f` (`None` for what has no derivative)."""
-    return value_and_derivative(f, x, *constants, backend=backend)[1]
+    at = _At(f, x, constants, backend)
+    at.expect_a_number(x)
+    return at.pushforward([1.0])
 
 
 def value_and_derivative(f: Callable, x: float, *constants: Any, backend: str = "auto") -> tuple[Any, Any]:
     """`(f(x), df/dx)`."""
     at = _At(f, x, constants, backend)
-    if len(at.inputs) != 1 or at.rule.inputs[at.inputs[0]].core_ndim:
-        raise ArgumentError(
-            f"derivative needs a function of a number; {at.name} got {x!r}. Use gradient or jacobian."
-        )
+    at.expect_a_number(x)
     return at.value(), at.pushforward([1.0])
 
 
 def pushforward(f: Callable, x: Any, tangent: Any, *constants: Any, backend: str = "auto") -> Any:
     """Directional derivative of `f` at `x` along `tangent`, which mirrors `x`; mirrors the result of `f`."""
-    return value_and_pushforward(f, x, tangent, *constants, backend=backend)[1]
+    at = _At(f, x, constants, backend)
+    return at.pushforward(at.mirrored(tangent))
 
 
 def value_and_pushforward(
@@ -54,7 +55,8 @@ def value_and_pushforward(
 
 def pullback(f: Callable, x: Any, cotangent: Any, *constants: Any, backend: str = "auto") -> Any:
     """Cotangent of `x` for a `cotangent` that mirrors the result of `f`."""
-    return value_and_pullback(f, x, cotangent, *constants, backend=backend)[1]
+    at = _At(f, x, constants, backend)
+    return at.pullback(at.cotangents(cotangent))
 
 
 def value_and_pullback(
@@ -67,7 +69,9 @@ def value_and_pullback(
 
 def gradient(f: Callable, x: Any, *constants: Any, backend: str = "auto") -> Any:
     """Gradient of a function that returns one number; mirrors `x`."""
-    return value_and_gradient(f, x, *constants, backend=backend)[1]
+    at = _At(f, x, constants, backend)
+    at.expect_one_number("gradient", "jacobian")
+    return at.pullback([1.0])
 
 
 def value_and_gradient(f: Callable, x: Any, *constants: Any, backend: str = "auto") -> tuple[Any, Any]:
@@ -185,6 +189,12 @@ class _At:
         leaves = [cotangent] if self.tree().is_leaf() else self.tree().flatten_up_to(cotangent)
         return [leaf for leaf, slot in zip(leaves, self.rule.outputs, strict=True) if slot.differentiable]
 
+    def expect_a_number(self, x: Any) -> None:
+        if len(self.inputs) != 1 or self.rule.inputs[self.inputs[0]].core_ndim:
+            raise ArgumentError(
+                f"derivative needs a function of a number; {self.name} got {x!r}. Use gradient or jacobian."
+            )
+
     def expect_one_number(self, operator: str, other: str) -> None:
         slots = self.rule.differentiable_outputs
         if len(slots) != 1 or slots[0].core_ndim:
@@ -214,7 +224,14 @@ def _refers_to_us(wrapped: FwdDiff) -> bool:
     differentiated."""
     if not _capture.has_code(wrapped.target.function):
         return False
-    return any(_is_ours(value) for node in wrapped.caller.plan().nodes() for value in _mentioned(node))
+    plan = wrapped.caller.plan()
+    if plan not in _answers:
+        _answers[plan] = any(_is_ours(value) for node in plan.nodes() for value in _mentioned(node))
+    return _answers[plan]
+
+
+# A plan is made anew when a name in the code leads elsewhere.
+_answers: weakref.WeakKeyDictionary[_capture.Function, bool] = weakref.WeakKeyDictionary()
 
 
 def _mentioned(node: _capture.Function) -> Iterator[Any]:

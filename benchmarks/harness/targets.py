@@ -46,8 +46,8 @@ AUTOGRAD_NODES = (
     "twentieth of it."
 )
 CHUNKS = (
-    "13 passes for 100 partials, each of which repeats the value; the rest is the call of `fd.gradient` in "
-    "Python, where XLA has one compiled call that uses every intermediate value once."
+    "one pass for each dozen of partials, each of which repeats the value; the rest is the call in "
+    "Python. XLA has one compiled call that uses every intermediate value once."
 )
 
 TARGETS = [

@@ -23,10 +23,11 @@ def logistic(x):
 
 @fwddiff
 def update(c, f, i, g, z, z_below):
+    written = logistic(i) * math.tanh(g)  # once, as all contestants do: kernels keep the calls of a branch
     if z == 1:  # flush
-        return logistic(i) * math.tanh(g)
+        return written
     if z_below == 1:  # update
-        return logistic(f) * c + logistic(i) * math.tanh(g)
+        return logistic(f) * c + written
     return c  # copy
 
 

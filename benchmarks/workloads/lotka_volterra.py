@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from benchmarks.harness.case import Case, Contestant
+from benchmarks.harness.case import Case, Contestant, Run
+from benchmarks.harness.compiled_c import function
 from benchmarks.harness.kernels import kernel
 from benchmarks.workloads import in_hosts
 from fwddiff import fwddiff
@@ -92,6 +93,7 @@ def cases(quick: bool) -> Iterator[Case]:
             lambda: kernel(wrapped.broadcast, arrays, "partials", range(4), threads=1),
             "kernel",
         ),
+        Contestant("C", lambda: c_loop(arrays, steps), "kernel"),
         Contestant(
             "kernel, value", lambda: kernel(wrapped.broadcast, arrays, threads=1), "kernel", computes="value"
         ),
@@ -100,6 +102,18 @@ def cases(quick: bool) -> Iterator[Case]:
     ]
     note = (
         "`the arrays alone` makes as many arrays as the inputs, the output and the partials are, and "
-        "computes nothing. `torch.compile` is left out: it would unroll the loop."
+        "computes nothing. `torch.compile` is left out: it would unroll the loop. C has dual numbers written by "
+        "hand and integrates 8 elements side by side."
     )
     yield Case("f", "Lotka–Volterra", f"{steps} steps, n = {n:_}".replace("_", " "), found, note=note)
+
+
+def c_loop(arrays: in_hosts.Arrays, steps: int) -> Run:
+    outputs = [np.empty_like(arrays[0]) for _ in range(5)]
+    call = function("lotka_volterra", "lotka_volterra", len(arrays[0]), steps, STEP, *arrays, *outputs)
+
+    def run() -> list[np.ndarray]:
+        call()
+        return outputs
+
+    return run

@@ -1,6 +1,13 @@
 """What is evaluated, counted: only cotangents that are asked for, and the forward pass once."""
 
+import math
+import os
+import threading
+import time
+
 import pytest
+
+from fwddiff import fwddiff
 
 torch = pytest.importorskip("torch")
 
@@ -102,3 +109,27 @@ def test_expanded_cotangents_take_no_memory(rule, monkeypatch):
     (result,) = host.apply(rule, leaves(True, False, False))
     result.sum().backward()
     assert seen == [(0,)]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads as Linux shows them")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_kernels_use_as_many_threads_as_torch(threads):
+    def slow(n):
+        total = 0.0
+        for k in range(n):
+            total += math.sqrt(k + total)
+        return total
+
+    def work():  # PyTorch keeps this setting per thread
+        torch.set_num_threads(threads)
+        run(torch.full((64,), 2_000_000))
+
+    run, counts = fwddiff(slow).broadcast, []
+    run(torch.full((64,), 10))  # compiles
+    before, worker = len(os.listdir("/proc/self/task")), threading.Thread(target=work)
+    worker.start()
+    while worker.is_alive():
+        counts.append(len(os.listdir("/proc/self/task")) - before - 1)
+        time.sleep(0.002)
+    worker.join()
+    assert max(counts) == threads - 1

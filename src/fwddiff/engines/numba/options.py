@@ -1,14 +1,35 @@
-"""Compiler options of functions that only other kernels call: no wrappers for Python, NumPy's division."""
+"""Compiler options of functions that only other kernels call: no wrappers for Python, checks where Python raises.
+
+Division of floats is IEEE's, as in every host's arrays: a test at each division would keep loops from being
+vectorised. Integers have no infinity, so their division by zero raises, and so does an index out of bounds.
+"""
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
 # pyright: reportArgumentType=false
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba.extending
+from numba.core import callconv
+
+
+class _Errors(callconv.NumpyErrorModel):
+    """Numba's models raise for floats and integers alike, or for neither; its messages tell them apart."""
+
+    def fp_zero_division(self, builder: Any, exc_args: Any = None, loc: Any = None) -> bool:
+        if not exc_args or not exc_args[0].startswith("integer"):
+            return False
+        self.call_conv.return_user_exc(builder, ZeroDivisionError, exc_args, loc)
+        return True
+
+
+# Private: Numba has no function to add an error model.
+callconv.error_models["fwddiff"] = _Errors
 
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-INTERNAL = {"error_model": "numpy", "nogil": True, **_NO_WRAPPERS}
+INTERNAL = {"error_model": "fwddiff", "nogil": True, "boundscheck": True, **_NO_WRAPPERS}
 # A loop with a call in it is not vectorised, and LLVM leaves calls of functions with many partials alone.
 INLINED = {**INTERNAL, "forceinline": True}
 

@@ -120,11 +120,6 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
     return list(operation(rule)(*tensors))
 
 
-def threads() -> int:
-    """How many threads a kernel may use: as many as PyTorch's own."""
-    return torch.get_num_threads()
-
-
 def _checked(leaf: torch.Tensor) -> torch.Tensor:
     # Rules are chosen by dtypes and axes; the device and layout are looked at here.
     dtype(leaf)

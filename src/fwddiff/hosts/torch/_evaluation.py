@@ -44,10 +44,11 @@ class Launch:
     """A rule for inputs of one layout: `launch(tensors)` gives its outputs, or `None` where the tensors'
     memory is not what their layout says (lazy zeros have none)."""
 
-    __slots__ = ("_launch", "_templates")
+    __slots__ = ("_divided", "_launch", "_templates")
 
     def __init__(self, launch: Callable[..., None], templates: list[torch.Tensor]):
         self._launch, self._templates = launch, templates
+        self._divided = getattr(launch, "tasks", 1) > 1
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor] | None:
         try:
@@ -57,7 +58,10 @@ class Launch:
         if 0 in addresses:
             return None
         outputs = [*map(torch.empty_like, self._templates)]
-        self._launch(*addresses, *map(_data_ptr, outputs))
+        if self._divided:
+            self._launch(*addresses, *map(_data_ptr, outputs), threads=torch.get_num_threads())
+        else:
+            self._launch(*addresses, *map(_data_ptr, outputs))
         return outputs
 
 

@@ -102,8 +102,8 @@ def cases(quick: bool) -> Iterator[Case]:
     ]
     note = (
         "`the arrays alone` makes as many arrays as the inputs, the output and the partials are, and "
-        "computes nothing. `torch.compile` is left out: it would unroll the loop. C has dual numbers written by "
-        "hand and integrates 8 elements side by side."
+        "computes nothing. `torch.compile` is left out: it would unroll the loop. C has dual numbers "
+        "written by hand, and integrates 8 elements side by side."
     )
     yield Case("f", "Lotka–Volterra", f"{steps} steps, n = {n:_}".replace("_", " "), found, note=note)
 

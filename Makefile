@@ -1,7 +1,11 @@
 # make install   .venv with all that the demo, the tests and the benchmarks need
 # make demo      a real model, fitted through every host; writes weibull.png
-# make test      every test
+# make test      the tests, in under ten minutes on two cores
+# make test-all  the same with every cell of the conformance matrix and 2000 random programs (an hour or more)
+# make test-hosts  hosts that need an environment of their own: the oldest JAX, TensorFlow, PyTensor
 # make lint      ruff and pyright
+# make bench     the benchmarks against their peers, under 15 minutes; make bench-quick, under two
+# make hosts-table  docs/conformance.md, from the matrix of hosts and transformations
 # make docs      the documentation, into site/
 # make bench     every workload beside its peers; writes docs/benchmarks.md: some ten minutes
 # make bench-quick   small sizes, fewer peers: one to two minutes
@@ -15,7 +19,7 @@ WORKERS ?= 2
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test lint docs bench bench-quick
+.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor lint bench bench-quick hosts-table docs
 
 install: $(VENV)/.installed
 
@@ -37,6 +41,31 @@ demo: install
 
 test: install
 	$(RUN) -m pytest -q -n $(WORKERS) $(ARGS)
+
+test-all: install
+	FWDDIFF_PROGRAMS=2000 FWDDIFF_CONFORMANCE=all $(RUN) -m pytest -q -n $(WORKERS) $(ARGS)
+
+# Hosts beside the development environment: one environment per dependency group `test-…`.
+.venv-%/.installed: pyproject.toml
+	@echo "Installing into .venv-$* ..."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install -qq "pip>=25.1"
+	@.venv-$*/bin/python -m pip install -qq --editable . --group test-$*
+	@touch $@
+
+test-hosts: test-jax-oldest test-tensorflow test-pytensor
+
+test-jax-oldest: .venv-jax-oldest/.installed
+	.venv-jax-oldest/bin/python -m pytest -q -n $(WORKERS) tests/hosts/jax tests/hosts/conformance $(ARGS)
+
+test-tensorflow: .venv-tensorflow/.installed
+	.venv-tensorflow/bin/python -m pytest -q -n $(WORKERS) tests/hosts/tensorflow tests/hosts/conformance $(ARGS)
+
+test-pytensor: .venv-pytensor/.installed
+	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor $(ARGS)
+
+hosts-table: install
+	PYTHONPATH=tests $(RUN) -m hosts.conformance
 
 lint: install
 	$(RUN) -m ruff check .

@@ -81,6 +81,11 @@ def gru_by_fwddiff_in_jax(x, h, state):
     return (gru_pointwise.broadcast(*jnp.split(x, 3, 1), *jnp.split(h, 3, 1), state),) * 2
 
 
+def no_cell(x, h, state):
+    """Costs nearly nothing: what remains of a step are the matrix products, and what they keep."""
+    return (x + h)[:, : state.shape[1]], state
+
+
 CELLS = {
     "LSTM": (lstm_by_fwddiff, lstm_by_torch, lstm_by_fwddiff_in_jax, lstm_by_jax),
     "GRU": (gru_by_fwddiff, gru_by_torch, gru_by_fwddiff_in_jax, gru_by_jax),
@@ -102,7 +107,11 @@ def in_torch(kind: str, cells: Sequence[Callable], data: np.ndarray, memory: boo
         f"torch's {kind} cell": lambda: train(kind, framework_cell(kind), data),
         f"torch.nn.{kind}": lambda: train_whole(kind, data),
     }
-    return [Contestant(name, make, "in PyTorch", memory, "gradient") for name, make in makers.items()]
+    found = [Contestant(name, make, "in PyTorch", memory, "gradient") for name, make in makers.items()]
+    floor = Contestant(
+        "products alone", lambda: train(kind, gated(no_cell), data), "in PyTorch", memory, "floor"
+    )
+    return [*found, floor]
 
 
 def in_jax(kind: str, cells: Sequence[Callable], data: np.ndarray, memory: bool) -> list[Contestant]:

@@ -24,7 +24,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -86,6 +86,10 @@ class Rule(ABC):
 
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native | None:
         """Machine code for C-contiguous inputs of these shapes, or `None` where the engine has none."""
+        return None
+
+    def scalar_function(self) -> Any:
+        """For rules of numbers: a Numba function of numbers that returns the tuple of the outputs, or `None`."""
         return None
 
     # --- derived rules --------------------------------------------------------------------------------------

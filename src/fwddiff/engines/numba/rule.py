@@ -29,6 +29,7 @@ from fwddiff.engines.numba.operands import address, usable
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree
+from fwddiff.engines.numba.scalar_function import scalar_function
 from fwddiff.engines.numba.seeding import primitives
 from numba.core import types
 
@@ -105,6 +106,10 @@ class NumbaRule(Rule):
         return Native(
             found.address, plan.layout, _key_of(name, found), found, f"numba.cache {origin}" if origin else ""
         )
+
+    def scalar_function(self) -> Any:
+        arrays = any(slot.core_ndim for slot in (*self.inputs, *self.outputs))
+        return None if arrays else scalar_function(self.core, self.inputs, self.outputs)
 
     # --- what the function returns --------------------------------------------------------------------------
 

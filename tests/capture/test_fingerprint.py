@@ -192,7 +192,7 @@ def test_an_imitation_is_not_taken_for_the_original():
         [].append,
         [object()],
     ],
-    ids=repr,
+    ids=["object", "C function", "partial", "ufunc", "array", "method", "list"],
 )
 def test_what_has_no_content_makes_the_description_incomplete(value):
     assert value_text(value)[1]

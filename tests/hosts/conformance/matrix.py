@@ -1,0 +1,87 @@
+"""Host × transformation × kind of argument × dtype. A cell compares fwddiff with the host's own operations,
+or expects our error."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from fwddiff import FwdDiffError
+from hosts.conformance.kinds import KINDS, Kind
+
+HOSTS = {"torch": "PyTorch", "jax": "JAX", "autograd": "HIPS autograd", "tensorflow": "TensorFlow"}
+DTYPES = ("float64", "float32")
+REPRESENTATIVE = ("broadcast", "captured value")
+
+# What a host can do with its own operations and we cannot: (host, transformation, kind) → what our error
+# says; "" is any kind.
+REFUSED: dict[tuple[str, str, str], str] = {}
+
+
+class Cell(NamedTuple):
+    host: str
+    transformation: str
+    kind: Kind
+    dtype: str
+
+    @property
+    def refusal(self) -> str | None:
+        """What our error says, where fwddiff cannot follow the host."""
+        for kind in (self.kind.name, ""):
+            if (self.host, self.transformation, kind) in REFUSED:
+                return REFUSED[self.host, self.transformation, kind]
+        return None
+
+
+def installed(host: str) -> bool:
+    return importlib.util.find_spec(host) is not None
+
+
+def module(host: str) -> Any:
+    return importlib.import_module(f"hosts.conformance.in_{host}")
+
+
+def cells(host: str, everything: bool = True) -> Iterator[Cell]:
+    """All cells of a host; or one dtype per kind of argument, and few kinds for the transformations that
+    compile most."""
+    dear = getattr(module(host), "DEAR", ())
+    for name in module(host).TRANSFORMATIONS:
+        for number, kind in enumerate(KINDS):
+            if not everything and name in dear and kind.name not in REPRESENTATIVE:
+                continue
+            for dtype in DTYPES if everything else (DTYPES[number % 2],):
+                yield Cell(host, name, kind, dtype)
+
+
+def check(cell: Cell) -> None:
+    """Raise `AssertionError` unless the cell is as the host's own operations are, or as `REFUSED` says."""
+    host = module(cell.host)
+    run = host.TRANSFORMATIONS[cell.transformation]
+    points = cell.kind.points(cell.dtype)
+    native = lambda a, b: cell.kind.native(host.NAMESPACE, a, b)  # noqa: E731
+    if cell.refusal is not None:
+        with pytest.raises(FwdDiffError, match=cell.refusal):
+            run(cell.kind.ours, host.arrays(points))
+        return
+    wanted, found = flat(run(native, host.arrays(points))), flat(run(cell.kind.ours, host.arrays(points)))
+    assert len(found) == len(wanted)
+    tolerance = 1e-10 if cell.dtype == "float64" else 2e-4
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.shape == theirs.shape
+        assert ours.dtype == theirs.dtype
+        scale = max(1.0, float(np.max(np.abs(theirs), initial=0.0)))
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=tolerance, rtol=0)
+
+
+def flat(result: Any) -> list[np.ndarray]:
+    """All arrays of a nested result."""
+    if isinstance(result, tuple | list):
+        return [array for item in result for array in flat(item)]
+    if hasattr(result, "detach"):
+        result = result.detach()
+    return [np.asarray(result)]

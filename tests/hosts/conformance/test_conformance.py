@@ -1,0 +1,48 @@
+"""The conformance matrix: every cell is equal to the host's own operations, or an error of ours that the docs
+list."""
+
+import dataclasses
+import os
+
+import pytest
+
+from hosts.conformance import matrix
+from hosts.conformance.kinds import wave
+
+EVERYTHING = os.environ.get("FWDDIFF_CONFORMANCE") == "all"
+CELLS = [cell for host in matrix.HOSTS if matrix.installed(host) for cell in matrix.cells(host, EVERYTHING)]
+
+
+@pytest.fixture(autouse=True)
+def double_precision(request):
+    """JAX in 64 bits, where the cell is JAX's; as it was before for all others."""
+    if request.node.callspec.params["cell"].host != "jax":
+        yield
+        return
+    import jax
+
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def name(cell):
+    return f"{cell.host}-{cell.transformation}-{cell.kind.name}-{cell.dtype}".replace(" ", "_")
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=name)
+def test_cell(cell):
+    matrix.check(cell)
+
+
+@pytest.mark.parametrize("host", [host for host in matrix.HOSTS if matrix.installed(host)])
+def test_a_wrong_function_is_seen(host):
+    """The comparison itself: a function that is a little wrong fails its cells."""
+    cell = next(c for c in matrix.cells(host) if c.kind.name == "broadcast" and "rad" in c.transformation)
+    with pytest.raises(AssertionError):
+        matrix.check(cell._replace(kind=dataclasses.replace(cell.kind, ours=almost)))
+
+
+def almost(a, b):
+    return wave.broadcast(a, b) * 1.001

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def run(script: str, *arguments: object, devices: int = 1, **environment: str) -> str:
-    """Standard output of the script, in JAX with so many CPU devices; the test fails where the script does."""
+    """Standard output of the script, in JAX with so many CPU devices; where it fails, so does the test."""
     variables = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} | environment
     variables["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
     done = subprocess.run(

@@ -152,7 +152,10 @@ except ImportError:
 from support.compiled_rule import compiled_rule
 from support.symbolic_rule import symbolic_rule
 
-mesh = jax.make_mesh((2,), ("i",))
+types = {}
+if hasattr(jax.sharding, "AxisType"):
+    types = dict(axis_types=(jax.sharding.AxisType.Auto,))
+mesh = jax.make_mesh((2,), ("i",), **types)
 x = jax.device_put(jnp.arange(16.0).reshape(8, 2) / 16, NamedSharding(mesh, P("i")))
 y = jnp.array([0.3, 0.4])
 
@@ -177,6 +180,9 @@ CASES = {
 make = {"compiled": compiled_rule, "called_back": symbolic_rule}[sys.argv[1]]
 rule = make("x y", "sin(x)*y", mode=sys.argv[2])
 for name, transform in CASES.items():
+    if name == "hessian(shard_map)" and jax.__version__.startswith("0.8"):
+        print(name, "fails for native functions too")
+        continue
     program = jax.jit(transform(lambda x, y: host.apply(rule, [x, y])[0])).lower(x, y).compile()
     reference = jax.jit(transform(native)).lower(x, y).compile()
     found, expected = program(x, y), reference(x, y)

@@ -19,7 +19,7 @@ from jax import lax
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
 from fwddiff.hosts.jax import batching, derivatives, lowering
-from fwddiff.hosts.jax.internals import Tracer
+from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer
 from fwddiff.hosts.jax.primitive import Operation, bind, evaluate, jax_dtype
 
 __all__ = [
@@ -39,12 +39,13 @@ _DTYPES = {"float32", "float64", "bool"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
 
+_ARRAYS = (jax.Array, *LITERAL_ARRAYS)
 _RULES_OF_THE_PRIMITIVE = (batching, derivatives, lowering)  # importing them registers them
 
 
 def owns(leaf: object) -> bool:
     """Whether this is a JAX array or the tracer of one."""
-    return isinstance(leaf, jax.Array)
+    return isinstance(leaf, _ARRAYS)
 
 
 def shape(leaf: jax.Array) -> tuple[int, ...]:
@@ -89,7 +90,7 @@ def detach(leaf: jax.Array) -> jax.Array:
 
 
 def load_kernels() -> None:
-    """Make programs of other processes callable (`jax.export`), before any function of fwddiff is called here.
+    """Make programs of other processes callable (`jax.export`) before fwddiff has been used in this process.
 
     Their kernels come from fwddiff's folder on disk, or from the same functions once they are called in this
     process. Raises `HostError` for a JAX whose compiled programs cannot call kernels.

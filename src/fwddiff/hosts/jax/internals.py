@@ -13,8 +13,7 @@ from typing import Any
 
 import jax
 import jax.core
-from jax import lax
-from jax._src import dispatch
+from jax._src import core, dispatch
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
@@ -22,10 +21,18 @@ from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 from jax.sharding import NamedSharding, PartitionSpec
 
+try:
+    from jax._src import literals
+except ImportError:
+    literals = None
+
 ShapedArray = jax.core.ShapedArray
 Tracer = jax.core.Tracer
+# NumPy arrays that JAX has wrapped to remember their dtypes (since jax 0.7): constants, but not NumPy's.
+LITERAL_ARRAYS = (literals.TypedNdArray,) if literals else ()
 
 __all__ = [
+    "LITERAL_ARRAYS",
     "Primitive",
     "ShapedArray",
     "Tracer",
@@ -73,9 +80,8 @@ def varying_alike(arrays: Sequence[Any]) -> Sequence[Any]:
 
 
 def _cast(array: Any, axes: tuple) -> Any:
-    if hasattr(lax, "pcast"):
-        return lax.pcast(array, axes, to="varying")
-    return lax.pvary(array, axes)  # pyright: ignore[reportAttributeAccessIssue] -- its name before jax 0.9
+    # What JAX's own operations use: `lax.pvary` is deprecated, the transpose of `lax.pcast` fails in jax 0.8.
+    return core.pvary(array, axes)
 
 
 def mesh_of(avals: Sequence[Any]) -> Any:

@@ -23,8 +23,8 @@ from fwddiff.hosts.jax.primitive import Operation, bind
 def in_parts(operation: Operation, batch_ndim: int, name: str, arrays: Sequence[Any]) -> list[Any]:
     """The call, as one that XLA may divide. For lowering only: JAX cannot differentiate or batch it.
 
-    The program holds no more of it than a pointer into this process, which JAX may leave out of the key of its
-    compilation cache. A hash of `name`, which tells rules apart, goes into the program as constant operands.
+    The program holds no more of it than a pointer into this process, which JAX may leave out of the key of
+    its compilation cache. A hash of `name`, which tells rules apart, goes into it as constant operands.
     """
     found = correspondence(operation.rule, [x.shape for x in arrays], batch_ndim)
     count = len(arrays)
@@ -36,9 +36,10 @@ def in_parts(operation: Operation, batch_ndim: int, name: str, arrays: Sequence[
     def division(mesh: Any, operands: Sequence[Any], results: Sequence[Any]) -> Division | None:
         given = zip(found.inputs, operands[:count], strict=True)
         every = [*given, *zip(found.outputs, results, strict=len(results) > 0)]
-        if not all(isinstance(x.sharding, NamedSharding) for _, x in every):
+        known = [(axes, x.sharding) for axes, x in every if x.sharding is not None]
+        if not all(isinstance(sharding, NamedSharding) for _, sharding in known):
             return None
-        specs = [(axes, names_of(x.sharding.spec, len(axes))) for axes, x in every]
+        specs = [(axes, names_of(sharding.spec, len(axes))) for axes, sharding in known]
         return divide(found, specs, mesh.shape)
 
     def partition(mesh: Any, operands: Sequence[Any], results: Sequence[Any]) -> Any:
@@ -65,7 +66,9 @@ def in_parts(operation: Operation, batch_ndim: int, name: str, arrays: Sequence[
         return [NamedSharding(mesh, spec_of(names)) for names in divided.outputs]
 
     divisible = custom_partitioning(call)
-    divisible.def_partition(partition, infer_sharding_from_operands=infer, sharding_rule=_propagation(found, len(mark)))
+    divisible.def_partition(
+        partition, infer_sharding_from_operands=infer, sharding_rule=_propagation(found, len(mark))
+    )
     return divisible(*arrays, *mark)
 
 
@@ -76,7 +79,8 @@ def _undivided(call: Any, operands: Sequence[Any], outputs: int) -> Any:
 
 
 def _replicated(operands: Sequence[Any]) -> NamedSharding:
-    devices = sorted(operands[0].sharding.device_set, key=lambda device: device.id)
+    known = next(x.sharding for x in operands if x.sharding is not None)
+    devices = sorted(known.device_set, key=lambda device: device.id)
     return NamedSharding(Mesh(np.array(devices), ("fwddiff",)), PartitionSpec())
 
 

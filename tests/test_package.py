@@ -28,6 +28,7 @@ LAYERS = (
     "_custom",
     "_chainrules",
     "_wrapper",
+    "_wrapped",
     "_call",
     "_function",
     "_signature",

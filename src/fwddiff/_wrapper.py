@@ -21,6 +21,7 @@ from fwddiff._call import Call, Caller, Gathered, Options
 from fwddiff._errors import ArgumentError, HostError
 from fwddiff._function import Target
 from fwddiff._rule import Mode, Passes
+from fwddiff._wrapped import wrapped_once
 
 _ENGINES = ("auto", "numba", "numpy")
 _KINDS = ("whole", "broadcast", "sum")
@@ -263,7 +264,8 @@ def fwddiff(
         chunk: Most partials that travel in one pass.
 
     Returns:
-        A callable with `broadcast` and `sum`. Results belong to the host of the arguments.
+        A callable with `broadcast` and `sum`. Results belong to the host of the arguments. Wrapping the same
+        function or class again gives the same object.
 
     Raises:
         ArgumentError: `wrt` names no argument, or an option is unknown.
@@ -275,7 +277,8 @@ def fwddiff(
     _check_option("passes", passes, ("single", "per_argument"))
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
-    return FwdDiff(f, engine, wrt, mode, passes, chunk)
+    options = (engine, wrt, mode, passes, chunk)
+    return wrapped_once(f, options, lambda: FwdDiff(f, *options))
 
 
 def _check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -1,4 +1,5 @@
-"""What raises in Python raises in a kernel, with its type and message; floats divide as the hosts' arrays do."""
+"""What raises in Python raises in a kernel, with its type and message; floats divide as the hosts' arrays
+do."""
 
 import math
 

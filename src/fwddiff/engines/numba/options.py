@@ -1,4 +1,5 @@
-"""Compiler options of functions that only other kernels call: no wrappers for Python, checks where Python raises.
+"""Compiler options of functions that only other kernels call: no wrappers for Python, checks where Python
+raises.
 
 Division of floats is IEEE's, as in every host's arrays: a test at each division would keep loops from being
 vectorised. Integers have no infinity, so their division by zero raises, and so does an index out of bounds.

@@ -20,6 +20,18 @@ NAMESPACE = "fwddiff"
 _registered: dict[type, Callable[[Any], Any]] = {}
 # Types of which every instance is a leaf: numbers, and arrays as they are met. Such calls need no optree.
 _leaf_types: set[type] = {float, int, bool}
+# Opens each kind of a host's own containers.
+_containers: dict[type, Callable[[Any], Any]] = {}
+
+
+def register_container(cls: type, contents: Callable[[Any], Any]) -> None:
+    """Take a host's own containers of this class for what `contents` makes of them: tuple, list or dict."""
+    _containers[cls] = contents
+
+
+def _opened(leaf: Any) -> Any:
+    contents = _containers.get(type(leaf))
+    return leaf if contents is None else contents(leaf)
 
 
 def _spec(tree: Any) -> optree.PyTreeSpec:
@@ -40,6 +52,8 @@ def flatten(tree: Any) -> tuple[list[Any], optree.PyTreeSpec]:
         return leaves, _shallow_spec(tuple(map(type, tree)))
     leaves, spec = optree.tree_flatten(tree, namespace=NAMESPACE)
     unknown = {type(leaf) for leaf in leaves} - _leaf_types
+    if not unknown.isdisjoint(_containers):
+        return flatten(optree.tree_map(_opened, tree, namespace=NAMESPACE))
     fresh = [cls for cls in unknown if dataclasses.is_dataclass(cls)]
     _leaf_types.update(cls for cls in unknown if hasattr(cls, "dtype") and cls not in fresh)
     if not fresh:

@@ -12,19 +12,39 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from autograd.builtins import SequenceBox
+from autograd.builtins import DictBox, SequenceBox
 from autograd.builtins import tuple as box_tuple
 from autograd.extend import Box, defjvp_argnums, defvjp_argnums, primitive
 from autograd.numpy.numpy_boxes import ArrayBox
-from autograd.tracer import getval, isbox
+from autograd.tracer import getval, isbox, new_box
 
+from fwddiff import _tree
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 
 # autograd fills this module at run time, so type checkers do not know what is in it.
 anp: Any = importlib.import_module("autograd.numpy")
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "weak"]
+__all__ = [
+    "apply",
+    "describe",
+    "detach",
+    "dtype",
+    "float_dtype",
+    "integer_dtype",
+    "owns",
+    "shape",
+    "shortcut",
+    "weak",
+]
+
+
+def _sequence(box: Any) -> Any:
+    return type(getval(box))(box[k] for k in range(len(box)))
+
+
+_tree.register_container(SequenceBox, _sequence)
+_tree.register_container(DictBox, lambda box: {key: box[key] for key in getval(box)})
 
 
 def owns(leaf: object) -> bool:
@@ -69,13 +89,49 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
     numbers, which are constants. Integer outputs are plain arrays.
     """
     active = tuple(i for i, leaf in enumerate(leaves) if isbox(leaf) and rule.inputs[i].differentiable)
-    if (
-        active
-        and _one_trace([leaves[a] for a in active])
-        and rule.stores(active, [_shape(x) for x in leaves])
-    ):
+    if active and _one_trace([leaves[a] for a in active]) and _stores(rule, active, leaves):
         return _separate(rule, _store(rule, active, leaves))
     return _separate(rule, _primitive(rule)(*leaves))
+
+
+def _stores(rule: Rule, active: tuple[int, ...], leaves: Sequence[Any]) -> bool:
+    known = vars(rule).setdefault("_autograd_stores", {})
+    key = (active, *[_shape(leaf) for leaf in leaves])
+    found = known.get(key)
+    if found is None:
+        found = known[key] = rule.stores(active, key[1:])
+    return found
+
+
+_NUMBERS = (float, int, bool, np.float64)
+
+
+def describe(structure: tuple, leaves: Sequence[Any]) -> tuple | None:
+    """All that decides which rule serves a call, as cheaply as it can be had; `None`: not by a shortcut."""
+    key: list[Any] = [structure]
+    for leaf in leaves:
+        kind = type(leaf)
+        value = leaf
+        if kind is ArrayBox:
+            key.append(kind)
+            value = leaf._value
+            kind = type(value)
+        if kind is np.ndarray:
+            key += value.dtype, value.ndim
+        elif kind in _NUMBERS:
+            key.append(kind)
+        else:
+            return None
+    return tuple(key)
+
+
+def shortcut(
+    rule: Rule, dynamic: Sequence[int], leaves: Sequence[Any], finish: Callable[[Sequence[Any]], Any]
+) -> Callable[[Sequence[Any]], Any]:
+    """How to serve calls that `describe` does not tell from this one."""
+    if tuple(dynamic) == tuple(range(len(leaves))):
+        return lambda leaves: finish(apply(rule, leaves))
+    return lambda leaves: finish(apply(rule, [leaves[k] for k in dynamic]))
 
 
 def detach(leaf: Box) -> Any:
@@ -187,9 +243,21 @@ def _full(rule: Rule, tangents: Sequence[Any], answer: Any) -> Any:
 
 
 def _store(rule: Rule, active: tuple[int, ...], leaves: Sequence[Any]) -> Any:
-    results = _evaluate(rule.partials(active), [getval(leaf) for leaf in leaves])
+    values = [leaf._value if isbox(leaf) else leaf for leaf in leaves]
+    results = _evaluate(rule.partials(active), values)
     count = len(rule.outputs)
-    return _attach((rule, active, results[count:]), _packed(rule, results[:count]), *leaves)
+    answer = _packed(rule, results[:count])
+    return _recorded((rule, active, results[count:]), answer, values, [leaves[a] for a in active])
+
+
+def _recorded(stored: tuple, answer: Any, values: Sequence[Any], boxes: Sequence[Box]) -> Box:
+    """What `_attach(stored, answer, *values)` returns if `boxes` are the active values, all of one trace:
+    there is nothing to search, and no wrapper to run twice."""
+    node_type: Any = type(boxes[0]._node)
+    numbers = tuple(a + 2 for a in stored[1])
+    parents = [box._node for box in boxes]
+    node = node_type(answer, _attach, (stored, answer, *values), {}, numbers, parents)
+    return new_box(answer, boxes[0]._trace, node)
 
 
 @primitive
@@ -234,12 +302,17 @@ defjvp_argnums(_attach, _attached_jvp)
 
 def _cotangent(rule: Rule, a: int, values: Any, cotangents: Sequence[Any], partials: Sequence[Any]) -> Any:
     """The sum over outputs j of ct[j] * P[j][a], un-broadcast to the shape of a."""
-    core = (None,) * rule.inputs[a].core_ndim
+    slot, shape = rule.inputs[a], np.shape(values[a])
+    if len(partials) == 1 and slot.core_ndim == 0 and not isbox(cotangents[0]):
+        product = cotangents[0] * partials[0]
+        if np.shape(product) == shape and product.dtype == slot.dtype:
+            return product
+    core = (None,) * slot.core_ndim
     terms = [
         (anp.asarray(ct)[(..., *core)] if np.ndim(getval(ct)) else ct) * partial
         for ct, partial in zip(cotangents, partials, strict=True)
     ]
-    return _sum_to(sum(terms[1:], terms[0]), np.shape(values[a]), rule.inputs[a].dtype)
+    return _sum_to(sum(terms[1:], terms[0]), shape, slot.dtype)
 
 
 def _tangent(rule: Rule, a: int, partial: np.ndarray, tangent: Any, reduce: Any) -> Any:

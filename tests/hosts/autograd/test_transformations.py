@@ -167,6 +167,75 @@ def test_what_cannot_be_traced_is_named():
         autograd.grad(total(STORED))(X + 1j, Y)
 
 
+def weighted(p):
+    return p["w"][0] * math.sin(p["x"]) + p["w"][1] ** 2
+
+
+def native_weighted(p):
+    return p["w"][0] * anp.sin(p["x"]) + p["w"][1] ** 2
+
+
+CONTAINERS = {
+    "grad": lambda f, p: autograd.grad(lambda p: anp.sum(f(p) ** 2))(p),
+    "value_and_grad": lambda f, p: autograd.value_and_grad(lambda p: anp.sum(f(p)))(p)[1],
+    "hessian vector product": lambda f, p: autograd.grad(
+        lambda p: anp.sum(autograd.grad(lambda p: anp.sum(f(p) ** 2))(p)["x"])
+    )(p),
+    "checkpoint": lambda f, p: autograd.grad(autograd.checkpoint(lambda p: anp.sum(f(p) ** 2)))(p),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+@pytest.mark.parametrize("sequence", [tuple, list])
+@pytest.mark.parametrize("mode", ["store", "recompute"])
+def test_boxed_containers_are_structs(name, sequence, mode):
+    p = {"x": X, "w": sequence((0.4, Y))}
+    function = fwddiff(weighted, mode=mode).broadcast
+    found, wanted = (flat(CONTAINERS[name](f, p)) for f in (function, native_weighted))
+    assert len(found) == 3
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11)
+
+
+def test_containers_inside_tuples_and_in_forward_mode():
+    function = fwddiff(lambda p, y: p[0] * math.sin(p[1]) * y).broadcast
+
+    def objective(pair):
+        return anp.sum(function(pair, Y))
+
+    gradient = autograd.grad(objective)((0.4, X))
+    np.testing.assert_allclose(gradient[1], 0.4 * np.cos(X) * Y, rtol=1e-12)
+    _, tangent = autograd.make_jvp(objective)((0.4, X))((1.0, np.zeros(3)))
+    np.testing.assert_allclose(tangent, np.sum(np.sin(X) * Y), rtol=1e-12)
+
+
+def test_repeated_calls_of_other_kinds_are_told_apart():
+    function = fwddiff(lambda x, y: x * y).sum
+    small = X.astype(np.float32)
+    for x, y in [
+        (X, Y),
+        (small, Y),
+        (X, 2.0),
+        (small, 2.0),
+        (0.5, Y),
+        (X[:2], Y[:2]),
+        (X[:, None], Y),
+        (X, Y),
+    ]:
+        found = autograd.grad(function)(x, y)
+        assert np.asarray(found).dtype == np.asarray(x).dtype
+        np.testing.assert_allclose(found, _bar(x, y), rtol=1e-6)
+
+
+def _bar(x, y):
+    """Gradient of sum(x * y) by x."""
+    ones = np.ones(np.broadcast_shapes(np.shape(x), np.shape(y))) * y
+    extra = ones.ndim - np.ndim(x)
+    ones = ones.sum(axis=tuple(range(extra)))
+    axes = tuple(k for k, n in enumerate(np.shape(x)) if n == 1)
+    return ones.sum(axis=axes, keepdims=True)
+
+
 def test_a_boxed_python_float_gives_way_to_float32_arrays():
     x = X.astype(np.float32)
     seen = []

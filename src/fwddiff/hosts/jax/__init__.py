@@ -3,7 +3,11 @@
 primitive     the primitive, its shapes and dtypes; eager calls are jitted ones
 derivatives   jvp, transpose, dead code
 batching      vmap
-lowering      to XLA: a custom call of machine code (`handler`), or of Python (`callback`)
+lowering      to XLA: a custom call of machine code, or of Python (`callback`)
+handler       the machine code that XLA calls
+kernels       what it runs, found by keys that are the same in every process
+division      which axes of a call may be divided among devices
+partition     what XLA asks when it divides a call
 internals     all that comes from inside JAX
 """
 

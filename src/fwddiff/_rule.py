@@ -89,7 +89,7 @@ class Rule(ABC):
         return None
 
     def scalar_function(self) -> Any:
-        """For rules of numbers: a Numba function of numbers that returns the tuple of the outputs, or `None`."""
+        """For rules of numbers: a Numba function of numbers that returns the tuple of outputs, or `None`."""
         return None
 
     # --- derived rules --------------------------------------------------------------------------------------

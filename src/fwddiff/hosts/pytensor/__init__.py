@@ -7,6 +7,9 @@ _rewrites     values from the pass that computes partials; no derivatives that n
 _numba        the Numba linker: machine code in both cases
 """
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -44,8 +47,8 @@ def dtype(leaf: Any) -> np.dtype:
     """Dtype of a dense tensor variable. Raises `HostError` for other types of variables and other dtypes."""
     if not isinstance(leaf.type, DenseTensorType):
         raise HostError(
-            f"PyTensor's variable {leaf} has the type {leaf.type}; only dense tensors can be lent to fwddiff. "
-            "Convert it, as with pytensor.sparse.dense_from_sparse or pytensor.tensor.tensor_from_scalar."
+            f"PyTensor's variable {leaf} has the type {leaf.type}; only dense tensors can be lent "
+            "to fwddiff. Convert it, as with pytensor.sparse.dense_from_sparse or pytensor.tensor.tensor_from_scalar."
         )
     found = np.dtype(leaf.type.dtype)
     if found.kind not in "fiub" or found == np.float16:

@@ -1,5 +1,8 @@
 """Rules of arrays, with sums and core axes: one op of PyTensor for all of them, derived ones included."""
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -100,7 +103,7 @@ class ArrayRule(Op):
             return [disconnected() for _ in rule.outputs]
         op = ArrayRule(self.derivation.derived("pushforward", active), self.batch_ndim)
         given = [tangents[a].astype(rule.inputs[a].dtype.name) for a in active]
-        found = iter(op(*inputs, *given, return_list=True))  # type: ignore[arg-type]
+        found = iter(op(*inputs, *given, return_list=True))
         return [next(found) if slot.differentiable else disconnected() for slot in rule.outputs]
 
     L_op = pullback
@@ -114,7 +117,7 @@ class ArrayRule(Op):
 
 
 def whole_arrays(derivation: Derivation, inputs: Sequence[Any]) -> list[Any]:
-    return ArrayRule(derivation)(*inputs, return_list=True)  # type: ignore[return-value]
+    return ArrayRule(derivation)(*inputs, return_list=True)
 
 
 # --- cotangents ---------------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ def _from_partials(
     """The sum over outputs j of ct[j] * P[j][a]; the op of the partials takes the place of the value's
     (`_rewrites`)."""
     op, rule = ArrayRule(derivation.derived("partials", group)), derivation.rule
-    partials = op(*inputs, return_list=True)[len(rule.outputs) :]  # type: ignore[index]
+    partials = op(*inputs, return_list=True)[len(rule.outputs) :]
     found = []
     for k, a in enumerate(group):
         core = rule.inputs[a].core_ndim

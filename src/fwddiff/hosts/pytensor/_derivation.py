@@ -1,5 +1,8 @@
 """How a rule was made from another one, and which derived rules give its cotangents."""
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence

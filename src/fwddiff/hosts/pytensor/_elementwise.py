@@ -1,6 +1,9 @@
 """Rules that map numbers to numbers: a scalar op, which PyTensor's `Elemwise` broadcasts, fuses and
 differentiates."""
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import itertools
@@ -88,7 +91,7 @@ class ScalarRule(ScalarOp):
 
 
 def elementwise(derivation: Derivation, inputs: Sequence[Any]) -> list[Any]:
-    return Elemwise(ScalarRule(derivation))(*inputs, return_list=True)  # type: ignore[return-value]
+    return Elemwise(ScalarRule(derivation))(*inputs, return_list=True)
 
 
 def _from_pullback(derivation: Derivation, group: Sequence[int], inputs: Any, cotangents: Any) -> list[Any]:

@@ -3,6 +3,9 @@
 # Numba's types have attributes, and its modules exports, that no stub lists.
 # pyright: reportAttributeAccessIssue=false
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import pickle

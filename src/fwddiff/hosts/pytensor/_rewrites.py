@@ -1,5 +1,8 @@
 """Rewrites of whole graphs: partials give the value too, and unused derivatives are not computed."""
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from typing import Any

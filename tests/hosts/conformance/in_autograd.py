@@ -17,13 +17,14 @@ def arrays(points):
 def weighted(f):
     def scalar(*xs):
         out = f(*xs)
-        return anp.sum(out * np.linspace(0.5, 1.5, max(anp.size(out), 1)).reshape(anp.shape(out)))
+        weights = np.linspace(0.5, 1.5, max(anp.size(out), 1), dtype=getattr(out, "dtype", np.float64))
+        return anp.sum(out * weights.reshape(anp.shape(out)))
 
     return scalar
 
 
 def tangents(xs):
-    return [np.linspace(-1, 1, max(np.size(x), 1)).reshape(np.shape(x)) for x in xs]
+    return [np.linspace(-1, 1, max(np.size(x), 1), dtype=x.dtype).reshape(np.shape(x)) for x in xs]
 
 
 def hessian_vector(f, xs):
@@ -48,7 +49,7 @@ def third_order(f, xs):
 
 def pullback(f, xs):
     pull, out = autograd.make_vjp(f, (0, 1))(*xs)
-    return [out, *pull(np.ones(np.shape(out)))]
+    return [out, *pull(np.ones(np.shape(out), out.dtype))]
 
 
 def in_a_dict(f, xs):

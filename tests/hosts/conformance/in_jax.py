@@ -141,14 +141,16 @@ TRANSFORMATIONS = {
     "Hessian-vector product": hessian_vector,
     "reverse over reverse": lambda f, xs: jax.jacrev(jax.jacrev(weighted(f)))(*xs),
     "forward over forward": lambda f, xs: jax.jacfwd(jax.jacfwd(f))(*xs),
-    "grad of jvp": lambda f, xs: grad(lambda *ys: jax.jvp(weighted(f), ys, tangents(xs))[1], (0, 1))(*xs),
+    "grad of jvp": lambda f, xs: grad(lambda *ys: jax.jvp(weighted(f), ys, tuple(tangents(xs)))[1], (0, 1))(
+        *xs
+    ),
     "third order": third_order,
     "vmap": lambda f, xs: vmap(f)(*batches(xs)),
     "vmap, one argument": lambda f, xs: vmap(f, (None, 0))(xs[0], batches(xs)[1]),
     "vmap, last axis": lambda f, xs: vmap(f, (-1, 0))(jnp.moveaxis(batches(xs)[0], 0, -1), batches(xs)[1]),
     "vmap of grad": lambda f, xs: vmap(grad(weighted(f), (0, 1)))(*batches(xs)),
     "grad of vmap": lambda f, xs: grad(weighted(vmap(f)), (0, 1))(*batches(xs)),
-    "vmap of jvp": lambda f, xs: vmap(lambda *ys: jax.jvp(f, ys, tangents(ys))[1])(*batches(xs)),
+    "vmap of jvp": lambda f, xs: vmap(lambda *ys: jax.jvp(f, ys, tuple(tangents(ys)))[1])(*batches(xs)),
     "vmap of vmap": lambda f, xs: vmap(vmap(f))(*batches(batches(xs))),
     "jit of vmap of grad": lambda f, xs: jit(vmap(grad(weighted(f), (0, 1))))(*batches(xs)),
     "scan": scanned,

@@ -1,0 +1,93 @@
+"""Run the matrix for the installed hosts and write docs/conformance.md: `python -m hosts.conformance [host
+…]`.
+
+Results are merged with those of an earlier run (docs/conformance.json), because hosts have environments of
+their own. FWDDIFF_CONFORMANCE=all runs every cell, as in the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hosts.conformance import matrix
+from hosts.conformance.kinds import KINDS
+
+DOCS = Path(__file__).parents[3] / "docs"
+EQUAL, RAISES = "equal", "raises"
+
+
+def main() -> None:
+    results = (
+        json.loads((DOCS / "conformance.json").read_text()) if (DOCS / "conformance.json").exists() else {}
+    )
+    everything = os.environ.get("FWDDIFF_CONFORMANCE") == "all"
+    for host in sys.argv[1:] or [host for host in matrix.HOSTS if matrix.installed(host)]:
+        results[host] = run(host, everything)
+        show(host, results[host])
+    (DOCS / "conformance.json").write_text(json.dumps(results, indent=1) + "\n")
+    (DOCS / "conformance.md").write_text(page(results))
+
+
+def run(host: str, everything: bool) -> dict[str, dict[str, list[str]]]:
+    """Transformation → kind of argument → outcome of each cell that was run; a wrong cell raises."""
+    if host == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    found: dict[str, dict[str, list[str]]] = {}
+    for cell in matrix.cells(host, everything):
+        matrix.check(cell)
+        row = found.setdefault(cell.transformation, {})
+        row.setdefault(cell.kind.name, []).append(EQUAL if cell.refusal is None else RAISES)
+    return found
+
+
+def show(host: str, found: dict[str, dict[str, list[str]]]) -> None:
+    table = Table("", *(kind.name for kind in KINDS), title=matrix.HOSTS[host])
+    for row in rows(found):
+        table.add_row(*row)
+    Console().print(table)
+
+
+def rows(found: dict[str, dict[str, list[str]]]) -> list[tuple[str, ...]]:
+    return [(name, *(mark(row.get(kind.name, [])) for kind in KINDS)) for name, row in found.items()]
+
+
+def mark(outcomes: list[str]) -> str:
+    if not outcomes:
+        return "·"
+    return "raises" if RAISES in outcomes else "✓" * len(outcomes)
+
+
+def count(found: dict[str, dict[str, list[str]]]) -> int:
+    return sum(len(outcomes) for row in found.values() for outcomes in row.values())
+
+
+def page(results: dict) -> str:
+    lines = ["# Conformance", "", "Made by `make hosts-table`: do not edit.", ""]
+    lines += [
+        "Each cell runs a transformation of the host on a fwddiff function and on the same function in the",
+        "host's own operations, and compares numbers, shapes and dtypes (float64 to 1e-10, float32 to 2e-4",
+        "of the largest). One tick per dtype; · is run by `make test-all` only; *raises* is an error of ours",
+        "that says what to do instead. No cell is allowed to be wrong.",
+        "",
+    ]
+    for host, found in results.items():
+        lines += [f"## {matrix.HOSTS[host]}: {count(found)} cells", ""]
+        lines += ["| | " + " | ".join(kind.name for kind in KINDS) + " |", "|" + " --- |" * (1 + len(KINDS))]
+        lines += ["| " + " | ".join(row) + " |" for row in rows(found)] + [""]
+    refused = [
+        f"* {matrix.HOSTS[host]}, {name}{f', {kind}' if kind else ''}: {text}"
+        for (host, name, kind), text in matrix.REFUSED.items()
+    ]
+    return "\n".join([*lines, *(["## What raises", "", *refused, ""] if refused else [])]).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,6 @@ import pytensor
 from numpy.testing import assert_allclose
 from pytensor.compile.mode import Mode, get_mode
 
-
 # PyTensor's own graphs run by NumPy, ours in addition by Numba: PyTensor's C compiler would take minutes.
 PYTHON = Mode("py", "fast_run")
 MODES = {"numba": "NUMBA", "unfused": get_mode("NUMBA").excluding("fusion"), "python": PYTHON}
@@ -22,7 +21,7 @@ def compiled(variables: Sequence, outputs: object, mode: Mode | str) -> Callable
 
 
 def assert_equal_graphs(variables, values, ours, native, mode="numba", rtol=1e-10) -> None:
-    """Values, dtypes and shapes of two graphs (or lists of graphs), and what PyTensor infers of the shapes."""
+    """Values, dtypes and shapes of two graphs (or lists of them), and what PyTensor knows of the shapes."""
     ours, native = (list(found) if isinstance(found, list | tuple) else [found] for found in (ours, native))
     assert len(ours) == len(native)
     found = compiled(variables, ours, mode)(*values)

@@ -9,8 +9,9 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from fwddiff import fwddiff
 from pytensor.tensor.elemwise import Elemwise
+
+from fwddiff import fwddiff
 
 from .comparison import compiled, operations, random
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pymc as pm
 import pytest
-from fwddiff import fwddiff
 from numpy.testing import assert_allclose
+
+from fwddiff import fwddiff
 
 from .comparison import random
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from fwddiff import fwddiff
 from pytensor import gradient
 from pytensor.graph.replace import vectorize_graph
+
+from fwddiff import fwddiff
 
 from .comparison import PYTHON, assert_equal_graphs, random
 

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
+from pytensor.configdefaults import config
 from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
 from pytensor.tensor.type import DenseTensorType
@@ -48,7 +48,8 @@ def dtype(leaf: Any) -> np.dtype:
     if not isinstance(leaf.type, DenseTensorType):
         raise HostError(
             f"PyTensor's variable {leaf} has the type {leaf.type}; only dense tensors can be lent "
-            "to fwddiff. Convert it, as with pytensor.sparse.dense_from_sparse or pytensor.tensor.tensor_from_scalar."
+            "to fwddiff. Convert it, as with pytensor.sparse.dense_from_sparse or "
+            "pytensor.tensor.tensor_from_scalar."
         )
     found = np.dtype(leaf.type.dtype)
     if found.kind not in "fiub" or found == np.float16:
@@ -66,7 +67,7 @@ def integer_dtype() -> np.dtype:
 
 def float_dtype() -> np.dtype:
     """Dtype of float results of functions without float inputs: `pytensor.config.floatX`."""
-    return np.dtype(pytensor.config.floatX)
+    return np.dtype(config.floatX)
 
 
 def detach(leaf: Any) -> Any:

@@ -61,7 +61,11 @@ class ArrayRule(Op):
         ]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
-        return self.derivation.connection_pattern()
+        pattern = self.derivation.connection_pattern()
+        return [
+            [False] * len(row) if isinstance(variable, Constant) else row
+            for variable, row in zip(node.inputs, pattern, strict=True)
+        ]
 
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         rule, derivation = self.rule, self.derivation

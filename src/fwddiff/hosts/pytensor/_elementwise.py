@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pytensor.compile.mode import get_default_mode
 from pytensor.link.numba.linker import NumbaLinker
-from pytensor.scalar.basic import ScalarConstant, ScalarOp, cast, constant, get_scalar_type
+from pytensor.scalar.basic import ScalarOp, cast, constant, get_scalar_type
 from pytensor.tensor.elemwise import Elemwise
 
 from fwddiff._rule import Rule
@@ -52,11 +52,7 @@ class ScalarRule(ScalarOp):
         """Cotangents of one element; `Elemwise` sums them over the axes along which an input is broadcast."""
         rule = self.derivation.rule
         results = [disconnected() for _ in inputs]
-        active = [
-            i
-            for i, slot in enumerate(rule.inputs)
-            if slot.differentiable and not isinstance(inputs[i], ScalarConstant)
-        ]
+        active = [i for i, slot in enumerate(rule.inputs) if slot.differentiable]
         if not active or all(map(is_missing, cotangents)):
             return results
         given = [

@@ -23,14 +23,19 @@ EQUAL, RAISES = "equal", "raises"
 
 
 def main() -> None:
-    results = (
-        json.loads((DOCS / "conformance.json").read_text()) if (DOCS / "conformance.json").exists() else {}
-    )
     everything = os.environ.get("FWDDIFF_CONFORMANCE") == "all"
     for host in sys.argv[1:] or [host for host in matrix.HOSTS if matrix.installed(host)]:
-        results[host] = run(host, everything)
-        show(host, results[host])
-    (DOCS / "conformance.json").write_text(json.dumps(results, indent=1) + "\n")
+        found = run(host, everything)
+        show(host, found)
+        save(host, found)
+
+
+def save(host: str, found: dict[str, dict[str, list[str]]]) -> None:
+    """Read again before each write: another host may have finished in the meantime, in another process."""
+    file = DOCS / "conformance.json"
+    results = {**(json.loads(file.read_text()) if file.exists() else {}), host: found}
+    results = {host: results[host] for host in matrix.HOSTS if host in results}
+    file.write_text(json.dumps(results, indent=1) + "\n")
     (DOCS / "conformance.md").write_text(page(results))
 
 

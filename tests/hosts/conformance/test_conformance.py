@@ -16,7 +16,9 @@ CELLS = [cell for host in matrix.HOSTS if matrix.installed(host) for cell in mat
 @pytest.fixture(autouse=True)
 def double_precision(request):
     """JAX in 64 bits, where the cell is JAX's; as it was before for all others."""
-    if request.node.callspec.params["cell"].host != "jax":
+    parameters = request.node.callspec.params
+    host = parameters["cell"].host if "cell" in parameters else parameters["host"]
+    if host != "jax":
         yield
         return
     import jax

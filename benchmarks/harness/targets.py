@@ -50,6 +50,15 @@ CHUNKS = (
     "Python. XLA has one compiled call that uses every intermediate value once."
 )
 
+MATRIX_PRODUCTS = (
+    "`products alone` shows what a step takes whose pointwise part costs nothing: 0.81 to 0.89 of the eager "
+    "cell's time. What is left to gain is a tenth, and the cotangents of the gates are copied once more."
+)
+GATES_ARE_KEPT = (
+    "what the backward pass needs are the gates and states themselves, unless the matrix products are repeated: "
+    "6 arrays a step of an LSTM where the eager cell keeps 7, 7 of a GRU where it keeps 8."
+)
+
 TARGETS = [
     *[Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6) for letter in "abde"],
     Target("f", "value + partials / value", KERNEL, (VALUE,), 1.6, note=DUALS_ARE_ARITHMETIC),
@@ -66,7 +75,7 @@ TARGETS = [
         "d",
         "time / best peer",
         JAX,
-        ("jax fixed steps", "jax fixed steps, checkpoint", "torch masked", "Warp"),
+        ("jax fixed steps", "jax fixed steps, checkpoint", "jax forward mode", "torch masked", "Warp"),
         0.3,
     ),
     Target("d", "time / derivative by hand", JAX, ("jax implicit",), 0.3),
@@ -76,8 +85,16 @@ TARGETS = [
     Target("f", "memory / its own arrays", TORCH, ("the arrays alone",), 1.5, metric="memory"),
     Target("g", "NumPy / HIPS autograd", "fwddiff", ("autograd",), 0.1, "n = 100", note=CHUNKS),
     Target("g", "NumPy / jax.jit", "fwddiff", ("jax.jit",), 1.0, "n = 100", note=CHUNKS),
-    Target("h", "step / PyTorch eager cell", TORCH, ("torch eager cell",), 0.8),
-    Target("h", "memory / PyTorch eager cell", TORCH, ("torch eager cell",), 0.5, metric="memory"),
+    Target("h", "step / PyTorch eager cell", TORCH, ("torch eager cell",), 0.8, note=MATRIX_PRODUCTS),
+    Target(
+        "h",
+        "memory / PyTorch eager cell",
+        TORCH,
+        ("torch eager cell",),
+        0.5,
+        metric="memory",
+        note=GATES_ARE_KEPT,
+    ),
     Target("i", "PyTorch / torch formula", TORCH, ("torch formula",), 0.8, note=PYTHON_NODES),
     Target("i", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, note=PYTHON_NODES),
     Target("i", "JAX / jnp formula", JAX, ("jnp formula",), 0.5),

@@ -125,7 +125,7 @@ def cases(quick: bool) -> Iterator[Case]:
     found = [
         *kernels(arrays),
         *in_hosts.gradients(FUNCTIONS, arrays, compiled=False, memory=not quick),
-        Contestant("Warp", lambda: in_warp(arrays), "in PyTorch", not quick, computes="gradient"),
+        Contestant("Warp", lambda: in_warp(arrays), "in PyTorch", computes="gradient"),
     ]
     note = (
         f"`jax fixed steps` and Warp make {MOST_STEPS} steps for every element (Warp's reverse mode of loops "

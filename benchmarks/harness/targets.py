@@ -55,8 +55,8 @@ MATRIX_PRODUCTS = (
     "cell's time. What is left to gain is a tenth, and the cotangents of the gates are copied once more."
 )
 GATES_ARE_KEPT = (
-    "the backward pass needs the gates and states themselves, unless matrix products are repeated: 6 arrays a "
-    "step of an LSTM where the eager cell keeps 7, 7 of a GRU where it keeps 8."
+    "the backward pass needs the gates and states themselves, unless matrix products are repeated: 6 arrays "
+    "a step of an LSTM where the eager cell keeps 7, 7 of a GRU where it keeps 8."
 )
 
 TARGETS = [

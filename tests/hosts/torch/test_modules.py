@@ -166,9 +166,13 @@ def run_python(source):
 
 
 def test_interrupt_of_a_long_kernel():
+    # A shell that starts the tests in the background makes them ignore the signal, and children inherit that.
     with run_python("""
+        import signal
         import torch
         from fwddiff import fwddiff
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def slow(x):
             for _ in range(400):

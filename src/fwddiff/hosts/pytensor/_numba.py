@@ -17,7 +17,7 @@ from pytensor.graph.basic import Apply
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
 from fwddiff._native import tasks
-from fwddiff._native.memory import load
+from fwddiff._native.memory import load, stack, store
 from fwddiff._rule import Rule, Shape
 from fwddiff.hosts.pytensor._arrays import ArrayRule, check_broadcasting
 from fwddiff.hosts.pytensor._elementwise import ScalarRule, on_arrays
@@ -60,6 +60,8 @@ def _array(op: ArrayRule, node: Apply, **options: Any) -> tuple[Any, None]:
     namespace = {
         "np": np,
         "load": load,
+        "stack": stack,
+        "store": store,
         "call_kernel": tasks.call_kernel,
         "cell": table.cell.ctypes.data,
         "find": _python_function(table.find, len(node.inputs)),
@@ -97,12 +99,13 @@ def _caller_text(node: Apply) -> str:
         place += v.type.ndim
         lines.append(f"    y{j} = np.empty(({sizes}), dtype{j})")
     arrays = [*(f"a{i}" for i in range(len(inputs))), *(f"y{j}" for j in range(len(outputs)))]
-    lines.append(f"    pointers = np.empty({len(arrays)}, np.int64)")
-    lines += [f"    pointers[{k}] = {array}.ctypes.data" for k, array in enumerate(arrays)]
+    # On the stack: Numba would free an array once its address is taken, before the kernel reads it.
+    lines.append(f"    pointers = stack({len(arrays)})")
+    lines += [f"    store(pointers + {8 * k}, {array}.ctypes.data)" for k, array in enumerate(arrays)]
     lines += [
         f"    status = {NO_CODE}",
         "    if load(entry) != 0:",
-        "        status = call_kernel(load(entry), pointers.ctypes.data, load(entry + 8))",
+        "        status = call_kernel(load(entry), pointers, load(entry + 8))",
         "    if status != 0:",  # also what keeps the operands alive until here
         f"        evaluate({', '.join(arrays)})",
         f"    return {', '.join(f'y{j}' for j in range(len(outputs)))}",

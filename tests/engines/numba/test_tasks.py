@@ -138,16 +138,17 @@ def test_threads_take_part_and_end(threads):
     slow = fwddiff(_slow)
     x = np.full(64, 2_000_000)
     launch = launch_of(slow.broadcast, x)
-    counts = []
-    before = len(os.listdir("/proc/self/task"))
+    before = set(os.listdir("/proc/self/task"))
     worker = threading.Thread(target=lambda: run(launch, x, threads=threads))
     worker.start()
+    seen = set()
     while worker.is_alive():
-        counts.append(len(os.listdir("/proc/self/task")) - before - 1)
+        seen |= set(os.listdir("/proc/self/task"))
         time.sleep(0.002)
     worker.join()
-    assert max(counts) == threads - 1
-    assert len(os.listdir("/proc/self/task")) == before
+    added = seen - before - {str(worker.native_id)}
+    assert len(added) == threads - 1
+    assert not added & set(os.listdir("/proc/self/task"))
 
 
 def _slow(n):

@@ -88,6 +88,7 @@ class NumbaRule(Rule):
         return None if code is None else Kernel(*code, lambda: self._compiled(pattern).raising())
 
     def _compiled(self, pattern: str) -> Kernel:
+        self.store.refuse_changes()
         with explained(self.function):
             made = kernel.build(self.core, self.inputs, self.outputs, pattern)
         self.store.keep_kernel(f"{self.key} {pattern}", made.owner)

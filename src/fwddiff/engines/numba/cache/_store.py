@@ -10,6 +10,7 @@ import numpy as np
 import optree
 
 from fwddiff import _capture, rules
+from fwddiff._errors import CaptureError
 from fwddiff._native import disk, kept
 from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code
@@ -29,6 +30,7 @@ class Store:
         self.problem = problem
         description = self._describe()
         self.key = description.digest() + (_PROCESS if description.unknown else "")
+        self._function = self.problem.fingerprint()
         self._classes = description.classes
         self._environment = "" if description.unknown or disk.folder() is None else _compiler()
 
@@ -42,6 +44,15 @@ class Store:
         if "" in found:
             description.unknown.append("an extension of Numba")
         return description
+
+    def refuse_changes(self) -> None:
+        """Raise `CaptureError` if a constant is no longer what it was when the function was called."""
+        if self.problem.fingerprint() != self._function:
+            raise CaptureError(
+                f"A constant that {self.problem.name} refers to changed after the call and before its "
+                "derivative was compiled, which would now see the new value. Call the function again, or "
+                "hand the value over as an argument."
+            )
 
     @property
     def usable(self) -> bool:

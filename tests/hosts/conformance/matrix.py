@@ -20,7 +20,9 @@ REPRESENTATIVE = ("broadcast", "captured value")
 
 # What a host can do with its own operations and we cannot: (host, transformation, kind) → what our error
 # says; "" is any kind.
-REFUSED: dict[tuple[str, str, str], str] = {}
+REFUSED: dict[tuple[str, str, str], str] = {
+    ("tensorflow", "xla", ""): "XLA cannot compile a call back into Python. Use jit_compile=False",
+}
 
 
 class Cell(NamedTuple):

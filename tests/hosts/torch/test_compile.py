@@ -60,6 +60,8 @@ class Layer(torch.nn.Module):
 flat = fwddiff(lambda t, x: -math.log(t) - x / t)
 struct = fwddiff(lambda model, x: -math.log(model.theta) - x / model.theta)
 named = fwddiff(lambda pair: -math.log(pair.first) - pair.second / pair.first)
+chosen = fwddiff(lambda nothing, t, flag, x: t * x if nothing is None and flag else x)
+several = fwddiff(lambda t, x: (Named(-math.log(t), Pair(x, t)), t * x))
 pairs = fwddiff(lambda t, x: (Pair(-math.log(t), x / t), t * x))
 captured = fwddiff(lambda x: x * WEIGHT * WEIGHT)
 scaled = fwddiff(lambda x: x * TABLE * SCALE)
@@ -75,11 +77,18 @@ def from_pair(t, x):
     return pair.first - pair.second + 0 * product
 
 
+def from_named(t, x):
+    (first, pair), product = several.broadcast(t, x)
+    return first - pair.first / pair.second + 0 * product
+
+
 CALLS = {
     "arguments": (lambda t, x: flat.broadcast(t, x), native),
     "dataclass": (lambda t, x: struct.broadcast(Exponential(t), x), native),
     "NamedTuple": (lambda t, x: named.broadcast(Named(t, x)), native),
     "dataclass out": (from_pair, native),
+    "NamedTuple out": (from_named, native),
+    "None and bool": (lambda t, x: chosen.broadcast(None, t, True, x), lambda t, x: t * x),
     "sum": (lambda t, x: flat.sum(t, x) + x, lambda t, x: native(t, x).sum() + x),
     "whole": (lambda t, x: flat(t[0], x[1]) + x, lambda t, x: native(t[0], x[1]) + x),
     "keyword": (lambda t, x: flat.broadcast(x=x, t=t), native),

@@ -23,6 +23,21 @@ from fwddiff._errors import HostError
 
 _operations: dict[str, Any] = {}
 _opaque: Any = None
+_NOTHING = "fwddiff: None"  # graphs hold numbers and text as constants, but not `None`
+
+
+class _Named:
+    """A NamedTuple on its way out of the opaque node: Dynamo cannot build what PyTorch makes of it."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+_pytree.register_pytree_node(
+    _Named,
+    lambda named: ([_hidden(child) for child in named.value], type(named.value)),
+    lambda children, named_tuple: named_tuple(*children),
+)
 
 
 def is_traced() -> bool:
@@ -40,11 +55,11 @@ def traced(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
             raise HostError("What a function refers to changed while torch.compile traced it.")
     everything = args, kwargs, [read() for read in operation.readers]
     _register(everything)
-    args, kwargs, captured = _pytree.tree_map(_as_tensor, everything)
+    args, kwargs, captured = _pytree.tree_map(_for_graph, everything)
     if operation.kind == "whole" and not any(
         isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves((args, kwargs, captured))
     ):
-        return operation.wrapped.target.original(*args, **kwargs)
+        return operation.wrapped.target.original(*everything[0], **everything[1])
     if torch.compiler.is_exporting():
         return _export(operation.key, args, kwargs, captured)
     return _opaque(operation.key, args, kwargs, captured)
@@ -52,7 +67,7 @@ def traced(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 def _export(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
     """Strict `torch.export` cannot keep the structure of arguments, which `nonstrict_trace` needs."""
-    if kwargs or not all(isinstance(leaf, torch.Tensor | float | int) for leaf in (*args, *captured)):
+    if kwargs or not all(isinstance(leaf, torch.Tensor | float | int | str) for leaf in (*args, *captured)):
         raise HostError(
             "torch.export(strict=True) takes tensors and numbers alone through fwddiff's functions; "
             "use strict=False for structs and keywords."
@@ -86,17 +101,33 @@ def _mentioned(function: types.FunctionType) -> list[Any]:
 
 
 def _call(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
-    result = _operations[key].run(args, kwargs, captured)
+    result = _run(key, args, kwargs, captured)
     _register(result)
-    return result
+    return _hidden(result)
 
 
 def _call_flat(key: str, n_args: int, *leaves: Any) -> Any:
-    return _call(key, leaves[:n_args], {}, list(leaves[n_args:]))
+    return _run(key, leaves[:n_args], {}, list(leaves[n_args:]))
 
 
-def _as_tensor(leaf: Any) -> Any:
+def _run(key: str, *given: Any) -> Any:
+    return _operations[key].run(*_pytree.tree_map(_from_graph, given))
+
+
+def _for_graph(leaf: Any) -> Any:
+    if leaf is None:
+        return _NOTHING
     return torch.from_numpy(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _from_graph(leaf: Any) -> Any:
+    return None if isinstance(leaf, str) and leaf == _NOTHING else leaf
+
+
+def _hidden(tree: Any) -> Any:
+    """The same with every NamedTuple as a `_Named`."""
+    named = _pytree.is_namedtuple_instance
+    return _pytree.tree_map(lambda leaf: _Named(leaf) if named(leaf) else leaf, tree, is_leaf=named)
 
 
 def _register(tree: Any) -> None:

@@ -10,29 +10,11 @@ from torch.autograd import forward_ad, functional
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
 from torch.utils.checkpoint import checkpoint
 
+from hosts.conformance import torch_graphs as graphs
+from hosts.conformance.torch_tools import arrays as arrays
+from hosts.conformance.torch_tools import batches, gradients, leaves, tangents, weighted
+
 NAMESPACE = torch
-
-
-def arrays(points):
-    return [torch.from_numpy(point.copy()) for point in points]
-
-
-def weighted(f):
-    """A scalar function whose gradient reaches all outputs with different cotangents."""
-
-    def scalar(*xs):
-        out = f(*xs)
-        return (out * torch.linspace(0.5, 1.5, max(out.numel(), 1), dtype=out.dtype).reshape(out.shape)).sum()
-
-    return scalar
-
-
-def leaves(xs):
-    return [x.detach().clone().requires_grad_() for x in xs]
-
-
-def tangents(xs):
-    return tuple(torch.linspace(-1, 1, max(x.numel(), 1), dtype=x.dtype).reshape(x.shape) for x in xs)
 
 
 def backward(f, xs):
@@ -51,11 +33,6 @@ def no_grad(f, xs):
 def inference_mode(f, xs):
     with torch.inference_mode():
         return f(*xs).clone()
-
-
-def gradients(f, xs):
-    xs = leaves(xs)
-    return torch.autograd.grad(weighted(f)(*xs), xs)
 
 
 def gradient_of_one(f, xs, k):
@@ -98,10 +75,6 @@ def reverse_over_forward(f, xs):
 def pullback(f, xs):
     out, pull = vjp(f, *xs)
     return [out, pull(torch.ones_like(out))]
-
-
-def batches(xs):
-    return [torch.stack([x, x * 1.1, x * 0.9]) for x in xs]
 
 
 def batched(f, xs):
@@ -153,23 +126,6 @@ def hooked(f, xs):
     return [*seen, *found]
 
 
-def compiled(f, xs, backend):
-    torch._dynamo.reset()
-    run = torch.compile(f, backend=backend, fullgraph=True)
-    return gradients(run, xs)
-
-
-def compiled_gradient(f, xs):
-    torch._dynamo.reset()
-    return torch.compile(lambda *ys: grad(weighted(f), (0, 1))(*ys), backend="aot_eager", fullgraph=True)(*xs)
-
-
-def traced(f, xs):
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    return make_fx(lambda *ys: grad(weighted(f), (0, 1))(*ys))(*xs)(*xs)
-
-
 TRANSFORMATIONS = {
     "value": lambda f, xs: f(*xs),
     "no_grad": no_grad,
@@ -210,20 +166,41 @@ TRANSFORMATIONS = {
     "arguments not contiguous": not_contiguous,
     "expanded cotangent": expanded,
     "hooks": hooked,
-    "make_fx": traced,
-    "compile, eager": functools.partial(compiled, backend="eager"),
-    "compile, aot_eager": functools.partial(compiled, backend="aot_eager"),
-    "func.grad inside compile": compiled_gradient,
+    "make_fx": graphs.traced,
+    "compile, eager": functools.partial(graphs.compiled, backend="eager"),
+    "compile, aot_eager": functools.partial(graphs.compiled, backend="aot_eager"),
+    "compile, inductor": functools.partial(graphs.compiled, backend="inductor"),
+    "compile, dynamic shapes": graphs.compiled_for_two_sizes,
+    "func.grad inside compile": functools.partial(graphs.compiled_gradient, backend="aot_eager"),
+    "func.grad inside compile, inductor": functools.partial(graphs.compiled_gradient, backend="inductor"),
+    "func.jvp inside compile": graphs.compiled_forward,
+    "export, save, load": functools.partial(graphs.exported, strict=False),
+    "export, strict": functools.partial(graphs.exported, strict=True),
+    "opcheck": graphs.opchecked,
+    "gradcheck": functools.partial(
+        graphs.gradchecked, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True
+    ),
+    "gradcheck, fast": functools.partial(
+        graphs.gradchecked, fast_mode=True, check_forward_ad=True, check_batched_grad=True
+    ),
+    "gradgradcheck": functools.partial(
+        graphs.gradchecked,
+        check=torch.autograd.gradgradcheck,
+        check_fwd_over_rev=True,
+        check_rev_over_rev=True,
+    ),
 }
 
-# Every kind of argument in long runs only.
+# One kind of argument in ordinary runs.
 DEAR = (
     "third order",
     "functional.hessian",
+    "functional.hvp",
     "func.hessian",
     "vmap of vmap",
-    "make_fx",
-    "compile, eager",
-    "compile, aot_eager",
-    "func.grad inside compile",
+    "gradgradcheck",
+    *[name for name in TRANSFORMATIONS if name.startswith(("make_fx", "compile", "export", "opcheck"))],
+    *[name for name in TRANSFORMATIONS if "inside compile" in name],
 )
+# Finite differences need the digits.
+FLOAT64_ONLY = ("gradcheck", "gradcheck, fast", "gradgradcheck")

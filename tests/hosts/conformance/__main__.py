@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from hosts.conformance import matrix
@@ -40,16 +41,23 @@ def save(host: str, found: dict[str, dict[str, list[str]]]) -> None:
 
 
 def run(host: str, everything: bool) -> dict[str, dict[str, list[str]]]:
-    """Transformation → kind of argument → outcome of each cell that was run; a wrong cell raises."""
+    """Transformation → kind of argument → outcome of each cell that was run; wrong cells raise at the
+    end."""
     if host == "jax":
         import jax
 
         jax.config.update("jax_enable_x64", True)
     found: dict[str, dict[str, list[str]]] = {}
-    for cell in matrix.cells(host, everything):
-        matrix.check(cell)
+    wrong = []
+    for cell in track(list(matrix.cells(host, everything)), matrix.HOSTS[host]):
+        try:
+            matrix.check(cell)
+        except Exception as error:
+            wrong.append(f"{cell.transformation}, {cell.kind.name}, {cell.dtype}: {error}")
         row = found.setdefault(cell.transformation, {})
         row.setdefault(cell.kind.name, []).append(EQUAL if cell.refusal is None else RAISES)
+    if wrong:
+        raise SystemExit("\n\n".join([f"{len(wrong)} cells of {matrix.HOSTS[host]} are wrong:", *wrong]))
     return found
 
 

@@ -75,5 +75,5 @@ TRANSFORMATIONS = {
     "dict of arguments": in_a_dict,
 }
 
-# Every kind of argument in long runs only.
-DEAR = ("third order",)
+# One kind of argument in ordinary runs.
+DEAR = ("hessian", "hessian_vector_product", "make_jvp of grad", "third order")

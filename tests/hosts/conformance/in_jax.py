@@ -162,8 +162,10 @@ TRANSFORMATIONS = {
     "custom_vjp around it": inside_custom_vjp,
 }
 
-# Every kind of argument in long runs only.
+# One kind of argument in ordinary runs.
 DEAR = (
+    "Hessian-vector product",
+    "grad of jvp",
     "hessian",
     "reverse over reverse",
     "forward over forward",

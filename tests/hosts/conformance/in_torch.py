@@ -193,12 +193,15 @@ TRANSFORMATIONS = {
 
 # One kind of argument in ordinary runs.
 DEAR = (
+    "double backward",
+    "jvp of grad",
+    "grad of jvp",
     "third order",
     "functional.hessian",
     "functional.hvp",
     "func.hessian",
     "vmap of vmap",
-    "gradgradcheck",
+    *[name for name in TRANSFORMATIONS if "gradcheck" in name],
     *[name for name in TRANSFORMATIONS if name.startswith(("make_fx", "compile", "export", "opcheck"))],
     *[name for name in TRANSFORMATIONS if "inside compile" in name],
 )

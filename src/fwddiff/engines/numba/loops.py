@@ -73,12 +73,12 @@ def as_float64(typing_context, a):
 def kernel_function(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
     """`core(*leaves) → tuple` as a function `kernel(layout, *addresses) → status` for this pattern, to be
     compiled; all are int64."""
-    writer = _Writer(inputs, outputs, pattern)
+    writer = Writer(inputs, outputs, pattern)
     writer.namespace["core"] = core
     return compile_function("kernel", writer.text(), writer.namespace)
 
 
-class _Writer:
+class Writer:
     """Writes the source of one kernel."""
 
     def __init__(self, inputs, outputs, pattern):
@@ -122,6 +122,7 @@ class _Writer:
         lines = ["outer = at(layout, 0)", "n = at(layout, 1)", "axes = at(layout, 2)", "table = 3 + axes"]
         lines += self._core_extents()
         lines += self._clear()
+        lines += self.before()
         lines += [f"stride{k} = at(layout, table + {k} * (axes + 1) + axes)" for k in operands]
         lines += ["for o in range(outer):"]
         lines += [f"    a{k} = address{k}" for k in operands]
@@ -132,9 +133,13 @@ class _Writer:
             "        rest = rest // extent",
         ]
         lines += [f"        a{k} += index * at(layout, table + {k} * (axes + 1) + axis)" for k in operands]
-        lines += [f"    {line}" for line in self._inner()]
+        lines += [f"    {line}" for line in self.inner()]
         parameters = ", ".join(["layout", *(f"address{k}" for k in operands)])
         return f"def kernel({parameters}):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
+
+    def before(self) -> list[str]:
+        """Lines ahead of all loops."""
+        return []
 
     def _core_extents(self) -> list[str]:
         lines, position = [], 0
@@ -156,17 +161,19 @@ class _Writer:
                 lines += [f"for i in range(at(layout, {where})):", f"    q{k}[i] = 0"]
         return lines
 
-    def _inner(self) -> list[str]:
+    def inner(self) -> list[str]:
         hoisted = [f"x{k} = {self._load(k)}" for k in range(self.n_in) if self.letter(k) == "0"]
         body = [f"x{k} = {self._load(k)}" for k in range(self.n_in) if self.letter(k) != "0"]
         body.append(f"r = core({', '.join(f'x{k}' for k in range(self.n_in))})")
-        for j in range(len(self.outputs)):
-            body += self._store(j)
+        stores = [line for j in range(len(self.outputs)) for line in self.store(j)]
         if not self.sums:
-            return [*hoisted, "for i in range(n):", *(f"    {line}" for line in body)]
-        return [*hoisted, *self._blocked(body)]
+            return [*hoisted, "for i in range(n):", *(f"    {line}" for line in [*body, *stores])]
+        return [
+            *hoisted,
+            *self.blocked(["for i in range(begin, end):", *(f"    {b}" for b in [*body, *stores])]),
+        ]
 
-    def _blocked(self, body: list[str]) -> list[str]:
+    def blocked(self, body: list[str]) -> list[str]:
         """The loop in blocks; each block's sums are added to the total with compensation."""
         kinds = {j: f"zero{j}" for j in self.sums}
         for j, name in kinds.items():
@@ -174,10 +181,7 @@ class _Writer:
         lines = [f"total{j} = 0.0" for j in self.sums] + [f"lost{j} = 0.0" for j in self.sums]
         lines += [f"for begin in range(0, n, {BLOCK}):"]
         lines += [f"    s{j} = {name}" for j, name in kinds.items()]
-        lines += [
-            f"    for i in range(begin, min(begin + {BLOCK}, n)):",
-            *(f"        {line}" for line in body),
-        ]
+        lines += [f"    end = min(begin + {BLOCK}, n)", *(f"    {line}" for line in body)]
         for j in self.sums:
             lines += [
                 f"    block = as_float64(s{j})",
@@ -195,7 +199,7 @@ class _Writer:
         ]
         return lines
 
-    def _cell(self, k: int) -> str:
+    def cell(self, k: int) -> str:
         """Address and index of operand k's element in the current iteration."""
         letter = self.letter(k).lower()
         if letter == "s":
@@ -210,13 +214,13 @@ class _Writer:
         if slot.core_ndim:
             return f"view{k}({self._address(k)}, {self._core_shape(k)})"
         if f"wrap{k}" in self.namespace:
-            return f"wrap{k}(read{k}({self._cell(k)}))"
-        return f"read{k}({self._cell(k)})" + (" != 0" if slot.dtype.kind == "b" else "")
+            return f"wrap{k}(read{k}({self.cell(k)}))"
+        return f"read{k}({self.cell(k)})" + (" != 0" if slot.dtype.kind == "b" else "")
 
     def _core_shape(self, k: int) -> str:
         return "(" + "".join(f"e{k}_{axis}, " for axis in range(self.slots[k].core_ndim)) + ")"
 
-    def _store(self, j: int) -> list[str]:
+    def store(self, j: int) -> list[str]:
         k = self.n_in + j
         operator = "+=" if self.letter(k).isupper() else "="
         if self.outputs[j].core_ndim:
@@ -238,16 +242,16 @@ class _Writer:
             return [f"s{j} = add_in_any_order(s{j}, strip{k}(r[{j}]))"]
         if operator == "+=":
             return [self._add(k, f"strip{k}(r[{j}])")]
-        return [f"write{k}({self._cell(k)}, strip{k}(r[{j}]))"]
+        return [f"write{k}({self.cell(k)}, strip{k}(r[{j}]))"]
 
     def _add(self, k: int, term: str) -> str:
-        return f"write{k}({self._cell(k)}, strip{k}(read{k}({self._cell(k)}) + {term}))"
+        return f"write{k}({self.cell(k)}, strip{k}(read{k}({self.cell(k)}) + {term}))"
 
 
 def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
     """Compile `probe(pointers, core extents of the inputs, found)`: one call of `core` that notes its
     outputs' shapes."""
-    writer = _Writer(inputs, outputs, "0" * (len(inputs) + len(outputs)))
+    writer = Writer(inputs, outputs, "0" * (len(inputs) + len(outputs)))
     writer.namespace["core"] = core
     writer.namespace["set_at"] = store_int64
     lines, position = [], 0

@@ -1,0 +1,137 @@
+"""LLVM's code of one scalar function, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Literal
+
+import llvmlite.binding as llvm
+
+BITS = {"double": 64, "float": 32, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i1": 1}
+
+
+class Refused(Exception):
+    """The function holds something that is not done side by side; the text says what."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Operand:
+    """`text` is a constant as LLVM writes it, or the name of a value or function."""
+
+    kind: Literal["constant", "value", "function"]
+    type: str
+    text: str
+
+
+@dataclasses.dataclass
+class Instruction:
+    """`flags` stand between the operation and its first type: "nsz ", "olt ". `incoming` are a phi's
+    blocks."""
+
+    name: str
+    operation: str
+    type: str
+    flags: str
+    operands: list[Operand]
+    incoming: list[str]
+    text: str
+
+
+@dataclasses.dataclass
+class Block:
+    name: str
+    phis: list[Instruction]
+    body: list[Instruction]
+    successors: list[str]
+    predecessors: list[str]
+    condition: Operand | None = None
+    returned: Operand | None = None
+
+    @property
+    def instructions(self) -> list[Instruction]:
+        return [*self.phis, *self.body]
+
+
+@dataclasses.dataclass
+class Code:
+    """`arguments` are names and types. `loops`: whether any block leads back."""
+
+    blocks: dict[str, Block]
+    arguments: list[tuple[str, str]]
+    loops: bool
+
+
+def read(text: str, name: str) -> Code:
+    """The function `name` of a module; every loop has one entry and one way back, and is left to blocks of
+    its own. Raises `Refused`."""
+    module = llvm.parse_assembly(text)
+    _normalise(module)
+    function = module.get_function(name)
+    blocks = {block.name: _block(block) for block in function.blocks}
+    for block in blocks.values():
+        for successor in block.successors:
+            blocks[successor].predecessors.append(block.name)
+    arguments = [(argument.name, str(argument.type)) for argument in function.arguments]
+    return Code(blocks, arguments, _has_loop(blocks))
+
+
+def _has_loop(blocks: dict[str, Block]) -> bool:
+    """Whether blocks remain after all that no other leads to have been taken away, again and again."""
+    ahead = {name: len(block.predecessors) for name, block in blocks.items()}
+    free = [name for name, count in ahead.items() if count == 0]
+    taken = 0
+    while free:
+        taken += 1
+        for successor in blocks[free.pop()].successors:
+            ahead[successor] -= 1
+            if ahead[successor] == 0:
+                free.append(successor)
+    return taken < len(blocks)
+
+
+def _normalise(module: llvm.ModuleRef) -> None:
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_lower_switch_pass()
+    passes.add_loop_simplify_pass()
+    passes.add_instruction_namer_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+
+
+def _block(given: Any) -> Block:
+    block = Block(given.name, [], [], [], [])
+    for instruction in given.instructions:
+        operation, operands = instruction.opcode, list(instruction.operands)
+        if operation == "br":
+            # LLVM lists the operands of a conditional branch from the last to the first.
+            block.successors = [operand.name for operand in operands if str(operand.type) == "label"][::-1]
+            block.condition = _operand(operands[0]) if len(operands) == 3 else None
+        elif operation == "ret":
+            block.returned = _operand(operands[0])
+        elif operation == "unreachable":
+            raise Refused("code that is never reached")
+        else:
+            (block.phis if operation == "phi" else block.body).append(_instruction(instruction))
+    return block
+
+
+def _instruction(given: Any) -> Instruction:
+    operation, text = given.opcode, str(given).strip()
+    operands = [_operand(operand) for operand in given.operands]
+    flags = ""
+    if operands and (
+        match := re.search(rf"= {operation} ([a-z ]*?){re.escape(operands[0].type)} ", f" {text}")
+    ):
+        flags = match.group(1)
+    incoming = [block.name for block in given.incoming_blocks] if operation == "phi" else []
+    return Instruction(given.name, operation, str(given.type), flags, operands, incoming, text)
+
+
+def _operand(given: Any) -> Operand:
+    kind = str(given.type)
+    if given.value_kind.name == "function":
+        return Operand("function", kind, given.name)
+    if given.is_constant:
+        return Operand("constant", kind, str(given).removeprefix(f"{kind} "))
+    return Operand("value", kind, given.name)

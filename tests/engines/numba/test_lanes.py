@@ -1,0 +1,281 @@
+"""Functions that loop, on several elements side by side: the same numbers as element by element.
+
+The oracle is the engine `numpy`, which runs the Python function on one element after another and shares no
+code with kernels.
+"""
+
+import math
+
+import numpy as np
+import pytest
+
+import fwddiff as fd
+from fwddiff import fwddiff
+from fwddiff.engines.numba import loops
+from fwddiff.engines.numba.lanes import side_by_side
+
+
+def newton(x, e):
+    anomaly, step = x, 1.0
+    while abs(step) > 1e-12:
+        step = (anomaly - e * math.sin(anomaly) - x) / (1 - e * math.cos(anomaly))
+        anomaly -= step
+    return anomaly
+
+
+def counted(x, y):
+    total = 0.0
+    for k in range(150):
+        total += math.exp(-k * x * x) * y
+    return total, total * x
+
+
+def long(x, y):
+    total, k = 0.0, 0
+    while k < 100 * abs(x):
+        k += 1
+        total = total * 0.5 + x / (k + y * y)
+    return total
+
+
+def leaves_in_two_ways(x, y):
+    for k in range(200):
+        x = x * 0.9 + 0.01 * y
+        if x < 0.2:
+            return x * k
+        if x > 5 + y:
+            x = x - 1
+            break
+    return x + y
+
+
+def nested(x, y):
+    total = 0.0
+    a = abs(x)
+    while a > 0.3:
+        b = y
+        while abs(b) > a:
+            b = b * 0.5
+            total += b * x
+        a = a * 0.7
+        if total > 4:
+            break
+    return total + a
+
+
+def loop_in_a_branch(x, y):
+    """Lanes that do not enter must not wait for a loop that would never end for them."""
+    if x > 0:
+        for _ in range(3):
+            z = x
+            while z < 10:
+                z = z * (1 + x)
+            y = y + math.log(z)
+    return y * x
+
+
+def never_ends_elsewhere(x, y):
+    for _ in range(4):
+        if x > 0:
+            z = x
+            while z < 10:
+                z = z + x
+            y = y * 0.5 + z
+    return y
+
+
+def uses_the_counter(x, y):
+    k = 0
+    while x * k < 3 and k < 50:
+        k += 1
+        if k % 3 == 0:
+            continue
+        y = y + x
+    return y * k
+
+
+def several_results(x, y):
+    k, z = 0, abs(x) + 1
+    while z < 20:
+        z = z * 1.3
+        k += 1
+    return z * y, k, -y
+
+
+def structured(x, y):
+    state = (x, y)
+    for _ in range(140):
+        a, b = state
+        state = (a + 0.05 * b, b - 0.05 * math.sin(a))
+        if a > 1:
+            state = (a - 1, b)
+    return state
+
+
+FUNCTIONS = [
+    newton,
+    counted,
+    long,
+    leaves_in_two_ways,
+    nested,
+    loop_in_a_branch,
+    never_ends_elsewhere,
+    uses_the_counter,
+    several_results,
+    structured,
+]
+
+
+def pulled_back(f, engine, arrays):
+    values, pullback = fd.rrule(fwddiff(f, engine=engine).broadcast, *arrays)
+    outs = values if isinstance(values, tuple) else (values,)
+    cotangents = [
+        np.cos(np.arange(o.size, dtype=o.dtype)).reshape(o.shape) if o.dtype.kind == "f" else None
+        for o in outs
+    ]
+    found = map(fd.unthunk, pullback(tuple(cotangents) if isinstance(values, tuple) else cotangents[0]))
+    return [*outs, *found]
+
+
+def check(f, arrays, tolerance=1e-12):
+    for found, expected in zip(pulled_back(f, "numba", arrays), pulled_back(f, "numpy", arrays), strict=True):
+        if expected is None:
+            assert found is None
+            continue
+        assert np.asarray(found).dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(found, expected, tolerance, tolerance)
+
+
+def lanes_of(f, *arrays, kind="", active=(0, 1)):
+    """Lanes of the kernel of f, or of its derived rule."""
+    call = fwddiff(f).broadcast.prepare(*arrays)
+    rule = getattr(call.rule, kind)(active) if kind else call.rule
+    rule.outputs  # noqa: B018 - compiles
+    kinds = tuple(map(loops.leaf_type, rule.inputs))
+    return side_by_side(rule.core, kinds, [True] * len(arrays) + [False] * (len(kinds) - len(arrays)))
+
+
+def data(n, seed=0):
+    random = np.random.default_rng(seed)
+    return random.uniform(0.1, 2.5, n) * random.choice([-1, 1], n), random.uniform(0.05, 0.9, n)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+def test_as_element_by_element(f):
+    x, y = data(203)
+    if f is newton:
+        x = abs(x)
+    assert lanes_of(f, x, y) is not None
+    assert lanes_of(f, x, y, kind="partials") is not None
+    check(f, (x, y))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 15, 16, 17, 33])
+def test_any_length(n):
+    check(newton, [abs(a) for a in data(n)])
+
+
+def test_operands_that_are_strided_or_shared():
+    x, y = (abs(a) for a in data(120))
+    check(newton, (x[::3], y[:40]))
+    check(newton, (x, y[0]))
+    check(newton, (x[:40].reshape(4, 10).T, y[:4]))
+    check(newton, (x[:3].reshape(3, 1), y[:50]))
+
+
+def test_float32():
+    x, y = (abs(a).astype(np.float32) for a in data(77))
+
+    def stepped(x, y):
+        total, k = 0.0, 0
+        while k < 5 + 10 * x:
+            total, k = total * 0.75 + math.sin(x + k) * y, k + 1
+        return total
+
+    assert lanes_of(stepped, x, y) is not None
+    check(stepped, (x, y), 2e-5)
+
+
+def test_sums():
+    x, y = data(1001)
+    value, pullback = fd.rrule(fwddiff(uses_the_counter).sum, x, y[0])
+    by_x, by_y = map(fd.unthunk, pullback(1.0))
+    each, pullback = fd.rrule(fwddiff(uses_the_counter, engine="numpy").broadcast, x, y[0])
+    expected_x, expected_y = map(fd.unthunk, pullback(np.ones(1001)))
+    np.testing.assert_allclose(value, math.fsum(each), 1e-12)
+    np.testing.assert_allclose(by_x, expected_x, 1e-12)
+    np.testing.assert_allclose(by_y, expected_y, 1e-12)
+
+
+def test_second_derivatives():
+    arrays = [abs(a) for a in data(21)]
+    found, expected = (
+        fwddiff(newton, engine=engine)
+        .broadcast.prepare(*arrays)
+        .rule.partials((0, 1))
+        .partials((0, 1))(arrays)
+        for engine in ("numba", "numpy")
+    )
+    for f, e in zip(found, expected, strict=True):
+        np.testing.assert_allclose(f, e, 1e-9, 1e-9)
+
+
+def test_an_element_that_raises():
+    def checked(x, y):
+        k = 0
+        while x < 10:
+            x = x * 2
+            k += 1
+            if k > 8:
+                raise ValueError("too many steps")
+        return x * y
+
+    x, y = data(40)
+    x = abs(x) + 0.1
+    check(checked, (x, y))
+    x[17] = 1e-6
+    with pytest.raises(ValueError, match="too many steps"):
+        fwddiff(checked).broadcast(x, y)
+    x[17] = np.nan
+    assert np.isnan(fwddiff(checked).broadcast(x, y)[17])
+
+
+def test_nan_and_infinity_stay_in_their_lanes():
+    x, y = data(24)
+    x[3], x[4], y[5], x[6] = np.nan, np.inf, np.nan, -np.inf
+    check(leaves_in_two_ways, (x, y))
+    check(nested, (np.where(np.isinf(x), 1.0, x), y))
+
+
+def test_what_is_refused_runs_element_by_element():
+    def without_vector_version(x, y):
+        while x < 5:
+            x = x + math.lgamma(2 + y * y) + 1
+        return x
+
+    def no_loop(x, y):
+        return math.sin(x) * y
+
+    x, y = data(30)
+    assert lanes_of(without_vector_version, x, y) is None
+    assert lanes_of(no_loop, x, y) is None
+    check(without_vector_version, (x, y))
+
+
+def test_integer_division_by_zero_raises_only_where_it_happens():
+    def divided(x, k):
+        n = 0
+        while n < 3:
+            n += 1
+            if k != 0:
+                x = x + 12 // k
+        return x
+
+    x, k = data(19)[0], np.arange(19) % 3
+    check(divided, (x, k))
+
+
+def test_switched_off_with_vector_math(monkeypatch):
+    monkeypatch.setattr("fwddiff.engines.numba.vector_math.library", lambda: None)
+    x, y = data(5)
+    assert lanes_of(long, x, y) is None

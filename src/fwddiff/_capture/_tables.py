@@ -151,7 +151,10 @@ def _rule_functions(size: int) -> tuple[Any, ...]:
 
 
 def _is_array(value: Any) -> bool:
-    return not is_struct(value) and bool(getattr(value, "ndim", None) or len(getattr(value, "shape", ())))
+    if is_struct(value):
+        return False
+    ndim = getattr(value, "ndim", None)  # asked first: a symbolic shape has no length
+    return bool(len(getattr(value, "shape", ())) if ndim is None else ndim)
 
 
 def _leaf_arrays(value: Any) -> bool:

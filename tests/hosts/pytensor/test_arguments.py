@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -137,42 +136,6 @@ def test_float_type_of_pytensor():
     assert half.broadcast(n).type.dtype == "float64"
     with pytensor.config.change_flags(floatX="float32"):
         assert half.broadcast(n).type.dtype == "float32"
-
-
-@pytest.mark.parametrize("mode", ["numba", "python"])
-def test_captured_variables(mode):
-    shared = pytensor.shared(np.array([0.5, 1.5, 2.0]), name="shared")
-    symbol, x = pt.dscalar("symbol"), pt.dvector("x")
-
-    def inner(x, default=symbol):
-        return math.sin(x * shared) * default
-
-    f = fwddiff(inner)
-    ours, theirs = f.broadcast(x), pt.sin(x * shared) * symbol
-    wrt = [x, shared, symbol]
-    assert_equal_graphs(
-        [x, symbol],
-        [random(3), np.array(0.3)],
-        [ours, *pytensor.grad((ours**2).sum(), wrt)],
-        [theirs, *pytensor.grad((theirs**2).sum(), wrt)],
-        mode,
-    )
-    partial = fwddiff(functools.partial(lambda scale, x: x**2 * scale, symbol))
-    total = partial.sum(x)
-    expected = [total, *pytensor.grad(total, [x, symbol])]
-    native = (x**2 * symbol).sum()
-    theirs = [native, *pytensor.grad(native, [x, symbol])]
-    assert_equal_graphs([x, symbol], [random(3), np.array(0.3)], expected, theirs, mode)
-
-
-def test_shared_variable_is_read_at_each_call():
-    weights = pytensor.shared(np.array([1.0, 2.0]))
-    f = fwddiff(lambda w, x: w * x)
-    x = pt.dscalar("x")
-    call = compiled([x], pytensor.grad(f.sum(weights, x), x), "numba")
-    assert call(3.0) == 3.0
-    weights.set_value(np.array([1.0, 2.0, 4.0]))
-    assert call(3.0) == 7.0
 
 
 @pytest.mark.parametrize("mode", ["numba", "python"])

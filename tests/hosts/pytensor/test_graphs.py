@@ -3,7 +3,9 @@ Python inside the Numba linker."""
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytensor
@@ -11,7 +13,7 @@ import pytensor.tensor as pt
 import pytest
 from pytensor.tensor.elemwise import Elemwise
 
-from fwddiff import fwddiff
+from fwddiff import HostError, fwddiff
 
 from .comparison import compiled, operations, random
 
@@ -127,3 +129,13 @@ def test_a_million_results_do_not_stay():
     for _ in range(300):
         call(values)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+@pytest.mark.parametrize("kind", ["broadcast", "sum"])
+def test_copies_share_the_rule_and_pickles_are_refused(kind):
+    call = compiled(variables, getattr(f, kind)(*variables), "python")
+    values = [random(4), random(4, seed=1), np.array(0.3)]
+    again = copy.deepcopy(call)
+    np.testing.assert_array_equal(again(*values), call(*values))
+    with pytest.raises(HostError, match="cannot be pickled"):
+        pickle.dumps(call)

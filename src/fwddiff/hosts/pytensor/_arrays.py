@@ -18,10 +18,16 @@ from pytensor.tensor.utils import broadcast_static_dim_lengths
 
 from fwddiff._errors import ShapeError
 from fwddiff._rule import Rule, Slot
-from fwddiff.hosts.pytensor._derivation import Derivation, disconnected, is_missing, static_shapes
+from fwddiff.hosts.pytensor._derivation import (
+    Derivation,
+    OfThisProcess,
+    disconnected,
+    is_missing,
+    static_shapes,
+)
 
 
-class ArrayRule(Op):
+class ArrayRule(OfThisProcess, Op):
     """A rule applied to whole tensors, whose first `batch_ndim` axes are batch axes (`vectorize_graph`).
     Equal to others of the same rule, so that PyTensor merges them."""
 

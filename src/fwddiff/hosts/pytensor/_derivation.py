@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.null_type import NullType
 
+from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Shape
 
 MANY = 1_000_003
@@ -61,6 +62,25 @@ class Derivation(NamedTuple):
         while user.base is not None:
             user = user.base
         return all(s.core_ndim == 0 for s in slots) and all(s.reduce is None for s in user.rule.outputs)
+
+
+class OfThisProcess:
+    """An op that holds a rule: copies of graphs share it, and it cannot go to another process."""
+
+    derivation: Derivation
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise HostError(
+            f"{self.derivation.rule.name}: a PyTensor graph that applies it cannot be pickled; its kernel "
+            "belongs to this process. Build and compile the graph in the process that runs it, or start "
+            'processes by forking (pymc.sample(mp_ctx="fork")).'
+        )
 
 
 def is_missing(variable: Any) -> bool:

@@ -17,7 +17,7 @@ from pytensor.scalar.basic import ScalarOp, cast, constant, get_scalar_type
 from pytensor.tensor.elemwise import Elemwise
 
 from fwddiff._rule import Rule
-from fwddiff.hosts.pytensor._derivation import Derivation, disconnected, is_missing
+from fwddiff.hosts.pytensor._derivation import Derivation, OfThisProcess, disconnected, is_missing
 
 _numbers = itertools.count()
 _whole_arrays: dict[str, Callable] = {}
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Callable:
         raise AttributeError(f"module {__name__} has no attribute {name}") from None
 
 
-class ScalarRule(ScalarOp):
+class ScalarRule(OfThisProcess, ScalarOp):
     """One element of an elementwise rule. Equal to others of the same rule, so that PyTensor merges them."""
 
     def __init__(self, derivation: Derivation):

@@ -36,6 +36,12 @@ OUTERMOST_LEVEL = 1000
 _LARGEST_DISPLAY = 30
 
 
+def chunk_of(depth: int) -> int:
+    """Partials per pass of a derivative of this order, 0 for the first: duals of duals hold as many numbers
+    as the product of their chunks."""
+    return max(1, CHUNK >> depth)
+
+
 def in_one_pass(inputs: Sequence[Slot], active: Sequence[int], chunk: int | None) -> bool:
     return len(active) <= (chunk or SINGLE_PASS) and all(inputs[a].core_ndim == 0 for a in active)
 

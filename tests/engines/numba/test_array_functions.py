@@ -385,3 +385,16 @@ def test_functions_outside_fwddiff_compile_as_before():
     for found, wanted in zip(plain(x, m), plain.py_func(x, m), strict=True):
         assert np.asarray(found).dtype == np.asarray(wanted).dtype
         np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
+def test_second_derivatives_of_an_array_longer_than_a_chunk():
+    """The derivative of a derivative has smaller chunks: two passes of the function, three of its
+    pullback."""
+    v, weights = numbers(13), RANDOM.normal(size=13)
+    hessian = np.zeros((13, 13))
+    hessian[0, 12] = hessian[12, 0] = 3 * v[12] ** 2
+    hessian[6, 12] = hessian[12, 6] = 1.0
+    hessian[12, 12] = 6 * v[0] * v[12]
+    pullback = rule_of(lambda v: v[0] * v[12] ** 3 + v[6] * v[12], v).pullback((0,))
+    (found,) = pullback.pullback((0,))([v, np.asarray(1.0), weights])
+    np.testing.assert_allclose(found, hessian @ weights, rtol=1e-12, atol=1e-13)

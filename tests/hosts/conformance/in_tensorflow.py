@@ -9,7 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 NAMESPACE = types.SimpleNamespace(
-    sin=tf.sin, cos=tf.cos, exp=tf.exp, log=tf.math.log, tanh=tf.tanh, where=tf.where, sum=tf.reduce_sum
+    sin=tf.sin,
+    cos=tf.cos,
+    exp=tf.exp,
+    log=tf.math.log,
+    tanh=tf.tanh,
+    where=tf.where,
+    sum=tf.reduce_sum,
+    length=lambda array: array.shape[0] or 3,
 )
 
 

@@ -128,8 +128,10 @@ def polynomial(coefficients, x):
 
 
 def polynomial_native(xp, coefficients, x):
-    total = 0.0
-    for k in range(coefficients.shape[0] or 3):  # TensorFlow may not know the size yet
+    # Some hosts may not know the size before the function runs.
+    length = getattr(xp, "length", lambda array: array.shape[0])
+    total = coefficients[0]  # not 0.0: PyTorch's tangent of 0.0 * x is in double precision, whatever x is
+    for k in range(1, length(coefficients)):
         total = total * x + coefficients[k]
     return total * xp.sin(x)
 

@@ -27,7 +27,7 @@ from fwddiff.hosts.pytensor._derivation import (
 )
 
 
-class ArrayRule(OfThisProcess, Op):
+class ArrayRule(Op, OfThisProcess):
     """A rule applied to whole tensors, whose first `batch_ndim` axes are batch axes (`vectorize_graph`).
     Equal to others of the same rule, so that PyTensor merges them."""
 

@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Callable:
         raise AttributeError(f"module {__name__} has no attribute {name}") from None
 
 
-class ScalarRule(OfThisProcess, ScalarOp):
+class ScalarRule(ScalarOp, OfThisProcess):
     """One element of an elementwise rule. Equal to others of the same rule, so that PyTensor merges them."""
 
     def __init__(self, derivation: Derivation):

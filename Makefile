@@ -62,7 +62,7 @@ test-tensorflow: .venv-tensorflow/.installed
 	.venv-tensorflow/bin/python -m pytest -q -n $(WORKERS) tests/hosts/tensorflow tests/hosts/conformance $(ARGS)
 
 test-pytensor: .venv-pytensor/.installed
-	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor $(ARGS)
+	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor tests/hosts/conformance $(ARGS)
 
 hosts-table: install
 	PYTHONPATH=tests $(RUN) -m hosts.conformance

@@ -13,8 +13,16 @@ import pytest
 
 from hosts.conformance.kinds import KINDS, Kind
 
-HOSTS = {"torch": "PyTorch", "jax": "JAX", "autograd": "HIPS autograd", "tensorflow": "TensorFlow"}
+HOSTS = {
+    "torch": "PyTorch",
+    "jax": "JAX",
+    "autograd": "HIPS autograd",
+    "tensorflow": "TensorFlow",
+    "pytensor": "PyTensor",
+    "mlx": "MLX",
+}
 DTYPES = ("float64", "float32")
+TOLERANCE = {"float64": 1e-10, "float32": 2e-4}
 # In ordinary runs: kinds per transformation, and the kinds of those that compile most.
 FEW = 4
 REPRESENTATIVE = ("broadcast", "captured value")
@@ -24,6 +32,8 @@ REPRESENTATIVE = ("broadcast", "captured value")
 REFUSED: dict[tuple[str, str, str], str] = {
     ("torch", "export, strict", "struct of arrays"): "use strict=False for structs and keywords",
     ("tensorflow", "xla", ""): "XLA cannot compile a call back into Python. Use jit_compile=False",
+    ("pytensor", "compiled function pickled", ""): "cannot be pickled; its kernel belongs to this process",
+    **{("mlx", name, ""): "vmap and compile cannot call" for name in ("vmap", "compile", "compile of grad")},
 }
 
 
@@ -57,6 +67,8 @@ def cells(host: str, everything: bool = True) -> Iterator[Cell]:
     for number, name in enumerate(of.TRANSFORMATIONS):
         dear, doubles = (name in getattr(of, which, ()) for which in ("DEAR", "FLOAT64_ONLY"))
         for kind in KINDS if everything else few_kinds(number, dear):
+            if (name, kind.name) in getattr(of, "NOT_NATIVE", ()):
+                continue
             dtypes = DTYPES if everything else (DTYPES[KINDS.index(kind) % 2],)
             for dtype in DTYPES[:1] if doubles else dtypes:
                 yield Cell(host, name, kind, dtype)
@@ -81,7 +93,7 @@ def check(cell: Cell) -> None:
         return
     wanted, found = flat(run(native, host.arrays(points))), flat(run(cell.kind.ours, host.arrays(points)))
     assert len(found) == len(wanted)
-    tolerance = 1e-10 if cell.dtype == "float64" else 2e-4
+    tolerance = getattr(host, "TOLERANCE", TOLERANCE)[cell.dtype]
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours.shape == theirs.shape
         # HIPS autograd's own `where` widens float32 gradients; ours keep the argument's dtype.

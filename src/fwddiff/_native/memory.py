@@ -77,6 +77,17 @@ def stack(typing_context, words):
     return types.int64(types.int64), codegen
 
 
+@intrinsic
+def barrier(typing_context):
+    """No instruction, but one that LLVM knows nothing of: the loop around it is left as it is written."""
+
+    def codegen(context, builder, signature, arguments):
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], side_effect=True)
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 def _caller(arity: int):
     def codegen(context, builder, signature, arguments):
         kind = ir.FunctionType(WORD, [WORD] * arity)

@@ -279,3 +279,29 @@ def test_switched_off_with_vector_math(monkeypatch):
     monkeypatch.setattr("fwddiff.engines.numba.vector_math.library", lambda: None)
     x, y = data(5)
     assert lanes_of(long, x, y) is None
+
+
+def test_many_branches_on_a_shared_value():
+    """LLVM's loop vectoriser did not end on these."""
+
+    def branching(x, s):
+        for k in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6):
+            s = clipped(s, k)
+        return x * s
+
+    def clipped(s, k):
+        if s < k:
+            s = s + 0.3 * np.maximum(-k, s + 0.5) / (k + np.maximum(-k, s + 0.7) * np.maximum(-k, s + 0.7))
+        return s
+
+    check(branching, (data(9)[0], np.float64(0.3)))
+
+
+def test_many_branches_that_cannot_be_side_by_side():
+    def branching(x, s):
+        for k in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6):
+            if s < k:
+                s = s + 0.3 * np.maximum(-k, s + 0.5) / (k + np.maximum(-k, s + 0.7))
+        return x * s + math.lgamma(x + 3)
+
+    check(branching, (data(9)[0], np.float64(0.3)))

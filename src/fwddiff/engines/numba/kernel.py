@@ -20,7 +20,7 @@ from fwddiff._native import tasks
 from fwddiff._rule import Shape, Slot
 from fwddiff.engines.numba import groups, loops
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.lanes import Lanes, side_by_side
+from fwddiff.engines.numba.lanes import has_many_blocks, side_by_side
 from fwddiff.engines.numba.options import INTERNAL
 from numba.core import types
 from numba.extending import intrinsic
@@ -52,11 +52,15 @@ class Kernel:
 def build(
     core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str, loops_inside: bool = False
 ) -> Kernel:
-    """Compile `core(*leaves) → tuple`, applied along operands of this pattern; one that loops is applied to
-    several elements side by side where it can be."""
-    scalar = loops.kernel_function(core, inputs, outputs, pattern)
-    lanes = _lanes(core, inputs, outputs, pattern) if loops_inside else None
-    kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern)
+    """Compile `core(*leaves) → tuple`, applied along operands of this pattern; one that loops or branches
+    much is applied to several elements side by side where it can be."""
+    kinds = tuple(map(loops.leaf_type, inputs))
+    is_tangled = has_many_blocks(core, kinds)
+    scalar = loops.kernel_function(core, inputs, outputs, pattern, vectorise=not is_tangled)
+    kernel = scalar
+    if (loops_inside or is_tangled) and not any(slot.core_ndim for slot in (*inputs, *outputs)):
+        lanes = side_by_side(core, kinds, [letter != "0" for letter in pattern[: len(inputs)]])
+        kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern)
     signature = types.int64(*[types.int64] * (1 + len(pattern)))
     inner = numba.njit(signature, **INTERNAL)(kernel)
     owner = _without_exceptions(inner, len(pattern))
@@ -65,13 +69,6 @@ def build(
         return numba.njit(signature, nogil=True, error_model="numpy")(scalar)
 
     return Kernel(owner.address, owner, raising)
-
-
-def _lanes(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Lanes | None:
-    if any(slot.core_ndim for slot in (*inputs, *outputs)):
-        return None
-    varying = [letter != "0" for letter in pattern[: len(inputs)]]
-    return side_by_side(core, tuple(map(loops.leaf_type, inputs)), varying)
 
 
 def _without_exceptions(kernel: Any, operands: int) -> Any:

@@ -25,7 +25,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 import numba
-from fwddiff._native.memory import Operands, pointer_to
+from fwddiff._native.memory import Operands, barrier, pointer_to
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.arrays import load_int64, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
@@ -70,11 +70,15 @@ def as_float64(typing_context, a):
     return types.float64(a), codegen
 
 
-def kernel_function(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
+def kernel_function(
+    core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str, vectorise: bool = True
+):
     """`core(*leaves) → tuple` as a function `kernel(layout, *addresses) → status` for this pattern, to be
-    compiled; all are int64."""
+    compiled; all are int64. `vectorise`: whether LLVM may try to."""
     writer = Writer(inputs, outputs, pattern)
     writer.namespace["core"] = core
+    if not vectorise:
+        writer.namespace["barrier"] = barrier
     return compile_function("kernel", writer.text(), writer.namespace)
 
 
@@ -163,7 +167,8 @@ class Writer:
 
     def inner(self) -> list[str]:
         hoisted = [f"x{k} = {self._load(k)}" for k in range(self.n_in) if self.letter(k) == "0"]
-        body = [f"x{k} = {self._load(k)}" for k in range(self.n_in) if self.letter(k) != "0"]
+        body = ["barrier()"] if "barrier" in self.namespace else []
+        body += [f"x{k} = {self._load(k)}" for k in range(self.n_in) if self.letter(k) != "0"]
         body.append(f"r = core({', '.join(f'x{k}' for k in range(self.n_in))})")
         stores = [line for j in range(len(self.outputs)) for line in self.store(j)]
         if not self.sums:

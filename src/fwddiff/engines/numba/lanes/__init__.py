@@ -1,10 +1,10 @@
-"""Functions that loop, applied to several elements side by side.
+"""Functions that loop or branch much, applied to several elements side by side.
 
-LLVM vectorises the loop over elements as long as the function has no loop of its own. A function that
-iterates would run element by element, with scalar sines and exponentials. Here its compiled, optimised code
-is read back, and written again for as many elements as a vector register holds: `_code` reads it, `_flow`
-finds what the elements do together and what each for itself, `_writer` (by `_masks`, `_instructions`) writes
-it.
+LLVM vectorises the loop over elements as long as the function has no loop of its own, and few branches. A
+function that iterates would run element by element, with scalar sines and exponentials. Here its compiled,
+optimised code is read back, and written again for as many elements as a vector register holds: `_code` reads
+it, `_flow` finds what the elements do together and what each for itself, `_writer` (by `_masks`,
+`_instructions`) writes it.
 
 What cannot be done so (arrays, calls without a vector version, integer divisions that may trap) is refused,
 and the function runs element by element as before.
@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 OLDEST_LLVM = 20
+# LLVM's loop vectoriser takes five times as long for each further branch on values that elements share: with
+# 21 blocks (7 such branches) it was stopped after a minute.
+MANY_BLOCKS = 10
 _TYPES = {types.float64: "double", types.float32: "float", types.int64: "i64", types.int32: "i32"}
 _numbers = itertools.count()
 _log = logging.getLogger(__name__)
@@ -52,23 +56,36 @@ class Lanes:
 
 
 @global_compiler_lock
+def has_many_blocks(core: Any, kinds: tuple[types.Type, ...]) -> bool:
+    """Whether LLVM must not try to vectorise the loop over elements around `core`; compiles it."""
+    compiled = _compiled(core, kinds)
+    name = re.escape(compiled.fndesc.llvm_func_name)
+    match = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', compiled.library.get_llvm_str(), re.M | re.S)
+    return match is None or len(re.findall(r"^[^\s;]+:", match.group(), re.M)) > MANY_BLOCKS
+
+
+def _compiled(core: Any, kinds: tuple[types.Type, ...]) -> Any:
+    core.compile(kinds)
+    return core.overloads[kinds]
+
+
+@global_compiler_lock
 def side_by_side(core: Any, kinds: tuple[types.Type, ...], varying: Sequence[bool]) -> Lanes | None:
     """The function `core` of arguments of these types, of which some vary from element to element.
 
-    `None` where it does not loop, or has to run element by element.
+    `None` where LLVM does it, or where it has to run element by element.
     """
     inputs = [_stored(kind) for kind in kinds]
     if not any(varying) or not _lanes(inputs):
         return None
-    core.compile(kinds)
-    compiled = core.overloads[kinds]
+    compiled = _compiled(core, kinds)
     outputs = [_stored(kind) for kind in compiled.signature.return_type.types]
     count = _lanes([*inputs, *outputs])
     if not count:
         return None
     try:
         code = read(compiled.library.get_llvm_str(), compiled.fndesc.llvm_func_name)
-        if not code.loops:
+        if not code.loops and len(code.blocks) <= MANY_BLOCKS:
             return None
         name = f"fwddiff_lanes_{next(_numbers)}"
         places = list(zip(_offsets(outputs), [_TYPES[kind] for kind in outputs], strict=True))

@@ -40,10 +40,10 @@ demo: install
 	@$(RUN) -m fwddiff demo $(ARGS)
 
 test: install
-	$(RUN) -m pytest -q -n $(WORKERS) $(ARGS)
+	$(RUN) -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-all: install
-	FWDDIFF_PROGRAMS=2000 FWDDIFF_CONFORMANCE=all $(RUN) -m pytest -q -n $(WORKERS) $(ARGS)
+	FWDDIFF_PROGRAMS=2000 FWDDIFF_CONFORMANCE=all $(RUN) -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Hosts beside the development environment: one environment per dependency group `test-…`.
 .venv-%/.installed: pyproject.toml

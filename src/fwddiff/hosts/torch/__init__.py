@@ -38,7 +38,6 @@ __all__ = [
     "prepare",
     "shape",
     "shortcut",
-    "threads",
     "traced",
     "weak",
 ]

@@ -250,7 +250,9 @@ class DerivedRule(NumbaRule):
     def _derived_core(self, widened: Sequence[int] = ()):
         base, kind, chunk = self.base, self.kind, self.base.chunk
         text = _derive.derived_source(kind, base.inputs, base.outputs, self.active, chunk, widened)
-        namespace = primitives(self.level, chunk or _derive.chunk_of(base.depth), len(self.active)) | {"f": base.core}
+        namespace = primitives(self.level, chunk or _derive.chunk_of(base.depth), len(self.active)) | {
+            "f": base.core
+        }
         return numba.njit(compile_function(kind, text, namespace), **INLINED)
 
     def _compiled(self, pattern: str) -> Kernel:

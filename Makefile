@@ -2,7 +2,7 @@
 # make demo      a real model, fitted through every host; writes weibull.png
 # make test      the tests, in under ten minutes on two cores
 # make test-all  the same with every cell of the conformance matrix and 2000 random programs (an hour or more)
-# make test-hosts  hosts that need an environment of their own: the oldest JAX, TensorFlow, PyTensor
+# make test-hosts  hosts that need an environment of their own: the oldest JAX, TensorFlow, PyTensor, MLX
 # make lint      ruff and pyright
 # make bench     the benchmarks against their peers, under 15 minutes; make bench-quick, under two
 # make hosts-table  docs/conformance.md, from the matrix of hosts and transformations
@@ -19,7 +19,7 @@ WORKERS ?= 2
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor lint bench bench-quick hosts-table docs
+.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx lint bench bench-quick hosts-table docs
 
 install: $(VENV)/.installed
 
@@ -53,7 +53,7 @@ test-all: install
 	@.venv-$*/bin/python -m pip install -qq --editable . --group test-$*
 	@touch $@
 
-test-hosts: test-jax-oldest test-tensorflow test-pytensor
+test-hosts: test-jax-oldest test-tensorflow test-pytensor test-mlx
 
 test-jax-oldest: .venv-jax-oldest/.installed
 	.venv-jax-oldest/bin/python -m pytest -q -n $(WORKERS) tests/hosts/jax tests/hosts/conformance $(ARGS)
@@ -63,6 +63,9 @@ test-tensorflow: .venv-tensorflow/.installed
 
 test-pytensor: .venv-pytensor/.installed
 	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor tests/hosts/conformance $(ARGS)
+
+test-mlx: .venv-mlx/.installed
+	.venv-mlx/bin/python -m pytest -q -n $(WORKERS) tests/hosts/mlx tests/hosts/conformance $(ARGS)
 
 hosts-table: install
 	PYTHONPATH=tests $(RUN) -m hosts.conformance

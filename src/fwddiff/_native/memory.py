@@ -121,7 +121,8 @@ def global_word(symbol: str):
     @intrinsic
     def word(typing_context):
         def codegen(context, builder, signature, arguments):
-            cell = cgutils.add_global_variable(builder.module, WORD, symbol)
+            known = builder.module.globals.get(symbol)
+            cell = known or cgutils.add_global_variable(builder.module, WORD, symbol)
             cell.linkage = "external"
             return builder.load(cell)
 

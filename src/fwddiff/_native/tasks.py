@@ -16,7 +16,9 @@ and timed, and the others are shared out if they will take longer than starting 
 added to what depends on the tasks alone, so results are the same for any number of threads.
 
 Threads are started for one call and joined in it. A pool would save some 10 µs of a call that takes at least
-100, and would have to survive `fork`, interpreter exit and callers on threads of their own.
+100, and would have to survive `fork`, interpreter exit and callers on threads of their own. Where a host has
+a pool whose threads wait busily, threads of ours would have to share the cores with them: it is lent to us
+(`use_team`).
 """
 
 from __future__ import annotations
@@ -60,12 +62,14 @@ _malloc = c_function("malloc", 1)
 _free = c_function("free", 1)
 _memset = c_function("memset", 3)
 _worker = global_word("fwddiff_worker")
+_team = global_word("fwddiff_team")
 _float64s, _float32s = pointer_to(types.float64), pointer_to(types.float32)
 _int64s, _int32s = pointer_to(types.int64), pointer_to(types.int32)
 
 
 class Runner(NamedTuple):
-    """`call(kernel, pointers as bytes, address of the layout, threads) → status`."""
+    """`call(kernel, pointers as bytes, address of the layout, threads) → status`; negative threads are those
+    of the team, if there is one."""
 
     call: Any
     owners: tuple
@@ -162,7 +166,12 @@ def _share_out(state, threads):
     _run_task(state, pointers, 0)
     if (_now() - begin) * (tasks - 1) < WORTH_THREADS:
         threads = 1
-    threads = min(threads, tasks - 1)
+    threads = max(min(threads, tasks - 1), 1 - tasks)
+    team = _team()
+    if threads < -1 and team != 0:
+        call_4(team, _worker(), state, -threads, 0)
+        threads = 1
+    threads = abs(threads)
     started = 0
     handles = stack(max(threads, 1))
     for _ in range(threads - 1):
@@ -202,9 +211,9 @@ def _fwddiff_run(kernel, pointers, layout, threads):
 
 
 # Words that machine code reads by name: addresses of the worker and of `run`, number of threads for machine
-# code's calls.
-_cells = np.zeros(3, np.int64)
-for _k, _name in enumerate(("fwddiff_worker", "fwddiff_runner", "fwddiff_threads")):
+# code's calls, address of the function that runs the worker in a host's team.
+_cells = np.zeros(4, np.int64)
+for _k, _name in enumerate(("fwddiff_worker", "fwddiff_runner", "fwddiff_threads", "fwddiff_team")):
     binding.add_symbol(_name, _cells.ctypes.data + 8 * _k)
 
 
@@ -227,10 +236,20 @@ def runner() -> Runner:
     worker = kept.c_function("int64(int64)", _fwddiff_worker)
     _cells[0] = worker.address
     run = kept.c_function("int64(int64, int64, int64, int64)", _fwddiff_run)
-    _cells[1:] = run.address, default_threads()
+    _cells[1:3] = run.address, default_threads()
     word = ctypes.c_int64
     call = ctypes.CFUNCTYPE(word, word, ctypes.c_char_p, word, word)(run.address)
     return Runner(call, (worker, run))
+
+
+def use_team(address: int) -> None:
+    """Calls with a negative number of threads are done by so many of a host's pool from now on.
+
+    `address` is that of `void parallel(void (*function)(void *), void *argument, unsigned threads, unsigned
+    flags)`, which OpenMP's compilers call. Such a pool does not survive `fork`: children start threads of their own.
+    """
+    _cells[3] = address
+    os.register_at_fork(after_in_child=lambda: _cells.__setitem__(3, 0))
 
 
 @functools.cache

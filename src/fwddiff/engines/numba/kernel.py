@@ -117,7 +117,8 @@ class Launch:
         self._pack: Any = None
 
     def __call__(self, *addresses: int, threads: int = 0) -> None:
-        """Run. At most `threads` threads work, by default as many as `default_threads` says.
+        """Run. At most `threads` threads work, by default as many as `default_threads` says; `-threads` of
+        the team, where a host lends one (`tasks.use_team`).
 
         Raises what the user's function raises, `StructureError` where an array result has another shape than
         expected, and `MemoryError`.

@@ -5,6 +5,7 @@ _operation   which way a call takes: plain evaluation, reverse mode for plain te
 _direct      the lean `autograd.Function` of a rule, for reverse mode of plain tensors
 _function    the general one, for `torch.func`, forward mode and tensors without memory
 _evaluation  tensors' memory → rule → tensors; everything without memory of its own goes on to
+_team        the threads that kernels run on
 _library     library operators, which fake, meta and legacy batched tensors meet
 _constants   numbers and NumPy arrays beside tensors
 _traced      what torch.compile sees

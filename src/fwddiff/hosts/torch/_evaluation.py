@@ -14,7 +14,7 @@ import torch
 from torch.autograd import forward_ad
 
 from fwddiff._rule import Rule, Slot
-from fwddiff.hosts.torch import _library
+from fwddiff.hosts.torch import _library, _team
 from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
 
 Tensors = tuple[torch.Tensor, ...]
@@ -59,7 +59,7 @@ class Launch:
             return None
         outputs = [*map(torch.empty_like, self._templates)]
         if self._divided:
-            self._launch(*addresses, *map(_data_ptr, outputs), threads=torch.get_num_threads())
+            self._launch(*addresses, *map(_data_ptr, outputs), threads=_team.threads())
         else:
             self._launch(*addresses, *map(_data_ptr, outputs))
         return outputs

@@ -246,7 +246,8 @@ def use_team(address: int) -> None:
     """Calls with a negative number of threads are done by so many of a host's pool from now on.
 
     `address` is that of `void parallel(void (*function)(void *), void *argument, unsigned threads, unsigned
-    flags)`, which OpenMP's compilers call. Such a pool does not survive `fork`: children start threads of their own.
+    flags)`, which OpenMP's compilers call. Such a pool does not survive `fork`: children start threads of
+    their own.
     """
     _cells[3] = address
     os.register_at_fork(after_in_child=lambda: _cells.__setitem__(3, 0))

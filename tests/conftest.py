@@ -14,3 +14,11 @@ def _compilers_objects_are_left_alone():
     time."""
     yield
     gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def kernels_on_disk(tmp_path_factory):
+    """Processes that a module's tests start share what they compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FWDDIFF_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
+        yield

@@ -15,6 +15,8 @@ from fwddiff.__main__ import main
 from fwddiff.demo.picture import Timing
 from fwddiff.demo.report import parameter_table, relative_difference, timing_table, verdict
 
+pytestmark = pytest.mark.usefixtures("kernels_on_disk")
+
 # Makes packages not installed: no finder finds them.
 HIDE = """
 class Hiding:
@@ -45,7 +47,7 @@ def text_of(table) -> str:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(tmp_path_factory, kernels_on_disk):
     folder = tmp_path_factory.mktemp("demo")
     return run("demo", cwd=folder), folder / "weibull.png"
 
@@ -84,6 +86,7 @@ def test_missing_packages_are_one_clear_line():
     assert finished.stderr == "The demo needs lifelines, rich: python -m pip install 'fwddiff[demo]'\n"
 
 
+@pytest.mark.slow
 def test_missing_hosts_are_left_out_with_a_line(tmp_path):
     finished = run("demo", hidden=("torch", "jax"), cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr

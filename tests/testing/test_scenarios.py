@@ -14,6 +14,7 @@ from fwddiff.testing import Results, Scenario, backends, benchmark, check, scena
 HOSTS = [name for name in ("torch", "jax", "autograd") if importlib.util.find_spec(name)]
 
 
+@pytest.mark.slow
 def test_engines_agree_on_all_scenarios():
     results = check(backends=["numba", "numpy"])
     assert results.ok, str(results)

@@ -140,6 +140,7 @@ def binary(x, m, s, n):
     return a, b + c, d + e * f, abs(x - 0.5) + np.linspace(0.0, 1.0, x.size)
 
 
+@pytest.mark.slow
 def test_binary_functions_broadcast():
     check = Checked(binary, numbers(2), numbers(2, 2), 0.4, np.arange(2))
     for n in (0, 1, 7, 8, 9):
@@ -157,6 +158,7 @@ def choices(x, y):
     return middle, ends, clipped, np.sum(x[x > 0.4]) * count, x[::-1] - y
 
 
+@pytest.mark.slow
 def test_choices_and_comparisons():
     x, y = numbers(9), numbers(9)
     check = Checked(choices, x, y)
@@ -230,6 +232,7 @@ def constructed(x, s):
     return made, nested, z, like, np.concatenate((x, w))
 
 
+@pytest.mark.slow
 def test_construction_and_in_place():
     check = Checked(constructed, numbers(3), 0.4)
     for n in (2, 7, 9):

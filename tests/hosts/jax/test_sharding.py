@@ -9,6 +9,8 @@ import pytest
 
 from hosts.jax.processes import run
 
+pytestmark = pytest.mark.usefixtures("kernels_on_disk")
+
 PREAMBLE = """
 import re, sys
 import jax, jax.numpy as jnp, numpy as np
@@ -93,8 +95,6 @@ KINDS = ["Auto", "Explicit"] if hasattr(jax, "shard_map") else ["Auto"]
         ("Auto", "recompute", "column and row"),
         ("Auto", "auto", "two mesh axes on one"),
         ("Explicit", "store", "rows"),
-        ("Explicit", "recompute", "column and row"),
-        ("Explicit", "store", "row"),
         ("Explicit", "recompute", "replicated"),
         ("Explicit", "recompute", "rows, replicated rows"),
     ],

@@ -161,6 +161,7 @@ def test_transformation_agrees_with_native(transformation, operation, tensors):
     torch.testing.assert_close(transform(OPERATIONS[operation], *tensors), transform(native, *tensors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["numba", "symbolic-store", "second-output"])
 def test_gradcheck(operation, tensors):
     x, y = (tensor.requires_grad_() for tensor in tensors)
@@ -191,6 +192,7 @@ def norm(v):
     return math.sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
 
 
+@pytest.mark.slow
 def test_array_argument_of_a_whole_call():
     g = fwddiff(norm)
     x = torch.tensor([1.0, 2.0, 2.0], dtype=F64, requires_grad=True)

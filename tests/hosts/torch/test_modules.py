@@ -182,8 +182,8 @@ def test_interrupt_of_a_long_kernel():
         f = fwddiff(slow).broadcast
         x = torch.ones(4_000_000, dtype=torch.float64)
         f(x[:4])
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             for _ in range(1000):
                 f(x)
         except KeyboardInterrupt:

@@ -45,6 +45,18 @@ AUTOGRAD_NODES = (
     "in autograd an empty primitive and `sum` take 0.6 of the formula's time together; the kernels are a "
     "twentieth of it."
 )
+MORE_ARRAYS = (
+    "one pass writes an array for the value and one for each partial, where that of the value writes one: what "
+    "is above the ratio of the arithmetic is their way to memory."
+)
+ONE_CALL = (
+    "an FFI call compiled by `jax.jit` takes some 6 µs before the kernel does anything; the whole formula, "
+    "fused by XLA, takes two to three times that."
+)
+CACHED = (
+    "arrays of this size stay in the processor's cache, where eager operations are at their best. C on two "
+    "threads would take a third of the eager time."
+)
 CHUNKS = (
     "one pass for each dozen of partials, each of which repeats the value; the rest is the call in "
     "Python. XLA has one compiled call that uses every intermediate value once."
@@ -60,17 +72,25 @@ GATES_ARE_KEPT = (
 )
 
 TARGETS = [
-    *[Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6) for letter in "abde"],
+    *[
+        Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6, note=MORE_ARRAYS)
+        for letter in "abde"
+    ],
     Target("f", "value + partials / value", KERNEL, (VALUE,), 1.6, note=DUALS_ARE_ARITHMETIC),
-    *[Target("c", "value + partials / value", KERNEL, (VALUE,), 1.6, f"arity {n}") for n in (1, 2, 3, 4)],
+    *[
+        Target("c", "value + partials / value", KERNEL, (VALUE,), 1.6, f"arity {n}", note=MORE_ARRAYS)
+        for n in (1, 2, 3, 4)
+    ],
     Target("a", "kernel / C", KERNEL, ("C",), 1.3),
-    Target("a", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, SMALL),
+    Target(
+        "a", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, SMALL, note=PYTHON_NODES
+    ),
     Target("a", "PyTorch / torch formula", TORCH, ("torch formula",), 0.8, SMALL, note=PYTHON_NODES),
-    Target("a", "JAX / jnp formula", JAX, ("jnp formula",), 0.5, SMALL),
+    Target("a", "JAX / jnp formula", JAX, ("jnp formula",), 0.5, SMALL, note=ONE_CALL),
     Target("b", "kernel / C", "kernel, pullback", ("C",), 1.6),
-    Target("b", "whole / PyTorch eager", TORCH, ("torch eager",), 0.3),
-    Target("b", "whole / torch.compile", TORCH, ("torch.compile",), 0.9),
-    Target("b", "whole / jax.jit", JAX, ("jnp formula",), 0.9),
+    Target("b", "whole / PyTorch eager", TORCH, ("torch eager",), 0.3, note=CACHED),
+    Target("b", "whole / torch.compile", TORCH, ("torch.compile",), 0.9, note=CACHED),
+    Target("b", "whole / jax.jit", JAX, ("jnp formula",), 0.9, note=CACHED),
     Target(
         "d",
         "time / best peer",
@@ -97,7 +117,7 @@ TARGETS = [
     ),
     Target("i", "PyTorch / torch formula", TORCH, ("torch formula",), 0.8, note=PYTHON_NODES),
     Target("i", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, note=PYTHON_NODES),
-    Target("i", "JAX / jnp formula", JAX, ("jnp formula",), 0.5),
+    Target("i", "JAX / jnp formula", JAX, ("jnp formula",), 0.5, note=ONE_CALL),
     Target("i", "HIPS autograd / its own", AUTOGRAD, ("autograd formula",), 0.6, note=AUTOGRAD_NODES),
 ]
 

@@ -46,8 +46,8 @@ AUTOGRAD_NODES = (
     "twentieth of it."
 )
 MORE_ARRAYS = (
-    "one pass writes an array for the value and one for each partial, where that of the value writes one: what "
-    "is above the ratio of the arithmetic is their way to memory."
+    "one pass writes an array for the value and one for each partial, where that of the value writes one: "
+    "what is above the ratio of the arithmetic is their way to memory."
 )
 ONE_CALL = (
     "an FFI call compiled by `jax.jit` takes some 6 µs before the kernel does anything; the whole formula, "

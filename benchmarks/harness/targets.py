@@ -54,9 +54,9 @@ ONE_CALL = (
     "fused by XLA, takes two to three times that."
 )
 CACHED = (
-    "at 512² arrays stay in the processor's cache, where eager operations are at their best: C on two threads "
-    "would take a third of the eager time. At 1024² it was 0.25 where these two alone were compared; among all "
-    "contestants, caches are cold."
+    "at 512² arrays stay in the processor's cache, where eager operations are at their best: C on two "
+    "threads would take a third of the eager time. At 1024² it was 0.25 where these two alone were compared; "
+    "among all contestants, caches are cold."
 )
 CHUNKS = (
     "one pass for each dozen of partials, each of which repeats the value; the rest is the call in "

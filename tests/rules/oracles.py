@@ -34,7 +34,7 @@ VALUES: dict[str, Callable] = {
     "trunc": lambda x: mp.floor(x) if x > 0 else mp.ceil(x),
     "rint": mp.nint,
     "sign": mp.sign,
-    "heaviside": lambda x, h: h if x == 0 else mp.mpf(x > 0),
+    "heaviside": lambda x, h: h if x == 0 else mp.mpf(bool(x > 0)),
     "abs": abs,
     "copysign": lambda a, b: abs(a) if b > 0 else -abs(a),
     "maximum": max,

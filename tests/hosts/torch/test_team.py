@@ -44,7 +44,10 @@ def expected(x):
 def threads_started():
     """Threads that are there only while a gradient is computed."""
     x = X.clone().requires_grad_()
-    gradient = lambda: torch.autograd.grad(waves.broadcast(x).sum(), x)[0]  # noqa: E731
+
+    def gradient():
+        return torch.autograd.grad(waves.broadcast(x).sum(), x)[0]
+
     np.testing.assert_allclose(gradient(), expected(X), rtol=1e-9, atol=1e-9)
     before, seen, done = set(os.listdir(TASKS)), set(), threading.Event()
 

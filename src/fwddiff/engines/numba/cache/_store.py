@@ -28,14 +28,15 @@ class Store:
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        description = self._describe()
+        description, self._function = self._describe()
         self.key = description.digest() + (_PROCESS if description.unknown else "")
-        self._function = self.problem.fingerprint()
         self._classes = description.classes
         self._environment = "" if description.unknown or disk.folder() is None else _compiler()
 
-    def _describe(self) -> _capture.Description:
+    def _describe(self) -> tuple[_capture.Description, str]:
+        """All that the key is made of, and the digest of the function alone."""
         description = self.problem.describe()
+        function = description.digest()
         for row in rules.TABLE.values():
             if rules.is_added(row.name):
                 description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
@@ -43,7 +44,7 @@ class Store:
         description.add(found)
         if "" in found:
             description.unknown.append("an extension of Numba")
-        return description
+        return description, function
 
     def refuse_changes(self) -> None:
         """Raise `CaptureError` if a constant is no longer what it was when the function was called."""
@@ -63,7 +64,7 @@ class Store:
 
     def _is_current(self) -> bool:
         """Whether what is compiled now is what the key was made for: a constant may have changed since."""
-        return self.usable and self._describe().digest() == self.key
+        return self.usable and self._describe()[0].digest() == self.key
 
     # --- results --------------------------------------------------------------------------------------------
 

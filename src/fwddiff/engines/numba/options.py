@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numba.extending
+from fwddiff.engines.numba.inner import InnerCompiler
 from numba.core import callconv
 
 
@@ -29,8 +30,8 @@ class _Errors(callconv.NumpyErrorModel):
 # Private: Numba has no function to add an error model.
 callconv.error_models["fwddiff"] = _Errors
 
-_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-INTERNAL = {"error_model": "fwddiff", "nogil": True, "boundscheck": True, **_NO_WRAPPERS}
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InnerCompiler}
+INTERNAL = {"error_model": "fwddiff", "nogil": True, "boundscheck": True, **_INNER}
 # A loop with a call in it is not vectorised, and LLVM leaves calls of functions with many partials alone.
 INLINED = {**INTERNAL, "forceinline": True}
 
@@ -38,4 +39,4 @@ INLINED = {**INTERNAL, "forceinline": True}
 def overload(function, **options):
     """Numba's `overload`, compiled without wrappers for Python: half of the compile time of a small
     function."""
-    return numba.extending.overload(function, jit_options=_NO_WRAPPERS, **options)
+    return numba.extending.overload(function, jit_options=_INNER, **options)

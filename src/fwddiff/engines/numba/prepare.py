@@ -14,16 +14,17 @@ from __future__ import annotations
 import dis
 import functools
 from types import FunctionType
+from typing import Any
 
 import numba
 from fwddiff._capture import Function, nested_codes, uses
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numba import structs, vector_math
+from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
 from numba.core import bytecode, interpreter
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.untyped_passes import TranslateByteCode
 
@@ -62,17 +63,21 @@ class Prepared:
 
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
-        callees = [inner for callee, _ in node.calls.values() for inner in callee.nodes()]
-        return node not in callees and (node is self.plan or not _loops(node.function))
+        return not _calls_itself(node) and (node is self.plan or not _loops(node.function))
 
     def dispatcher(self, node: Function):
         key = id(node.function), id(node.bound)
         if key not in self.dispatchers:
             stub = _stub(node)
             stub.__fwddiff_node__ = node, self
-            options = INLINED if self._is_inlined(node) else INTERNAL
-            self.dispatchers[key] = numba.njit(stub, pipeline_class=_Compiler, **options)
+            ordinary = INLINED if self._is_inlined(node) else INTERNAL
+            options: dict[str, Any] = {**ordinary, "pipeline_class": _Compiler}
+            self.dispatchers[key] = numba.njit(stub, **options)
         return self.dispatchers[key]
+
+
+def _calls_itself(node: Function) -> bool:
+    return any(inner is node for callee, _ in node.calls.values() for inner in callee.nodes())
 
 
 def _loops(function: FunctionType) -> bool:
@@ -156,9 +161,12 @@ class _Translate(TranslateByteCode):
         return True
 
 
-class _Compiler(CompilerBase):
+class _Compiler(InnerCompiler):
     def define_pipelines(self):
-        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        (manager,) = super().define_pipelines()
+        node, _ = self.state.func_id.func.__fwddiff_node__
+        if _calls_itself(node):  # and is found by the address of its machine code
+            self.state.library = None
         manager.passes[0] = (_Translate, "fwddiff: captured values become arguments")
         manager._finalized = False
         manager.finalize()

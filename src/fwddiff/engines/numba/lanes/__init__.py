@@ -66,7 +66,9 @@ def has_many_blocks(core: Any, kinds: tuple[types.Type, ...]) -> bool:
 
 def _compiled(core: Any, kinds: tuple[types.Type, ...]) -> Any:
     core.compile(kinds)
-    return core.overloads[kinds]
+    compiled = core.overloads[kinds]
+    compiled.library.optimise()
+    return compiled
 
 
 @global_compiler_lock

@@ -1,0 +1,62 @@
+"""Functions that only kernels call: neither optimised by themselves nor made into machine code.
+
+Numba does both with everything it compiles, and never gives the machine code's memory back. What is linked
+into a kernel is optimised with the kernel, and never called alone: a sixth of the time to compile a kernel.
+"""
+
+# Private: Numba chooses the class of a library itself, and has no option for this.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import itertools
+
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.registry import cpu_target
+
+_numbers = itertools.count()
+
+
+class InnerLibrary(JITCodeLibrary):
+    """LLVM's code of a function, to be linked into other libraries."""
+
+    _is_optimised = False
+
+    @classmethod
+    def new(cls) -> InnerLibrary:
+        return cls(cpu_target.target_context.codegen(), f"fwddiff_inner_{next(_numbers)}")
+
+    @property
+    def codegen(self) -> InnerLibrary:
+        return self
+
+    def set_env(self, name: str, environment: object) -> None:
+        """There is no machine code to tell where its environment lies."""
+
+    def optimise(self) -> None:
+        """For who reads the code."""
+        self._ensure_finalized()
+        if not self._is_optimised:
+            super()._optimize_final_module()
+            self._is_optimised = True
+
+    def _optimize_final_module(self) -> None:
+        """Left to the kernel."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+
+class InnerCompiler(CompilerBase):
+    """Numba's compiler of nopython functions, into an `InnerLibrary`."""
+
+    def define_pipelines(self):
+        self.state.library = InnerLibrary.new()
+        return [DefaultPassBuilder.define_nopython_pipeline(self.state)]

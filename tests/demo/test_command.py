@@ -15,8 +15,6 @@ from fwddiff.__main__ import main
 from fwddiff.demo.picture import Timing
 from fwddiff.demo.report import parameter_table, relative_difference, timing_table, verdict
 
-pytestmark = pytest.mark.usefixtures("kernels_on_disk")
-
 # Makes packages not installed: no finder finds them.
 HIDE = """
 class Hiding:
@@ -47,7 +45,7 @@ def text_of(table) -> str:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory, kernels_on_disk):
+def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     return run("demo", cwd=folder), folder / "weibull.png"
 

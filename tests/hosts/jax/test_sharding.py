@@ -9,8 +9,6 @@ import pytest
 
 from hosts.jax.processes import run
 
-pytestmark = pytest.mark.usefixtures("kernels_on_disk")
-
 PREAMBLE = """
 import re, sys
 import jax, jax.numpy as jnp, numpy as np

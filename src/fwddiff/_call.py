@@ -86,6 +86,7 @@ class Call(NamedTuple):
         tree = vars(self.rule).get("_result_tree")
         if tree is None:
             tree = self.rule._result_tree = self.rule.result_tree()  # type: ignore[attr-defined]
+            _tree.check_rebuilding(tree)
         return tree
 
 
@@ -204,6 +205,8 @@ class _Leaves(NamedTuple):
 
 def _make_recipe(caller: Caller, gathered: Gathered) -> Recipe:
     host = _host.common_owner(gathered.leaves, caller.target.name)
+    for spec in (gathered.arguments, *gathered.captured):
+        _tree.check_rebuilding(spec)
     names = _Leaves(caller, gathered)
     kinds = [_leaf_kind(leaf, host, names, k) for k, leaf in enumerate(gathered.leaves)]
     ndims = _core_ndims(names, kinds)

@@ -14,6 +14,9 @@ from typing import Any
 
 import optree
 
+from fwddiff._classes import own_construction
+from fwddiff._errors import StructureError
+
 NAMESPACE = "fwddiff"
 
 # Reads the fields of each class registered here.
@@ -139,6 +142,18 @@ def _rebuild(cls: type, values: Iterable[Any]) -> Any:
     for name, value in zip(_names(cls), values, strict=True):
         object.__setattr__(instance, name, value)
     return instance
+
+
+def check_rebuilding(spec: optree.PyTreeSpec) -> None:
+    """Raises `StructureError` for a NamedTuple that might change its fields when made from them again."""
+    own = own_construction(spec.type) if optree.is_namedtuple_class(spec.type) else None
+    if own:
+        raise StructureError(
+            f"{spec.type.__qualname__} has {own}, which would run again each time an instance is rebuilt "
+            "from its fields. Make instances by a function instead."
+        )
+    for child in spec.children():
+        check_rebuilding(child)
 
 
 def leaf_paths(spec: optree.PyTreeSpec) -> list[str]:

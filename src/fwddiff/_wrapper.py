@@ -18,6 +18,7 @@ import numpy as np
 
 from fwddiff import _host, _tree
 from fwddiff._call import Call, Caller, Gathered, Options
+from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError
 from fwddiff._function import Target
 from fwddiff._rule import Mode, Passes
@@ -131,6 +132,8 @@ class Operation:
     def __init__(self, wrapped: FwdDiff, kind: str):
         self.wrapped, self.kind = wrapped, kind
         self._caller = wrapped.caller
+        is_constructor = kind == "broadcast" and wrapped.options["wrt"] is None
+        self._struct = Constructor.of(wrapped.target) if is_constructor else None
         # Of the last host that served a call: `describe`, its last key and way, the structure of the call.
         self._plan: Any = None
         self._key: Any = None
@@ -150,6 +153,8 @@ class Operation:
 
     def run(self, args: tuple, kwargs: dict[str, Any], captured: Sequence[Any] | None = None) -> Any:
         """The call; `captured` are the captured values where a host has read them itself."""
+        if self._struct is not None and not kwargs and self._struct.takes(args):
+            return self._struct.make(*args)
         plan = self._caller.plan()
         if len(args) == self._flat_arity and not kwargs and plan is self._plan:
             way = self._way(self._flat, args)  # `args` are leaves if this is found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import optree
 
 from fwddiff._capture import Function, Path
 from fwddiff._errors import CaptureError
@@ -88,6 +89,8 @@ class Rewriter:
             return ir.Global(callee.function.__name__, self.dispatcher(callee), loc)
         value = None if path[0] == self.node.self_name else self.node.lookup(path)
         if isinstance(value, type):
+            if dataclasses.is_dataclass(value) or optree.is_namedtuple_class(value):
+                structs.refuse_own_construction(value)
             if dataclasses.is_dataclass(value):
                 structs.register(value)
             if value in REPLACED:

@@ -14,6 +14,7 @@ import functools
 import inspect
 
 from fwddiff import _capture
+from fwddiff._classes import own_construction
 from fwddiff._errors import CompileError
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
@@ -96,6 +97,16 @@ def _cast_struct(context, builder, source, target, value):
     return proxy._getvalue()
 
 
+def refuse_own_construction(cls: type) -> None:
+    """Raises `CompileError` where a class that is called does more than to fill its fields."""
+    own = own_construction(cls)
+    if own is not None:
+        raise CompileError(
+            f"{cls.__qualname__} has {own}, which a kernel would not run. Make instances by a function "
+            "instead, or use engine='numpy'."
+        )
+
+
 _registered: set[type] = set()
 
 
@@ -104,13 +115,6 @@ def register(cls: type) -> None:
     if cls in _registered:
         return
     _registered.add(cls)
-    for name in ("__post_init__", "__new__"):
-        if name in vars(cls):
-            raise CompileError(
-                f"dataclass {cls.__qualname__} defines {name}, which a kernel would not run. "
-                "Move the check out of the class, "
-                "or use engine='numpy'."
-            )
     _register_constructor(cls)
     for name in dir(cls):
         member = inspect.getattr_static(cls, name)

@@ -1,6 +1,6 @@
 # make install   .venv with all that the demo, the tests and the benchmarks need
 # make demo      a real model, fitted through every host; writes weibull.png
-# make test      the tests, some fifteen minutes on two cores
+# make test      the tests, under ten minutes on two cores
 # make test-all  the same with every cell of the conformance matrix and 2000 random programs (an hour or more)
 # make test-hosts  hosts that need an environment of their own: the oldest JAX, TensorFlow, PyTensor, MLX
 # make lint      ruff and pyright

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -29,6 +30,7 @@ LAYERS = (
     "_chainrules",
     "_wrapper",
     "_wrapped",
+    "_construction",
     "_call",
     "_function",
     "_signature",
@@ -38,6 +40,7 @@ LAYERS = (
     "_problem",
     "_capture",
     "_tree",
+    "_classes",
     "_thunk",
     "_nesting",
     "_derive",
@@ -76,6 +79,7 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+@functools.cache
 def module_edges() -> dict[str, set[str]]:
     """Module → modules of the package that it imports; `from package import name` may name a submodule."""
     edges = {}

@@ -13,7 +13,7 @@ from benchmarks.workloads import in_hosts
 
 from benchmarks import workloads
 
-BRIEFLY = timing.Limits(budget=0.02, patience=0.2)
+BRIEFLY = timing.Limits(budget=0.02, patience=60)
 NUMBERS = np.array([1.0, 2.0])
 
 
@@ -110,9 +110,9 @@ def test_contestants_that_cannot_take_part_say_why():
         raise TypeError("in /some/folder/file.py of 1/2\nwith details")
 
     others = Contestant("C", missing), Contestant("theirs", broken), contestant("endless", 1.0, seconds=60)
-    found = timing.measure(case(contestant("ours", 1.0), *others), BRIEFLY)
+    found = timing.measure(case(contestant("ours", 1.0), *others), timing.Limits(0.02, patience=2))
     assert found[0].seconds
-    reasons = ["no compiler", "raised TypeError: in file.py of 1/2", "not done after 0 s"]
+    reasons = ["no compiler", "raised TypeError: in file.py of 1/2", "not done after 2 s"]
     assert [m.reason for m in found[1:]] == reasons
     assert not any(m.seconds for m in found[1:])
     assert [row[1] for row in report.rows(found)[1:]] == reasons

@@ -212,6 +212,7 @@ class _Writer:
         rows = []
         for phi, head, first in zip(phis, heads, started, strict=True):
             then = self._merged(phi, loop.header, [loop.latch]).text
+            # Lanes that left stand still: the arguments they would wander to may be slow ones.
             if loop.divergent:
                 then = self.out.select(stays, phi.type, then, head.text, True)
             rows.append((head.text, self.out.type(phi.type, head.wide), first, then))

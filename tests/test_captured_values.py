@@ -159,6 +159,38 @@ def test_a_captured_number_is_read_at_every_call(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_what_a_helper_of_an_inner_function_captures_is_read_at_every_call(engine):
+    scale = 2.0
+
+    def scaled(x):
+        return x * scale
+
+    g = fwddiff(lambda x: (lambda t: scaled(t))(x) + sum([scaled(t) for t in (x, 2 * x)]), engine=engine)
+    assert g.broadcast(X).tolist() == [4.0, 8.0, 16.0]
+    scale = 10.0
+    assert g.broadcast(X).tolist() == [20.0, 40.0, 80.0]
+
+
+def test_an_inner_function_that_is_passed_on_cannot_lose_what_its_helper_captures():
+    """Its call has two arguments, as many as the compiled helper takes at least: the captured value and `a`."""
+    scale = 2.0
+
+    def scaled(a, b=1.0):
+        return a * scale + b
+
+    def applied(f, x):
+        return f(x)
+
+    def passing(x):
+        inner = lambda t: scaled(t, 3.0)  # noqa: E731 - a lambda with a name
+        return applied(inner, x)
+
+    with pytest.raises(fd.CompileError):
+        fwddiff(passing).broadcast(X)
+    assert fwddiff(passing, engine="numpy").broadcast(X).tolist() == [4.0, 5.0, 7.0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_helper_that_is_replaced_is_noticed(engine):
     helper = lambda x: 2 * x  # noqa: E731 - as below
     g = fwddiff(lambda x: helper(x), engine=engine)

@@ -69,6 +69,18 @@ def test_many_inputs_to_second_order():
     np.testing.assert_allclose(found[11], others + e * f + e * g + f * g, rtol=1e-14)
 
 
+def test_helpers_that_functions_defined_inside_call():
+    """Their calls were found before Numba had put the inner functions in place: it did not know the names."""
+    source = """
+def helper(a):
+    return math.sin(a * SHIFT)
+
+def program(x):
+    return (lambda u: u * helper(x) + helper(u))(x * 0.5) + sum([helper(x + k) for k in range(2)])
+"""
+    check(Program(f"SHIFT = 0.7\n{source}", (X,), "auto", "single"), ["numba", "numpy"])
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_program(name):
     source = f"def program(x):\n    {SOURCES[name]}\n"

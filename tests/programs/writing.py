@@ -145,12 +145,13 @@ class Writer:
 
     def for_loop(self, indent: int = 1) -> None:
         name, index = self.name(), self.name("k")
-        self.line(f"{name} = {self.choose(['0.0', '0', self.expression(1)])}", indent)
+        exit_kind = self.choose(["none", "none", "break", "continue"])
+        integer = "0.0" if exit_kind == "break" else "0"  # which must not stay one
+        self.line(f"{name} = {self.choose(['0.0', integer, self.expression(1)])}", indent)
         extent = self.choose(["3", "2", "range(1, 4)", *(f"{n} + 1" for n in self.integers)])
         self.line(f"for {index} in {extent if 'range' in extent else f'range({extent})'}:", indent)
         self.floats.append(name)
         self.integers.append(index)
-        exit_kind = self.choose(["none", "none", "break", "continue"])
         if exit_kind != "none":
             self.line(f"if {self.condition()}:", indent + 1)
             if exit_kind == "break":

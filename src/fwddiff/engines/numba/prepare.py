@@ -25,8 +25,8 @@ from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
 from numba.core import bytecode, interpreter
-from numba.core.compiler_machinery import register_pass
-from numba.core.untyped_passes import TranslateByteCode
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.untyped_passes import InlineClosureLikes, TranslateByteCode
 
 
 class Prepared:
@@ -152,12 +152,27 @@ class _Translate(TranslateByteCode):
         node, prepared = state.func_id.func.__fwddiff_node__
         identity = bytecode.FunctionIdentity.from_function(node.function)
         function_ir = interpreter.Interpreter(identity).interpret(bytecode.ByteCode(identity))
-        Rewriter(node, prepared.dispatcher, function_ir).run()
+        state.metadata["fwddiff"] = rewriter = Rewriter(node, prepared.dispatcher, function_ir)
+        rewriter.run()
         function_ir.func_id = state.func_id
         function_ir.arg_count = state.func_id.arg_count
         function_ir.arg_names = tuple(state.func_id.arg_names)
         state.func_ir = function_ir
         state.bc = bytecode.ByteCode(identity)
+        return True
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _TranslateInlined(FunctionPass):
+    _name = "fwddiff_translate_inlined"
+
+    def __init__(self):
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state):
+        rewriter = state.metadata.pop("fwddiff")
+        if any(True for _ in nested_codes(rewriter.node.function.__code__)):
+            rewriter.run_inlined()
         return True
 
 
@@ -168,6 +183,7 @@ class _Compiler(InnerCompiler):
         if _calls_itself(node):  # and is found by the address of its machine code
             self.state.library = None
         manager.passes[0] = (_Translate, "fwddiff: captured values become arguments")
+        manager.add_pass_after(_TranslateInlined, InlineClosureLikes)
         manager._finalized = False
         manager.finalize()
         return [manager]

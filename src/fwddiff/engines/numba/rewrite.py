@@ -4,7 +4,8 @@ functions."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,37 @@ class Rewriter:
         self.node, self.dispatcher, self.ir = node, dispatcher, function_ir
         self.paths: dict[str, Path] = {}
         self.called: dict[str, list[int]] = {}
+        self._calls: list[Any] = []  # that have their captured values
+        self._closures: set[str] = set()  # tuples of what functions defined inside refer to
         self.first = ir.Loc(node.function.__code__.co_filename, node.function.__code__.co_firstlineno)
 
     def run(self) -> None:
-        for block in self.ir.blocks.values():
-            for statement in block.body:
-                if isinstance(statement, ir.Assign):
-                    self._assignment(statement)
+        for statement in self._statements():
+            if isinstance(statement, ir.Assign):
+                self._assignment(statement)
         self._pass_captures_on()
         self._drop_unused()
+
+    def run_inlined(self) -> None:
+        """Once Numba has put functions defined inside in the place of their calls: what those call."""
+        for statement in self._statements():
+            value = getattr(statement, "value", None)
+            if isinstance(value, ir.Global) and isinstance(value.value, FunctionType):
+                target, path = statement.target.name, (value.name, ())
+                self.paths[target] = path
+                replacement = self._replacement(path, statement.loc, target)
+                if replacement is not None:
+                    self._set(statement, replacement)
+            elif isinstance(value, ir.Var) and value.name in self.called:
+                self._copied(value.name, statement.target.name)
+        self._pass_captures_on()
+
+    def _statements(self) -> Iterator[Any]:
+        for block in self.ir.blocks.values():
+            yield from block.body
+
+    def _copied(self, source: str, target: str) -> None:
+        self.called[target], self.paths[target] = self.called[source], self.paths[source]
 
     def _assignment(self, statement) -> None:
         value, target = statement.value, statement.target.name
@@ -108,25 +131,35 @@ class Rewriter:
         entry = self.ir.blocks[min(self.ir.blocks)]
         variables = {}
         for position in needed:
-            variables[position] = ir.Var(entry.scope, f"$captured_{position}", self.first)
+            name = f"$captured_{position}"
+            variables[position] = ir.Var(entry.scope, name, self.first)
+            if name in self.ir._definitions:
+                continue
             entry.body.insert(
                 0, ir.Assign(self._argument(position, self.first), variables[position], self.first)
             )
-            self.ir._definitions[f"$captured_{position}"] = [entry.body[0].value]
-        for block in self.ir.blocks.values():
-            for statement in block.body:
-                expression = getattr(statement, "value", None)
-                if (
-                    isinstance(expression, ir.Expr)
-                    and expression.op == "call"
-                    and expression.func.name in self.called
-                ):
+            self.ir._definitions[name] = [entry.body[0].value]
+        self._find_closures()
+        for statement in self._statements():
+            expression = getattr(statement, "value", None)
+            is_call = isinstance(expression, ir.Expr) and expression.op == "call"
+            if is_call and expression.func.name in self.called:
+                if not any(expression is call for call in self._calls):
                     captured = [variables[position] for position in self.called[expression.func.name]]
                     expression.args = [*captured, *expression.args]
-                elif isinstance(statement, ir.Assign | ir.Return | ir.Yield):
-                    self._refuse_uncalled(statement)
+                    self._calls.append(expression)
+            elif isinstance(statement, ir.Assign | ir.Return | ir.Yield):
+                self._refuse_uncalled(statement)
+
+    def _find_closures(self) -> None:
+        for statement in self._statements():
+            expression = getattr(statement, "value", None)
+            if isinstance(expression, ir.Expr) and expression.op == "make_function":
+                self._closures.add(getattr(expression.closure, "name", ""))
 
     def _refuse_uncalled(self, statement) -> None:
+        if isinstance(statement, ir.Assign) and statement.target.name in self._closures:
+            return
         for variable in statement.list_vars():
             if self.called.get(variable.name) and not _is_copy(statement):
                 root, attributes = self.paths[variable.name]

@@ -172,7 +172,7 @@ def test_what_a_helper_of_an_inner_function_captures_is_read_at_every_call(engin
 
 
 def test_an_inner_function_that_is_passed_on_cannot_lose_what_its_helper_captures():
-    """Its call has two arguments, as many as the compiled helper takes at least: the captured value and `a`."""
+    """The call has two arguments, as many as the compiled helper needs: the captured value and `a`."""
     scale = 2.0
 
     def scaled(a, b=1.0):

@@ -146,10 +146,11 @@ def _rebuild(cls: type, values: Iterable[Any]) -> Any:
 
 def check_rebuilding(spec: optree.PyTreeSpec) -> None:
     """Raises `StructureError` for a NamedTuple that might change its fields when made from them again."""
-    own = own_construction(spec.type) if optree.is_namedtuple_class(spec.type) else None
+    cls: Any = spec.type
+    own = own_construction(cls) if optree.is_namedtuple_class(cls) else None
     if own:
         raise StructureError(
-            f"{spec.type.__qualname__} has {own}, which would run again each time an instance is rebuilt "
+            f"{cls.__qualname__} has {own}, which would run again each time an instance is rebuilt "
             "from its fields. Make instances by a function instead."
         )
     for child in spec.children():

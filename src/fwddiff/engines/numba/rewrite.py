@@ -39,8 +39,9 @@ class Rewriter:
         self._pass_captures_on()
         self._drop_unused()
 
-    def run_inlined(self) -> None:
+    def run_inlined(self, function_ir) -> None:
         """Once Numba has put functions defined inside in the place of their calls: what those call."""
+        self.ir = function_ir
         for statement in self._statements():
             value = getattr(statement, "value", None)
             if isinstance(value, ir.Global) and isinstance(value.value, FunctionType):
@@ -128,22 +129,11 @@ class Rewriter:
         needed = sorted({position for positions in self.called.values() for position in positions})
         if not needed:
             return
-        entry = self.ir.blocks[min(self.ir.blocks)]
-        variables = {}
-        for position in needed:
-            name = f"$captured_{position}"
-            variables[position] = ir.Var(entry.scope, name, self.first)
-            if name in self.ir._definitions:
-                continue
-            entry.body.insert(
-                0, ir.Assign(self._argument(position, self.first), variables[position], self.first)
-            )
-            self.ir._definitions[name] = [entry.body[0].value]
+        variables = {position: self._captured(position) for position in needed}
         self._find_closures()
         for statement in self._statements():
-            expression = getattr(statement, "value", None)
-            is_call = isinstance(expression, ir.Expr) and expression.op == "call"
-            if is_call and expression.func.name in self.called:
+            expression: Any = getattr(statement, "value", None)
+            if _is(expression, "call") and expression.func.name in self.called:
                 if not any(expression is call for call in self._calls):
                     captured = [variables[position] for position in self.called[expression.func.name]]
                     expression.args = [*captured, *expression.args]
@@ -151,10 +141,20 @@ class Rewriter:
             elif isinstance(statement, ir.Assign | ir.Return | ir.Yield):
                 self._refuse_uncalled(statement)
 
+    def _captured(self, position: int) -> ir.Var:
+        """A variable that is set to the captured value at the function's beginning."""
+        entry, name = self.ir.blocks[min(self.ir.blocks)], f"$captured_{position}"
+        variable = ir.Var(entry.scope, name, self.first)
+        if name not in self.ir._definitions:
+            value = self._argument(position, self.first)
+            entry.body.insert(0, ir.Assign(value, variable, self.first))
+            self.ir._definitions[name] = [value]
+        return variable
+
     def _find_closures(self) -> None:
         for statement in self._statements():
-            expression = getattr(statement, "value", None)
-            if isinstance(expression, ir.Expr) and expression.op == "make_function":
+            expression: Any = getattr(statement, "value", None)
+            if _is(expression, "make_function"):
                 self._closures.add(getattr(expression.closure, "name", ""))
 
     def _refuse_uncalled(self, statement) -> None:
@@ -195,6 +195,10 @@ class Rewriter:
             and statement.value.op == "getattr"
             and statement.target.name in self.paths
         )
+
+
+def _is(expression: Any, operation: str) -> bool:
+    return isinstance(expression, ir.Expr) and expression.op == operation
 
 
 def _is_copy(statement) -> bool:

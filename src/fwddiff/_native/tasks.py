@@ -26,6 +26,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 import time
 from typing import Any, NamedTuple
 
@@ -230,9 +231,20 @@ def call_kernel(kernel, pointers, layout):
     return call_4(_runner(), kernel, pointers, layout, _threads())
 
 
-@functools.cache
+_made: list[Runner] = []
+_making = threading.Lock()
+
+
 def runner() -> Runner:
     """Compiled, or found on disk, at the first call."""
+    if not _made:
+        with _making:  # of two runners one would be dropped, and the words above might lead to that one
+            if not _made:
+                _made.append(_make_runner())
+    return _made[0]
+
+
+def _make_runner() -> Runner:
     worker = kept.c_function("int64(int64)", _fwddiff_worker)
     _cells[0] = worker.address
     run = kept.c_function("int64(int64, int64, int64, int64)", _fwddiff_run)

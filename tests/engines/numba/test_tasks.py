@@ -171,6 +171,30 @@ def test_the_environment_sets_the_number_of_threads(monkeypatch):
     tasks.default_threads.cache_clear()
 
 
+def test_threads_that_start_at_once_share_one_runner(monkeypatch):
+    from fwddiff._native import tasks
+
+    made, barrier = [], threading.Barrier(4)
+
+    def make():
+        time.sleep(0.05)
+        made.append(object())
+        return made[-1]
+
+    def start():
+        barrier.wait()
+        assert tasks.runner() is made[0]
+
+    monkeypatch.setattr(tasks, "_made", [])
+    monkeypatch.setattr(tasks, "_make_runner", make)
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
 def test_jax_divides_its_calls_too():
     jax = pytest.importorskip("jax")
     x = RANDOM.random(100_000)

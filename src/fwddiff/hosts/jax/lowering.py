@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -71,7 +72,11 @@ def _converted(values: Sequence[Any], given: Sequence[Any], wanted: Sequence[Any
 
 def handler_registered() -> bool:
     """Whether kernels can be called by the FFI. False, with one warning, for a JAX that nobody has tried."""
-    return _register(jax.__version__)
+    with _registering:  # two threads that lower at once would register two handlers
+        return _register(jax.__version__)
+
+
+_registering = threading.Lock()
 
 
 @functools.cache

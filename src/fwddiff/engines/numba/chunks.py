@@ -6,7 +6,7 @@ level."""
 
 from __future__ import annotations
 
-from fwddiff.engines.numba.arrays import empty_like_of
+from fwddiff.engines.numba.arrays import empty_like_of, flat
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import DualType, converter
@@ -45,7 +45,7 @@ def _zeros(x):
 
     def implementation(x):
         out = empty(x)
-        target = out.ravel()
+        target = flat(out)
         for e in range(target.size):
             target[e] = 0.0
         return out
@@ -64,7 +64,7 @@ def pick(p, k, default):
 
 @register_jitable
 def scatter(array, p, k):
-    target = array.ravel()
+    target = flat(array)
     for j in range(len(p)):
         if 0 <= j - k < target.size:
             target[j - k] = p[j]

@@ -27,7 +27,7 @@ from llvmlite import ir
 import numba
 from fwddiff._native.memory import Operands, barrier, pointer_to
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.arrays import load_int64, store_int64, view_of
+from fwddiff.engines.numba.arrays import flat, load_int64, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import DualType, converter
 from numba.core import types
@@ -94,6 +94,7 @@ class Writer:
             "at": load_int64,
             "add_in_any_order": add_in_any_order,
             "as_float64": as_float64,
+            "flat": flat,
         }
         self.cells = Operands(*[[stored_type(slot) for slot in slots] for slots in (inputs, outputs)])
         for k, slot in enumerate(self.slots):
@@ -237,9 +238,9 @@ class Writer:
                     for axis in range(self.outputs[j].core_ndim)
                     for line in (f"if m{k}.shape[{axis}] != e{k}_{axis}:", f"    return {SHAPE_MISMATCH}")
                 ),
-                f"w{k} = view{k}({self._address(k)}, {self._core_shape(k)}).ravel()",
+                f"w{k} = flat(view{k}({self._address(k)}, {self._core_shape(k)}))",
                 f"e{k} = 0",
-                f"for element{k} in m{k}.copy().ravel():",
+                f"for element{k} in flat(m{k}):",
                 f"    {cell} {operator} strip{k}(element{k})",
                 f"    e{k} += 1",
             ]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from fwddiff.engines.numba.arrays import empty_like_of, frozen
+from fwddiff.engines.numba.arrays import empty_like_of, flat, frozen
 from fwddiff.engines.numba.chunks import chunk_sum, pick, scaled, scatter, widened, zero_chunk, zeros
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
@@ -131,7 +131,7 @@ class _Level:
 
             def implementation(x, k):
                 out = empty(x)
-                source, target = x.ravel(), out.ravel()
+                source, target = flat(x), flat(out)
                 for e in range(source.size):
                     target[e] = seed_at(source[e], k + e)
                 return frozen(out)
@@ -184,7 +184,7 @@ class _Level:
 
             def implementation(y):
                 out = empty(y)
-                source, target = y.copy().ravel(), out.ravel()
+                source, target = flat(y), flat(out)
                 for e in range(source.size):
                     target[e] = partial(source[e])
                 return out
@@ -209,7 +209,7 @@ class _Level:
 
             def implementation(c, y):
                 total = 0.0
-                weights, elements = c.ravel(), y.copy().ravel()
+                weights, elements = flat(c), flat(y)
                 for e in range(elements.size):
                     total += weights[e] * partial(elements[e])
                 return total
@@ -255,7 +255,7 @@ class _Level:
 
             def implementation(c, y):
                 total = start()
-                weights, elements = c.ravel(), y.copy().ravel()
+                weights, elements = flat(c), flat(y)
                 for e in range(elements.size):
                     total = add(total, times(weights[e], partials_of(elements[e])))
                 return total
@@ -285,7 +285,7 @@ def _lift_array(result: DualType):
 
     def implementation(x, t):
         out = empty(x)
-        target, source, tangent = out.ravel(), x.ravel(), t.ravel()
+        target, source, tangent = flat(out), flat(x), flat(t)
         for e in range(source.size):
             target[e] = build(bare(source[e]), (bare(tangent[e]),))
         return frozen(out)

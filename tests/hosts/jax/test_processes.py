@@ -112,8 +112,13 @@ print("hit" if "cache_hits" in events else "miss")
 """
 
 
-@pytest.mark.parametrize("devices", [1, 4])
-@pytest.mark.parametrize("folder", ["kept", "off"])
+OTHERS = [("kept", 4), ("off", 1)]
+
+
+@pytest.mark.parametrize(
+    ("folder", "devices"),
+    [("kept", 1), ("off", 4), *(pytest.param(*x, marks=pytest.mark.slow) for x in OTHERS)],
+)
 def test_programs_from_the_compilation_cache_find_their_kernels(devices, folder, tmp_path):
     kept = "off" if folder == "off" else str(tmp_path / "kernels")
     arguments = tmp_path / "programs", "sin"

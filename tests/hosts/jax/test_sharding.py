@@ -88,12 +88,12 @@ KINDS = ["Auto", "Explicit"] if hasattr(jax, "shard_map") else ["Auto"]
     ("kind", "mode", "layout"),
     [
         ("Auto", "store", "both axes"),
-        ("Auto", "recompute", "row"),
-        ("Auto", "store", "scalar"),
+        pytest.param("Auto", "recompute", "row", marks=pytest.mark.slow),
+        pytest.param("Auto", "store", "scalar", marks=pytest.mark.slow),
         ("Auto", "recompute", "column and row"),
         ("Auto", "auto", "two mesh axes on one"),
         ("Explicit", "store", "rows"),
-        ("Explicit", "recompute", "replicated"),
+        pytest.param("Explicit", "recompute", "replicated", marks=pytest.mark.slow),
         ("Explicit", "recompute", "rows, replicated rows"),
     ],
 )

@@ -117,7 +117,7 @@ def gradients(call):
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("backend", [pytest.param("eager", marks=pytest.mark.slow), "aot_eager"])
 def test_call(call, backend):
     LAYER.decorated.broadcast(X)
     torch._dynamo.reset()

@@ -112,12 +112,14 @@ print("hit" if "cache_hits" in events else "miss")
 """
 
 
-OTHERS = [("kept", 4), ("off", 1)]
-
-
 @pytest.mark.parametrize(
     ("folder", "devices"),
-    [("kept", 1), ("off", 4), *(pytest.param(*x, marks=pytest.mark.slow) for x in OTHERS)],
+    [
+        ("kept", 1),
+        ("off", 4),
+        pytest.param("kept", 4, marks=pytest.mark.slow),
+        pytest.param("off", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_programs_from_the_compilation_cache_find_their_kernels(devices, folder, tmp_path):
     kept = "off" if folder == "off" else str(tmp_path / "kernels")

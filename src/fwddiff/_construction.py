@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from fwddiff import _host
@@ -17,6 +18,7 @@ class Constructor:
 
     def __init__(self, cls: type, arity: int):
         self.make, self._arity = cls, arity
+        self._hosts: dict[tuple, ModuleType | None] = {}
 
     @classmethod
     def of(cls, target: Target) -> Constructor | None:
@@ -36,13 +38,25 @@ class Constructor:
     def takes(self, args: Sequence[Any]) -> bool:
         """Whether the arguments are arrays of one host that would come back as they are: floats of one shape,
         none of them weak."""
-        host = _host.owner(args[0]) if len(args) == self._arity else None
-        if host is None or not all(map(host.owns, args)):
+        if len(args) != self._arity:
             return False
-        try:
-            if any(host.dtype(leaf).kind != "f" or _host.is_weak(host, leaf) for leaf in args):
-                return False
-            first, *others = map(host.shape, args)
-        except HostError:  # the ordinary way says which argument
-            return False
-        return not others or (None not in first and all(shape == first for shape in others))
+        kinds = tuple([(type(x), getattr(x, "dtype", None), getattr(x, "weak_type", False)) for x in args])
+        if kinds not in self._hosts:
+            self._hosts[kinds] = _host_of_floats(args)
+        host = self._hosts[kinds]
+        return host is not None and (len(args) == 1 or _are_of_one_shape(list(map(host.shape, args))))
+
+
+def _host_of_floats(leaves: Sequence[Any]) -> ModuleType | None:
+    host = _host.owner(leaves[0])
+    if host is None or not all(map(host.owns, leaves)):
+        return None
+    try:
+        fits = all(host.dtype(leaf).kind == "f" and not _host.is_weak(host, leaf) for leaf in leaves)
+    except HostError:  # the ordinary way says which argument
+        return None
+    return host if fits else None
+
+
+def _are_of_one_shape(shapes: list[tuple]) -> bool:
+    return None not in shapes[0] and all(shape == shapes[0] for shape in shapes)

@@ -294,3 +294,33 @@ def test_divmod_and_rounding():
     np.testing.assert_allclose(y, [f(x) for x in POINTS.tolist()], rtol=1e-13, atol=1e-15)
     wanted = [divmod(x, 0.7)[0] + 1 + round(x, 1) for x in POINTS.tolist()]
     np.testing.assert_allclose(fd.unthunk(pullback(np.ones(5))[0]), wanted, rtol=1e-13)
+
+
+def test_helpers_print(capsys):
+    def helper(x, k):
+        print("turn", k, x > 0)
+        return x * x
+
+    def f(x):
+        total = 0.0
+        for k in range(2):
+            total += helper(x, k)
+        print("done")
+        return total
+
+    assert fwddiff(f).broadcast(np.array([3.0])).tolist() == [18.0]
+    assert capsys.readouterr().out.split("done\n")[-2:] == ["turn 0 True\nturn 1 True\n", ""]
+
+
+def test_exceptions_with_values_raised_in_helpers():
+    def helper(x, k):
+        if x > 1:
+            raise IndexError("too large", k, x > 2)
+        return x * k
+
+    g = fwddiff(lambda x, k: helper(x, k) + helper(x / 2, k))
+    k = np.array([5, 7])
+    assert g.broadcast(np.array([0.5, 0.25]), k).tolist() == [3.75, 2.625]
+    with pytest.raises(IndexError) as raised:
+        g.broadcast(np.array([0.5, 3.0]), k)
+    assert raised.value.args == ("too large", 7, True)

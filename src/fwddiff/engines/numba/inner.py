@@ -9,13 +9,18 @@ into a kernel is optimised with the kernel, and never called alone: a sixth of t
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+from typing import Any
+
+import llvmlite.binding as llvm
 
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import cpu_target
 
 _numbers = itertools.count()
+_environments: dict[str, tuple[ctypes.c_void_p, object]] = {}
 
 
 class InnerLibrary(JITCodeLibrary):
@@ -31,8 +36,18 @@ class InnerLibrary(JITCodeLibrary):
     def codegen(self) -> InnerLibrary:
         return self
 
+    def add_ir_module(self, ir_module: Any) -> None:
+        """The environment (Python objects, to print and to raise exceptions with) is defined elsewhere."""
+        for variable in ir_module.global_values:
+            if variable.name.startswith("_ZN08NumbaEnv"):
+                variable.linkage, variable.initializer = "external", None
+        super().add_ir_module(ir_module)
+
     def set_env(self, name: str, environment: object) -> None:
-        """There is no machine code to tell where its environment lies."""
+        """Every kernel that the function is linked into finds its environment by name, for good."""
+        cell = ctypes.c_void_p(id(environment))
+        _environments[name] = cell, environment
+        llvm.add_symbol(name, ctypes.addressof(cell))
 
     def optimise(self) -> None:
         """For who reads the code."""

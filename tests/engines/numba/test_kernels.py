@@ -298,14 +298,14 @@ def test_divmod_and_rounding():
 
 def test_helpers_print(capsys):
     def helper(x, k):
-        print("turn", k, x > 0)
+        print("turn", k, x > 0)  # noqa: T201 - what the test is about
         return x * x
 
     def f(x):
         total = 0.0
         for k in range(2):
             total += helper(x, k)
-        print("done")
+        print("done")  # noqa: T201
         return total
 
     assert fwddiff(f).broadcast(np.array([3.0])).tolist() == [18.0]

@@ -20,6 +20,8 @@ SOURCES = {
     "cube root of a constant": "return math.cbrt(2.0) * x",
     "remainders of constants": "return math.fmod(7.3, 2.0) * x + math.remainder(7.3, 2.0)",
     "step of a constant": "return np.heaviside(0.0, 0.3) * x",
+    # Numba makes an array of this.
+    "choice of constants": "return np.where(x < 0.5, 0.3, -0.6) * x + math.tanh(np.where(x > 0.0, 1, 0.5))",
 }
 
 # NamedTuples whose fields depend on different inputs, where branches and loops meet.

@@ -14,11 +14,11 @@ import optree
 from fwddiff._capture import Function, Path
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numba import operations, structs
-from fwddiff.engines.numba.scalars import to_float32, to_float64
+from fwddiff.engines.numba.scalars import to_float32, to_float64, where
 from numba.core import ir
 
-# What user code may name that Numba would compile for bare floats only.
-REPLACED = {np.float64: to_float64, np.float32: to_float32}
+# What user code may name that Numba would compile for bare floats only, or to something else.
+REPLACED = {np.float64: to_float64, np.float32: to_float32, np.where: where}
 
 
 class Rewriter:
@@ -117,9 +117,8 @@ class Rewriter:
                 structs.refuse_own_construction(value)
             if dataclasses.is_dataclass(value):
                 structs.register(value)
-            if value in REPLACED:
-                return ir.Global(value.__name__, REPLACED[value], loc)
-        return None
+        replacement = next((new for old, new in REPLACED.items() if old is value), None)
+        return None if replacement is None else ir.Global(replacement.__name__, replacement, loc)
 
     def _argument(self, position: int, loc):
         return ir.Arg(f"captured_{position}", position, loc)

@@ -152,6 +152,18 @@ def where_scalar(condition, a, b):
     return None
 
 
+def where(condition, a, b):
+    """`np.where` in user code: Numba's own makes an array without axes of bare numbers."""
+    return np.where(condition, a, b)
+
+
+@overload(where)
+def where_any(condition, a, b):
+    if all(map(is_number, (condition, a, b))):
+        return lambda condition, a, b: a if condition else b
+    return lambda condition, a, b: np.where(condition, a, b)
+
+
 @overload(np.clip)
 def clip_scalar(a, a_min, a_max):
     kinds = a, a_min, a_max

@@ -83,10 +83,12 @@ class Call(NamedTuple):
     detached: frozenset[int]
 
     def result_tree(self) -> Any:
-        tree = vars(self.rule).get("_result_tree")
+        rule: Any = self.rule
+        tree = vars(rule).get("_result_tree")
         if tree is None:
-            tree = self.rule._result_tree = self.rule.result_tree()  # type: ignore[attr-defined]
-            _tree.check_rebuilding(tree)
+            tree = rule.result_tree()
+            _tree.check_rebuilding(tree)  # before it is kept: a second call is refused too
+            rule._result_tree = tree
         return tree
 
 

@@ -38,8 +38,8 @@ def _has_generated_init(cls: type) -> bool:
     return generated and dataclasses.fields(definer) == dataclasses.fields(cls)
 
 
-def _options(cls: type) -> Any:
-    return cls.__dataclass_params__  # type: ignore[attr-defined]
+def _options(cls: Any) -> Any:
+    return cls.__dataclass_params__
 
 
 def _definer(cls: type, name: str) -> type:

@@ -17,7 +17,7 @@ import hashlib
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._names import look_up, unbound
 from fwddiff._capture._stack import ELEMENT, Path
 from fwddiff._capture._values import is_foreign
+from fwddiff._classes import own_construction
 from fwddiff._errors import CaptureError
 
 _ATOMS = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
@@ -225,10 +226,10 @@ class Description:
         if issubclass(cls, enum.Enum):
             return f"{text} {[(m.name, self.value(m.value)) for m in cls]}"
         if dataclasses.is_dataclass(cls):
-            return f"{text} {[*map(self._field, dataclasses.fields(cls))]} {_special_methods(cls)}"
+            return f"{text} {[*map(self._field, dataclasses.fields(cls))]} {own_construction(cls)}"
         names = getattr(cls, "_fields", None)
         if issubclass(cls, tuple) and names is not None:
-            return f"{text} {names} {self.value(getattr(cls, '_field_defaults', {}))}"
+            return f"{text} {names} {self.value(getattr(cls, '_field_defaults', {}))} {own_construction(cls)}"
         # Other classes cannot be compiled; their methods and constants are told where code names them.
         plain = type(cls) in (type, abc.ABCMeta)
         return text if plain else self._unknown(f"{cls.__module__}.{cls.__qualname__}")
@@ -262,10 +263,6 @@ class Description:
 
 def _is_instance(value: Any) -> bool:
     return dataclasses.is_dataclass(value) and not isinstance(value, type)
-
-
-def _special_methods(cls: type) -> Sequence[str]:
-    return [name for name in ("__post_init__", "__new__", "__init__") if name in vars(cls)]
 
 
 def _paths(function: types.FunctionType) -> list[tuple[Path, bool]]:

@@ -305,7 +305,7 @@ def test_helpers_print(capsys):
         total = 0.0
         for k in range(2):
             total += helper(x, k)
-        print("done")  # noqa: T201
+        print("done")  # noqa: T201 - as above
         return total
 
     assert fwddiff(f).broadcast(np.array([3.0])).tolist() == [18.0]

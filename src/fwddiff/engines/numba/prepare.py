@@ -171,7 +171,7 @@ class _TranslateInlined(FunctionPass):
 
     def run_pass(self, state):
         rewriter = state.metadata.pop("fwddiff")
-        if any(True for _ in nested_codes(rewriter.node.function.__code__)):
+        if any(nested_codes(rewriter.node.function.__code__)):
             rewriter.run_inlined(state.func_ir)
         return True
 

@@ -171,6 +171,24 @@ def test_what_a_helper_of_an_inner_function_captures_is_read_at_every_call(engin
     assert g.broadcast(X).tolist() == [20.0, 40.0, 80.0]
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_helpers_chosen_at_run_time_do_not_get_each_others_captured_values(inside):
+    a, b = 2.0, 30.0
+
+    def first(u):
+        return u * a
+
+    def second(u):
+        return u * b
+
+    chosen = lambda x: (first if x > 0 else second)(x)  # noqa: E731 - one of two lambdas
+    within = lambda x: (lambda u: (first if u > 0 else second)(u))(x)  # noqa: E731 - the other
+    f = within if inside else chosen
+    with pytest.raises(fd.CaptureError, match="chosen among several"):
+        fwddiff(f).broadcast(X)
+    assert fwddiff(f, engine="numpy").broadcast(X).tolist() == [1.0, 2.0, 4.0]
+
+
 def test_an_inner_function_that_is_passed_on_cannot_lose_what_its_helper_captures():
     """The call has two arguments, as many as the compiled helper needs: the captured value and `a`."""
     scale = 2.0

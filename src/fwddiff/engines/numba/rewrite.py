@@ -52,6 +52,7 @@ class Rewriter:
                     self._set(statement, replacement)
             elif isinstance(value, ir.Var) and value.name in self.called:
                 self._copied(value.name, statement.target.name)
+                self.paths[statement.target.name] = self.paths[value.name]
         self._pass_captures_on()
 
     def _statements(self) -> Iterator[Any]:
@@ -59,7 +60,13 @@ class Rewriter:
             yield from block.body
 
     def _copied(self, source: str, target: str) -> None:
-        self.called[target], self.paths[target] = self.called[source], self.paths[source]
+        values = [s for s in self._statements() if isinstance(s, ir.Assign) and s.target.name == target]
+        if self.called[source] and len(values) > 1:
+            raise CaptureError(
+                f"`{self.paths[source][0]}` captures values and is chosen among several functions, in line "
+                f"{values[0].loc.line} of {values[0].loc.filename}. Call each in a branch of its own."
+            )
+        self.called[target] = self.called[source]
 
     def _assignment(self, statement) -> None:
         value, target = statement.value, statement.target.name
@@ -75,7 +82,7 @@ class Rewriter:
             if value.name != self.node.self_name:
                 self._set(statement, ir.Arg(value.name, value.index + shift, value.loc))
         elif isinstance(value, ir.Var) and value.name in self.called:
-            self.called[target] = self.called[value.name]
+            self._copied(value.name, target)
 
     def _has_one_value(self, target: str) -> bool:
         """A variable that different branches assign leads to no one object."""

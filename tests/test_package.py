@@ -30,6 +30,7 @@ LAYERS = (
     "_chainrules",
     "_wrapper",
     "_wrapped",
+    "_copies",
     "_construction",
     "_call",
     "_function",

@@ -11,6 +11,13 @@ _ATTRIBUTE = "__fwddiff_wrapped__"
 _of_classes: weakref.WeakKeyDictionary[type, dict] = weakref.WeakKeyDictionary()
 
 
+class _Made(dict):
+    """What was made for one function. Copies of the function start without."""
+
+    def __reduce__(self):
+        return _Made, ()
+
+
 def wrapped_once(f: Any, options: tuple, make: Callable[[], Any]) -> Any:
     """`make()`, or what it made before for the same function or class and options.
 
@@ -33,7 +40,7 @@ def wrapped_once(f: Any, options: tuple, make: Callable[[], Any]) -> Any:
 
 def _store(f: Any) -> dict | None:
     if type(f) is FunctionType:
-        return vars(f).setdefault(_ATTRIBUTE, {})
+        return vars(f).setdefault(_ATTRIBUTE, _Made())
     return _of_classes.setdefault(f, {}) if isinstance(f, type) else None
 
 

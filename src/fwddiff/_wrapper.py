@@ -6,6 +6,7 @@ records it.
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import operator
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import _host, _tree
+from fwddiff import _copies, _host, _tree
 from fwddiff._call import Call, Caller, Gathered, Options
 from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError
@@ -25,6 +26,7 @@ from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
 _ENGINES = ("auto", "numba", "numpy")
+_OPTIONS = ("engine", "wrt", "mode", "passes", "chunk")
 _KINDS = ("whole", "broadcast", "sum")
 _BOUND = "_fwddiff_methods"
 _numbers = itertools.count()
@@ -102,13 +104,40 @@ class FwdDiff:
     def __repr__(self) -> str:
         return f"fwddiff({self.target.name})"
 
-    def __reduce__(self):
-        # A decorated function is found by its name, which no longer leads to the original.
-        path = vars(self).get("__qualname__", "")
-        found = sys.modules.get(self.__module__)
-        for name in path.split("."):
-            found = getattr(found, name, None)
-        return path if found is self else (_rebuild, (self.target.original, self.options))
+    @classmethod
+    def again(cls, function: Callable, options: dict[str, Any]) -> FwdDiff:
+        """The function wrapped with these options: the same object, if it has been before."""
+        return wrapped_once(function, tuple(options.values()), lambda: cls(function, **options))
+
+    # --- copies and pickles (`_copies`) ---------------------------------------------------------------------
+
+    @functools.cached_property
+    def __fwddiff_restore__(self) -> Callable:
+        return _copies.restorer(self)
+
+    @functools.cached_property
+    def __fwddiff_parts__(self) -> Callable:
+        return _copies.parts_of(self, self.target.original, self.options)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _copies.reduced(self, self.target.original, self.options, protocol)
+
+    def __setstate__(self, parts: Any) -> None:
+        if "target" in vars(self):  # found by name
+            return
+        function, options = parts() if callable(parts) else parts
+        self.__init__(function, **options)
+
+    def __copy__(self) -> FwdDiff:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> FwdDiff:
+        """Functions are not copied; objects whose methods or presets they are, are."""
+        function, options = copy.deepcopy((self.target.original, self.options), memo)
+        same = function is self.target.original or (
+            isinstance(function, types.MethodType) and function == self.target.original
+        )
+        return self if same and options == self.options else self.again(function, options)
 
 
 class _Bound:
@@ -213,6 +242,15 @@ class Operation:
         plan = self._caller.plan()
         return self._caller.call(Gathered(*self._caller.gather(self.kind, args, kwargs, plan), plan))
 
+    def __copy__(self) -> Operation:
+        return self
+
+    def __deepcopy__(self, memo: dict) -> Operation:
+        return getattr(copy.deepcopy(self.wrapped, memo), self.kind)
+
+    def __reduce__(self):
+        return getattr, (self.wrapped, self.kind)
+
     def __repr__(self) -> str:
         return f"fwddiff({self.wrapped.target.name})" + ("" if self.kind == "whole" else f".{self.kind}")
 
@@ -238,10 +276,6 @@ def _without_self(options: dict[str, Any]) -> dict[str, Any]:
         **options,
         "wrt": tuple(item - 1 if isinstance(item, int) else item for item in items if item != 0),
     }
-
-
-def _rebuild(function: Callable, options: dict[str, Any]) -> FwdDiff:
-    return FwdDiff(function, **options)
 
 
 def fwddiff(
@@ -283,7 +317,7 @@ def fwddiff(
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
     options = (engine, wrt, mode, passes, chunk)
-    return wrapped_once(f, options, lambda: FwdDiff(f, *options))
+    return FwdDiff.again(f, dict(zip(_OPTIONS, options, strict=True)))
 
 
 def _check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

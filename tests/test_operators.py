@@ -1,5 +1,6 @@
 """Operators on plain functions, by both engines, and derivatives inside derivatives."""
 
+import functools
 import math
 
 import numpy as np
@@ -97,8 +98,125 @@ def test_misuse():
     with pytest.raises(fd.ArgumentError, match="Use gradient or jacobian"):
         fd.derivative(rosenbrock, X)
     with pytest.raises(fd.ArgumentError, match="holds no float"):
-        fd.derivative(lambda n: n * 1.0, 3)
+        fd.derivative(lambda flag: flag * 1.0, True)
+    with pytest.raises(fd.ArgumentError, match="argnum=2 is none of the 2"):
+        fd.derivative(spiral, 1.0, 2.0, argnum=2)
+    with pytest.raises(fd.ArgumentError, match="takes x, scale"):
+        fd.derivative(spiral, 1.0, 2.0, argnum="y")
+    with pytest.raises(fd.ArgumentError, match="needs a tangent"):
+        fd.hvp(rosenbrock, X)
+    with pytest.raises(fd.ArgumentError, match="'auto', 'numba', 'numpy'"):
+        fd.derivative(math.sin, 1.0, backend="fortran")
     with pytest.raises(fd.ShapeError, match=r"shape \(2,\)"):
         fd.pushforward(rosenbrock, X, np.ones(2))
     with pytest.raises(fd.ArgumentError, match="not a struct"):
         fd.hessian(lambda p: p.x * p.y, Point(1.0, 2.0))
+
+
+def power(x, y, n):
+    return x**n * y
+
+
+@pytest.mark.parametrize(("argnum", "expected"), [(0, 24.0), (1, 8.0), (-2, 8.0), ("y", 8.0)])
+def test_argnum(argnum, expected):
+    assert fd.derivative(power, 2.0, 2.0, 3, argnum=argnum, backend="numpy") == expected
+    assert fd.gradient(power, argnum=argnum, backend="numpy")(2.0, 2.0, 3) == expected
+
+
+def test_several_arguments():
+    assert fd.gradient(power, 2.0, 2.0, 3, argnum=(1, "x"), backend="numpy") == (8.0, 24.0)
+    rows = fd.hessian(power, 2.0, 2.0, 3, argnum=(0, 1), backend="numpy")
+    np.testing.assert_allclose(np.array(rows), [[24.0, 12.0], [12.0, 0.0]])
+    assert fd.hvp(power, 2.0, (1.0, 0.0), 2.0, 3, argnum=("x", "y"), backend="numpy") == (24.0, 12.0)
+
+
+def test_presets_are_no_arguments():
+    half = functools.partial(power, 2.0)
+    assert fd.derivative(half, 5.0, 3, backend="numpy") == 8.0
+    assert fd.derivative(half, 5.0, 3, argnum="y", backend="numpy") == 8.0
+
+
+def test_operators_without_a_point_are_functions():
+    gradient = fd.gradient(rosenbrock, backend="numpy")
+    np.testing.assert_allclose(gradient(X), fd.gradient(rosenbrock, X, backend="numpy"))
+    assert fd.derivative(fd.derivative(fd.derivative(lambda x: x**4)))(2.0) == 48.0
+    assert fd.pushforward(power, backend="numpy")(2.0, 0.5, 2.0, 3) == 12.0
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+def test_integers_and_constants(backend):
+    assert fd.derivative(lambda x: x * x, 3, backend=backend) == 6.0
+    assert fd.derivative(lambda x: 1, 3.0, backend=backend) == 0.0
+    if backend == "numpy":  # as above: nothing that depends on the engine
+        assert fd.gradient(lambda q: q[0] * q[1], (2, 3), backend=backend) == (3.0, 2.0)
+        found = fd.jacobian(lambda q: q * q, np.array([1, 2]), backend=backend)
+        assert found.tolist() == [[2.0, 0.0], [0.0, 4.0]]
+        assert fd.gradient(lambda q: 7, X, backend=backend).tolist() == [0.0, 0.0, 0.0]
+        assert fd.hessian(lambda q: 7, X, backend=backend).tolist() == np.zeros((3, 3)).tolist()
+        assert fd.gradient(lambda q: q[0] * q[1], (2.0, 3), backend=backend) == (3.0, None)
+
+
+def mixed(x, scale):
+    out = np.empty_like(x[:4])
+    for i in range(4):
+        out[i] = np.sum(np.sin(x * (i + 1))) * scale[i]
+    return out
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("chunk", [None, 4])
+def test_jacobian_in_chunks(engine, chunk):
+    """30 columns: more than a chunk, and no multiple of either chunk."""
+    x, scale = np.linspace(-1, 1, 30), np.arange(1.0, 5.0)
+    found = fd.jacobian(fd.fwddiff(mixed, engine=engine, chunk=chunk), x, scale)
+    rows = [scale[i] * (i + 1) * np.cos((i + 1) * x) for i in range(4)]
+    np.testing.assert_allclose(found, rows, rtol=1e-13)
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_hessian_in_chunks(engine):
+    optimize = pytest.importorskip("scipy.optimize")
+    x = np.linspace(-1, 1, 14)
+    found = fd.hessian(fd.fwddiff(rosenbrock, engine=engine, chunk=4), x)
+    np.testing.assert_allclose(found, optimize.rosen_hess(x), rtol=1e-12, atol=1e-11)
+
+
+def test_a_jacobian_takes_one_pass_per_chunk():
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return x * x
+
+    g = fd.fwddiff(counted, engine="numpy", chunk=5)
+    fd.jacobian(g, np.ones(20))
+    calls.clear()
+    fd.jacobian(g, np.ones(20))
+    assert len(calls) == 4
+
+
+def test_jacobian_of_a_matrix():
+    x = np.arange(6.0).reshape(2, 3)
+    found = fd.jacobian(lambda x: x.T * x[0, 0], x, backend="numba")
+    expected = np.einsum("ik,jl->ijkl", np.eye(3), np.eye(2)).transpose(0, 1, 3, 2) * x[0, 0]
+    expected[:, :, 0, 0] += x.T
+    np.testing.assert_allclose(found, expected)
+
+
+def test_wrapped_operations_are_functions():
+    g = fd.fwddiff(lambda x, a: math.exp(-a * x))
+    np.testing.assert_allclose(fd.gradient(g.sum, X, 0.5), -0.5 * np.exp(-0.5 * X))
+    np.testing.assert_allclose(fd.jacobian(g.broadcast, X, 0.5), np.diag(-0.5 * np.exp(-0.5 * X)))
+    assert fd.derivative(g.sum, X, 0.5, argnum="a") == pytest.approx(np.sum(-X * np.exp(-0.5 * X)))
+
+
+def test_the_engine_asked_for_is_made_once():
+    wrapped = fd.fwddiff(spiral)
+    assert wrapped.with_engine("numpy") is wrapped.with_engine("numpy")
+    assert wrapped.with_engine("auto") is wrapped
+
+
+def test_arrays_of_a_framework_are_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(fd.HostError, match="torch, which differentiates by itself"):
+        fd.gradient(lambda x: x * x, torch.tensor(1.0))

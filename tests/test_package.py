@@ -36,6 +36,7 @@ LAYERS = (
     "_function",
     "_signature",
     "_host",
+    "_dual_host",
     "hosts",
     "engines",
     "_problem",

@@ -268,8 +268,7 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
         passes=options.passes,
         chunk=options.chunk,
     )
-    make = options.engine if callable(options.engine) else engine(options.engine).rule
-    return make(problem)
+    return _engine_for(options.engine, gathered.plan)(problem)
 
 
 def _float_dtype(kinds: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
@@ -280,6 +279,14 @@ def _float_dtype(kinds: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
     if strong:
         return np.result_type(*strong)
     return np.dtype(np.float64) if host is None else host.float_dtype()
+
+
+def _engine_for(engine_or_name: str | Callable, plan: _capture.Function) -> Callable[[Problem], Rule]:
+    """What makes the rule. A function that differentiates another one runs as Python, by "auto"."""
+    if callable(engine_or_name):
+        return engine_or_name
+    runs_python = engine_or_name == "auto" and _capture.refers_to_us(plan)
+    return engine("numpy" if runs_python else engine_or_name).rule
 
 
 @functools.cache

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import _tree
+from fwddiff import _dual_host, _nesting, _tree
 from fwddiff._call import Call
 from fwddiff._errors import ArgumentError, HostError, ShapeError, StructureError
+from fwddiff._rule import Rule
 from fwddiff._thunk import Thunk
 from fwddiff._wrapper import FwdDiff, Operation, fwddiff
 
@@ -35,16 +36,16 @@ def rrule(f: Callable, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
         HostError: an argument is an array of a framework, which differentiates by itself.
         StructureError, ShapeError: (from the pullback) the cotangent does not mirror y.
     """
-    operation = _operation(f)
+    operation = operation_of(f)
     call = operation.prepare(*args, **kwargs)
-    arrays = _plain_arrays(call, f)
-    outputs = call.rule(arrays)
+    inputs = _inputs(call, f)
+    outputs = _evaluate(call.rule, inputs)
     given = operation.wrapped.target.given_positions(len(args))
     y = _tree.unflatten(call.result_tree(), [_like_leaf(output) for output in outputs])
 
     def pullback(cotangent: Any) -> tuple[Thunk, ...]:
         cotangents = _cotangents(call, cotangent, outputs)
-        thunks = _Pullback(call, arrays, cotangents).thunks()
+        thunks = _Pullback(call, inputs, cotangents).thunks()
         return tuple(thunks[position] for position in given)
 
     return y, pullback
@@ -60,44 +61,64 @@ def frule(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
         raise StructureError(
             f"{len(primals)} primals but {len(tangents)} tangents: give one tangent per argument."
         )
-    operation = _operation(f)
+    operation = operation_of(f)
     call = operation.prepare(*primals)
-    arrays = _plain_arrays(call, f)
-    outputs = call.rule(arrays)
+    inputs = _inputs(call, f)
+    outputs = _evaluate(call.rule, inputs)
     given = operation.wrapped.target.given_positions(len(primals))
-    moving = _tangents(call, arrays, dict(zip(given, tangents, strict=True)))
-    results = iter(_pushforward(call, arrays, moving, outputs))
+    moving = _tangents(call, inputs, dict(zip(given, tangents, strict=True)))
+    results = iter(_pushforward(call, inputs, moving, outputs))
     moved = [next(results) if slot.differentiable else None for slot in call.rule.outputs]
     tree = call.result_tree()
     y = _tree.unflatten(tree, [_like_leaf(output) for output in outputs])
     return y, _tree.unflatten(tree, [None if d is None else _like_leaf(d) for d in moved])
 
 
-def _operation(f: Callable) -> Any:
-    if isinstance(f, Operation):
-        return f
-    return f.whole if isinstance(f, FwdDiff) else fwddiff(f).whole
+def operation_of(f: Callable, backend: str = "auto") -> Operation:
+    """What differentiating `f` differentiates: a wrapped function's operation, on the engine asked for.
+
+    Inside a function that runs as Python, `f` runs as Python too: it may meet duals that it did not get as
+    arguments, and is mostly made anew each time.
+    """
+    wrapped: FwdDiff = f.wrapped if isinstance(f, Operation) else f if isinstance(f, FwdDiff) else fwddiff(f)
+    kind = f.kind if isinstance(f, Operation) else "whole"
+    if backend == wrapped.options["engine"] == "auto" and kind == "whole" and _nesting.depth():
+        backend = "numpy"
+    return wrapped.with_engine(backend).operation(kind)
 
 
-def _plain_arrays(call: Call, f: Any) -> list[np.ndarray]:
-    if call.host is not None:
+def refuse_host(call: Call, f: Any) -> None:
+    """Raises HostError for a call with arrays of a framework."""
+    if call.host not in (None, _dual_host):
         raise HostError(
-            f"{f!r}: rrule and frule work on plain numbers and NumPy arrays, but an argument or "
+            f"{f!r}: rrule, frule and operators work on plain numbers and NumPy arrays, but an argument or "
             f"a captured value belongs to {call.host.__name__.rpartition('.')[2]}, which differentiates by "
             "itself: call the function there."
         )
-    return [np.asarray(leaf, slot.dtype) for leaf, slot in zip(call.inputs, call.rule.inputs, strict=True)]
 
 
-def _like_leaf(array: np.ndarray) -> Any:
-    """Numbers as Python's own, arrays as they are."""
-    return array.item() if array.ndim == 0 else array
+def _inputs(call: Call, f: Any) -> list[Any]:
+    """The rule's inputs: arrays of their dtypes, and duals as they are."""
+    refuse_host(call, f)
+    pairs = zip(call.inputs, call.rule.inputs, strict=True)
+    return [leaf if _dual_host.owns(leaf) else np.asarray(leaf, slot.dtype) for leaf, slot in pairs]
+
+
+def _evaluate(rule: Rule, leaves: Sequence[Any]) -> Sequence[Any]:
+    if not _nesting.depth() and not any(map(_dual_host.owns, leaves)):
+        return rule(leaves)
+    return _dual_host.evaluate(rule, [_like_leaf(leaf) for leaf in leaves])
+
+
+def _like_leaf(leaf: Any) -> Any:
+    """Numbers as Python's own, arrays and duals as they are."""
+    return leaf.item() if isinstance(leaf, np.ndarray | np.generic) and leaf.ndim == 0 else leaf
 
 
 # --- cotangents in, cotangents out --------------------------------------------------------------------------
 
 
-def _cotangents(call: Call, cotangent: Any, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _cotangents(call: Call, cotangent: Any, outputs: Sequence[Any]) -> list[Any]:
     """The cotangents of the differentiable outputs as arrays of their shapes."""
     leaves = _mirror(cotangent, call.result_tree(), len(outputs), "the cotangent", "the result")
     pairs = zip(call.rule.outputs, leaves, outputs, strict=True)
@@ -120,20 +141,26 @@ def _mirror(tree: Any, spec: Any, count: int, name: str, model: str) -> list[Any
     return found
 
 
-def _like_output(leaf: Any, output: np.ndarray, position: int) -> np.ndarray:
+def _like_output(leaf: Any, output: Any, position: int) -> Any:
+    return _shaped(leaf, output, f"the cotangent of output {position}", "the output")
+
+
+def _shaped(leaf: Any, model: Any, what: str, model_name: str) -> Any:
+    """A (co)tangent of the model's shape and dtype; `None` and numbers stand for whole arrays."""
+    shape = _dual_host.shape(model)
     if leaf is None:
-        return np.zeros_like(output)
-    array = _real(leaf, output.dtype, f"the cotangent of output {position}")
-    if array.shape != output.shape:
-        if array.ndim == 0:
-            return np.broadcast_to(array, output.shape)
-        raise ShapeError(
-            f"the cotangent of output {position} has shape {array.shape}, the output {output.shape}."
-        )
-    return array
+        return np.zeros(shape, _dual_host.dtype(model))
+    array = _real(leaf, _dual_host.dtype(model), what)
+    if _dual_host.shape(array) == shape:
+        return array
+    if _dual_host.shape(array):
+        raise ShapeError(f"{what} has shape {_dual_host.shape(array)}, {model_name} {shape}.")
+    return array + np.zeros(shape, _dual_host.dtype(model))
 
 
-def _real(leaf: Any, dtype: np.dtype, what: str) -> np.ndarray:
+def _real(leaf: Any, dtype: np.dtype, what: str) -> Any:
+    if _dual_host.owns(leaf):
+        return leaf
     found = np.asarray(leaf)
     if found.dtype.kind not in "fiub":
         raise ArgumentError(f"{what} has dtype {found.dtype}: it must be real, like the value it belongs to.")
@@ -143,12 +170,12 @@ def _real(leaf: Any, dtype: np.dtype, what: str) -> np.ndarray:
 class _Pullback:
     """The cotangents of one pullback call, computed when the first thunk (or each) is asked."""
 
-    def __init__(self, call: Call, arrays: list[np.ndarray], cotangents: list[np.ndarray]):
-        self.call, self.arrays, self.cotangents = call, arrays, cotangents
+    def __init__(self, call: Call, inputs: list[Any], cotangents: list[Any]):
+        self.call, self.given, self.cotangents = call, inputs, cotangents
         rule = call.rule
         self.active = tuple(i for i, slot in enumerate(rule.inputs) if slot.differentiable)
         self.passes = rule.pullback_passes(self.active) if self.active else []
-        self.computed: dict[int, np.ndarray] = {}
+        self.computed: dict[int, Any] = {}
 
     def thunks(self) -> tuple[Thunk, ...]:
         children = self.call.spec.children()
@@ -172,13 +199,13 @@ class _Pullback:
 
     def _compute(self, group: tuple[int, ...]) -> None:
         if not self.cotangents:
-            results = [np.zeros_like(self.arrays[a]) for a in group]
+            results: Sequence[Any] = [_shaped(None, self.given[a], "", "") for a in group]
         else:
-            results = self.call.rule.pullback(group)([*self.arrays, *self.cotangents])
+            results = _evaluate(self.call.rule.pullback(group), [*self.given, *self.cotangents])
         self.computed.update(zip(group, results, strict=True))
 
 
-def _tangents(call: Call, arrays, tangents: dict[int, Any]) -> dict[int, np.ndarray]:
+def _tangents(call: Call, inputs: Sequence[Any], tangents: dict[int, Any]) -> dict[int, Any]:
     """Tangents of the inputs that move, by position."""
     leaves: list[Any] = []
     for k, child in enumerate(call.spec.children()):
@@ -190,22 +217,19 @@ def _tangents(call: Call, arrays, tangents: dict[int, Any]) -> dict[int, np.ndar
         tangent = leaves[leaf] if leaf < len(leaves) else None
         if tangent is None or not call.rule.inputs[i].differentiable:
             continue
-        array = _real(tangent, arrays[i].dtype, "a tangent")
-        if array.shape != arrays[i].shape:
-            if array.ndim:
-                raise ShapeError(f"a tangent has shape {array.shape}, its argument {arrays[i].shape}.")
-            array = np.broadcast_to(array, arrays[i].shape)
-        moving[i] = array
+        moving[i] = _shaped(tangent, inputs[i], "a tangent", "its argument")
     return moving
 
 
-def _pushforward(call: Call, arrays, moving: dict[int, np.ndarray], outputs) -> Sequence[np.ndarray]:
+def _pushforward(
+    call: Call, inputs: list[Any], moving: dict[int, Any], outputs: Sequence[Any]
+) -> Sequence[Any]:
     if not call.rule.differentiable_outputs:
         return []
     if not moving:
         return [
-            np.zeros_like(o)
+            _shaped(None, o, "", "")
             for o, slot in zip(outputs, call.rule.outputs, strict=True)
             if slot.differentiable
         ]
-    return call.rule.pushforward(tuple(moving))([*arrays, *moving.values()])
+    return _evaluate(call.rule.pushforward(tuple(moving)), [*inputs, *moving.values()])

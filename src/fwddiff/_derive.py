@@ -18,6 +18,8 @@ of the engine, which belong to one level of differentiation:
     chunk_sum(p, q)        sum of two such tuples
     pick(p, k, default)    p[k] if k is inside the chunk
     scatter(array, p, k)   array.flat[e] = p[k + e] wherever k + e is inside the chunk
+    block(y, x)            array of zeros with the axes of y, then those of x, to be filled with derivatives
+    scatter_rows(m, y, k)  element i of y by element e: its partial k + e, if that is inside the chunk
 
 Scalar inputs few enough for one pass are seeded statically; arrays and longer lists go through in chunks, as
 in ForwardDiff.jl (Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
@@ -64,6 +66,8 @@ def derived_source(
     if kind == "pushforward":
         extra = [f"t{a}" for a in active]
         body = _pushforward(names, inputs, outputs, active, results)
+    elif kind == "jacobian":
+        extra, body = [], _jacobian(names, inputs, active, results)
     else:
         extra = [f"c{j}" for j in results] if kind == "pullback" else []
         write = _static if in_one_pass(inputs, active, chunk) else _chunked
@@ -129,6 +133,20 @@ def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
         )
     values = [] if kind == "pullback" else [f"value(y[{j}])" for j in range(len(outputs))]
     return [*body, f"return {_tuple(values + [g for g, _, _ in gathered])}"]
+
+
+def _jacobian(names, inputs, active, results) -> list[str]:
+    """Loop over chunks of the inputs' elements; what the derivatives look like is known after one pass."""
+    starts, total = {}, "0"
+    for a in active:
+        starts[a] = f"({total}) - start"
+        total += f" + {names[a]}.size"
+    arguments = [_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs)]
+    blocks = [(f"m{j}_{a}", j, a) for j in results for a in active]
+    body = [f"for start in range(0, max(1, {total}), chunk):", f"    y = {call('f', arguments)}"]
+    body += ["    if start == 0:", *(f"        {m} = block(y[{j}], {names[a]})" for m, j, a in blocks)]
+    body += [f"    scatter_rows({m}, y[{j}], {starts[a]})" for m, j, a in blocks]
+    return [*body, f"return {_tuple([m for m, _, _ in blocks])}"]
 
 
 def _chunk_argument(name: str, slot: Slot, start: str | None) -> str:

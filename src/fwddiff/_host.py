@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import hosts
+from fwddiff import _dual_host, hosts
 from fwddiff._errors import ArgumentError, HostError
 
 _PLAIN = (float, int, bool, np.generic, np.ndarray, str, bytes, type(None))
@@ -52,15 +52,18 @@ def owner(leaf: Any) -> ModuleType | None:
     """The host that owns this leaf, if any."""
     if isinstance(leaf, _PLAIN):
         return None
-    for host in loaded_hosts():
-        if host.owns(leaf):
-            return host
-    return None
+    if _dual_host.owns(leaf):
+        return _dual_host
+    return _framework(leaf)
 
 
 def is_owned(leaf: Any) -> bool:
-    """Whether the leaf is an array of any host."""
-    return owner(leaf) is not None
+    """Whether the leaf is an array of any framework."""
+    return not isinstance(leaf, _PLAIN) and _framework(leaf) is not None
+
+
+def _framework(leaf: Any) -> ModuleType | None:
+    return next((host for host in loaded_hosts() if host.owns(leaf)), None)
 
 
 _owners: dict[type, Any] = {}
@@ -101,6 +104,8 @@ def common_owner(leaves: Iterable[Any], where: str) -> ModuleType | None:
 
 
 def _describe(leaf: Any, host: ModuleType) -> str:
+    if host is _dual_host:
+        return "dual number (of a derivative that is being computed)"
     return f"{type(leaf).__name__} of {host.__name__.rpartition('.')[2]}"
 
 

@@ -117,6 +117,18 @@ class Rule(ABC):
             )
         return self._derived("partials", tuple(active))
 
+    def jacobian(self, active: Sequence[int]) -> Rule:
+        """(inputs) → for each differentiable output j and active input a the derivatives of every element of
+        j by every element of a: the core axes of j, then those of a.
+
+        Of rules that are called without loop axes, for active inputs that are arrays, and only where
+        `has_jacobian`.
+        """
+        return self._derived("jacobian", tuple(active))
+
+    # Whether an engine seeds the inputs, many at a time; rules that users write know single directions only.
+    has_jacobian: bool = False
+
     def _derived(self, kind: str, active: tuple[int, ...]) -> Rule:
         cache = vars(self).setdefault("_derived_cache", {})
         if (kind, active) not in cache:
@@ -248,6 +260,8 @@ def derived_slots(
         return inputs + cotangents, tuple(replace(inputs[a], reduce=a) for a in active)
     if kind == "partials":
         return inputs, outputs + tuple(_partial_slot(j, inputs[a], a) for j in results for a in active)
+    if kind == "jacobian":
+        return inputs, tuple(_block_slot(j, inputs[a]) for j in results for a in active)
     raise ValueError(kind)
 
 
@@ -262,6 +276,8 @@ def derived_core_shapes(
     results = [j for j, slot in enumerate(base.outputs) if slot.differentiable]
     if kind == "pushforward":
         return tuple(values[j] for j in results)
+    if kind == "jacobian":
+        return tuple((*values[j], *given[a]) for j in results for a in active)
     return values + tuple(tuple(given[a]) for _ in results for a in active)
 
 
@@ -269,6 +285,11 @@ def _partial_slot(output: Slot, source: Slot, position: int) -> Slot:
     dtype = np.promote_types(output.dtype, source.dtype)
     reduce = position if output.reduce == "sum" else None
     return Slot(dtype, source.core_ndim, True, reduce)
+
+
+def _block_slot(output: Slot, source: Slot) -> Slot:
+    """Slot of the derivatives of an output by an input."""
+    return Slot(np.promote_types(output.dtype, source.dtype), output.core_ndim + source.core_ndim)
 
 
 @dataclass(frozen=True)

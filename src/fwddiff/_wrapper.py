@@ -52,6 +52,7 @@ class FwdDiff:
         self.options = {"engine": engine, "wrt": wrt, "mode": mode, "passes": passes, "chunk": chunk}
         self.caller = Caller(self.target, Options(engine, self.target.positions(wrt), mode, passes, chunk))
         self._operations = {kind: Operation(self, kind) for kind in _KINDS}
+        self._others: dict[str, FwdDiff] = {}
         vars(self).update(self._operations)  # found without a step of Python, by Dynamo too
         functools.update_wrapper(self, function, updated=())
 
@@ -82,6 +83,21 @@ class FwdDiff:
     def sum(self) -> Operation:
         """The sum of `broadcast` over all elements, without an array of the elements' results or partials."""
         return self._operations["sum"]
+
+    def operation(self, kind: str) -> Operation:
+        """`whole`, `broadcast` or `sum` by its name."""
+        return self._operations[kind]
+
+    def with_engine(self, engine: str) -> FwdDiff:
+        """The same function with the same options on another engine, made once; a rule that the user wrote
+        stays."""
+        _check_option("backend", engine, _ENGINES)
+        own = self.options["engine"]
+        if engine in ("auto", own) or callable(own):
+            return self
+        if engine not in self._others:
+            self._others[engine] = FwdDiff(self.target.original, **{**self.options, "engine": engine})
+        return self._others[engine]
 
     def __get__(self, instance: Any, owner: type | None = None) -> FwdDiff:
         if instance is None:
@@ -157,6 +173,7 @@ class Operation:
     """One way to call a wrapped function: `whole`, `broadcast` or `sum`."""
 
     autograph_info__ = None
+    __fwddiff_operation__ = True  # the mark by which functions that call it are known
 
     def __init__(self, wrapped: FwdDiff, kind: str):
         self.wrapped, self.kind = wrapped, kind

@@ -19,12 +19,14 @@ values are read by closures made once, so a call pays for reading alone.
     _tables                            which arrays are used as a whole
     _refusals, _fingerprint            errors; text of all that compiled code depends on
     _function, _layout, _plan          the outcome; the order of captured values; sorts it all
+    _ours                              whether the code calls fwddiff itself
 """
 
 from fwddiff import _native  # noqa: F401 - notes when the package was imported
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import has_code, plan
 from fwddiff._capture._stack import Path
 from fwddiff._capture._values import holds_host_array, is_data, is_foreign
@@ -41,5 +43,6 @@ __all__ = [
     "is_foreign",
     "nested_codes",
     "plan",
+    "refers_to_us",
     "uses",
 ]

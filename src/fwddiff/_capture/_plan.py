@@ -21,7 +21,7 @@ from fwddiff._capture._refusals import (
 )
 from fwddiff._capture._stack import IMPORT, Path, Use
 from fwddiff._capture._tables import is_table
-from fwddiff._capture._values import Owned, is_data, is_foreign
+from fwddiff._capture._values import Owned, is_data, is_foreign, is_operation
 from fwddiff._errors import CaptureError
 
 
@@ -101,8 +101,10 @@ class _Planner:
                 return
             # An object with `__call__` is a function where it is called, and an object everywhere else.
             is_function = has_code(value) or (use.how == "called" and use.path == path)
+            is_holder = taken < len(steps) and is_operation(getattr(value, steps[taken], None))
             if (
                 is_function
+                and not is_holder
                 and not root.startswith(f"{IMPORT} ")
                 and self._add_edge(node, path, value, read, checks)
             ):
@@ -122,7 +124,7 @@ class _Planner:
     def _leave(self, use: Use, path: Path, name: str, value: Any, read: Callable, checks) -> None:
         """Something for the engine to make sense of; if it becomes something else, it is looked at again."""
         followed = use.how == "neutral" and use.path == path
-        if not followed:
+        if not followed and not is_operation(value):
             refuse_hidden(value, name, self.owned)
         if read() is value:
             checks[path] = read, value

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import _tree
+from fwddiff import _tree, dual
 from fwddiff._capture._bytecode import nested_codes, uses
 
 Owned = Callable[[Any], bool]
@@ -61,10 +61,15 @@ def is_foreign(module: str | None) -> bool:
 
 
 def is_data(value: Any, owned: Owned) -> bool:
-    """Numbers, arrays of any host, and structs of them. Strings and `None` are constants of the code."""
-    if isinstance(value, NUMBERS) or owned(value):
+    """Numbers, duals, arrays of any host, structs of them. Strings and `None` are constants of the code."""
+    if isinstance(value, (*NUMBERS, dual.Dual)) or owned(value):
         return True
     return is_struct(value) and _is_data_tree(value, owned)
+
+
+def is_operation(value: Any) -> bool:
+    """Whether this is the `broadcast` or `sum` of a wrapped function: it looks after what that captures."""
+    return hasattr(type(value), "__fwddiff_operation__")
 
 
 def is_struct(value: Any) -> bool:
@@ -74,7 +79,9 @@ def is_struct(value: Any) -> bool:
 
 def _is_data_tree(value: Any, owned: Owned) -> bool:
     leaves, _ = _tree.flatten(value)
-    return bool(leaves) and all(isinstance(leaf, (*NUMBERS, str)) or owned(leaf) for leaf in leaves)
+    return bool(leaves) and all(
+        isinstance(leaf, (*NUMBERS, dual.Dual, str)) or owned(leaf) for leaf in leaves
+    )
 
 
 def holds_host_array(value: Any, owned: Owned) -> bool:

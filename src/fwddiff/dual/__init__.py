@@ -15,7 +15,7 @@ Files, each importing only those above it:
 from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._chain import differentiable, where
 from fwddiff.dual._math import math_namespace
-from fwddiff.dual._parts import level_of, make, partials, strip, value
+from fwddiff.dual._parts import level_of, make, partials, strip, terms, value, value_at
 
 __all__ = [
     "Dual",
@@ -26,6 +26,8 @@ __all__ = [
     "math_namespace",
     "partials",
     "strip",
+    "terms",
     "value",
+    "value_at",
     "where",
 ]

@@ -36,6 +36,27 @@ def empty_like_of(dtype: types.Type):
     return empty
 
 
+def empty_block_of(dtype: types.Type):
+    """Intrinsic `(y, x) → new C-contiguous array of this dtype` with the axes of y, then those of x."""
+
+    @intrinsic
+    def empty(typing_context, y, x):
+        kinds = [kind for kind in (y, x) if isinstance(kind, types.Array)]
+        result = types.Array(dtype, sum(kind.ndim for kind in kinds), "C")
+
+        def codegen(context, builder, signature, arguments):
+            shapes = []
+            for kind, argument in zip((y, x), arguments, strict=True):
+                if isinstance(kind, types.Array):
+                    source = arrayobj.make_array(kind)(context, builder, argument)
+                    shapes += [builder.extract_value(source.shape, k) for k in range(kind.ndim)]
+            return arrayobj._empty_nd_impl(context, builder, result, shapes)._getvalue()
+
+        return result(y, x), codegen
+
+    return empty
+
+
 @intrinsic
 def frozen(typing_context, array):
     """The same array, typed read-only."""

@@ -39,6 +39,7 @@ class NumbaRule(Rule):
     kernels on disk."""
 
     core: Any
+    has_jacobian = True
 
     def __init__(
         self,
@@ -214,7 +215,7 @@ class BaseRule(NumbaRule):
 
     def seeded_types(self, kind: str, active: tuple[int, ...], level: int) -> tuple[types.Type, ...] | None:
         """Types of the leaves in a statically seeded pass; `None` where the pass is of another kind."""
-        if kind == "pushforward" or not _derive.in_one_pass(self.inputs, active, self.chunk):
+        if kind in ("pushforward", "jacobian") or not _derive.in_one_pass(self.inputs, active, self.chunk):
             return None
         kinds = [loops.leaf_type(slot) for slot in self.inputs]
         for k, a in enumerate(active):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from fwddiff.engines.numba.arrays import empty_like_of, flat, frozen
+from fwddiff.engines.numba.arrays import element_type, empty_block_of, empty_like_of, flat, frozen
 from fwddiff.engines.numba.chunks import chunk_sum, pick, scaled, scatter, widened, zero_chunk, zeros
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
@@ -40,6 +40,8 @@ def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
         "zeros": zeros,
         "pick": pick,
         "scatter": scatter,
+        "block": layer.block(),
+        "scatter_rows": layer.scatter_rows(),
         "chunk": chunk,
     }
     for k in range(max(count, 1)):
@@ -192,6 +194,55 @@ class _Level:
             return implementation
 
         return tangent_array
+
+    def block(self):
+        has = self.has
+
+        def block(y, x):
+            raise NotImplementedError
+
+        @overload(block)
+        def typer(y, x):
+            kind = element_type(y)
+            inner = kind.value_type if has(kind) else kind
+            empty = empty_block_of(inner if is_dual(inner) else DualType(_float_type(inner)))
+
+            def implementation(y, x):
+                out = empty(y, x)
+                target = flat(out)
+                for e in range(target.size):
+                    target[e] = 0.0
+                return out
+
+            return implementation
+
+        return block
+
+    def scatter_rows(self):
+        has = self.has
+
+        def scatter_rows(m, y, k):
+            raise NotImplementedError
+
+        @overload(scatter_rows)
+        def typer(m, y, k):
+            if not has(element_type(y)):
+                return lambda m, y, k: None
+            if not isinstance(y, types.Array):
+                return lambda m, y, k: scatter(m, partials_of(y), k)
+
+            def implementation(m, y, k):
+                target, elements = flat(m), flat(y)
+                columns = target.size // max(elements.size, 1)
+                for i in range(elements.size):
+                    p = partials_of(elements[i])
+                    for j in range(len(p)):
+                        if 0 <= j - k < columns:
+                            target[i * columns + j - k] = p[j]
+
+            return implementation
+
+        return scatter_rows
 
     def weighted(self, position: int, partial):
         has = self.has

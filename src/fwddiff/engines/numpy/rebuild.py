@@ -86,10 +86,16 @@ class Rebuilt:
         for path, (callee, _) in node.calls.items():
             plain = isinstance(node.lookup(path), types.FunctionType | types.MethodType)
             if not plain or self._is_touched(callee):
-                _insert(tree, path, ("is", self.function(callee)))
+                _insert(tree, path, ("is", self._with_operations(node.lookup(path), self.function(callee))))
         for path, value in substitutes(node, self.classes):
             _insert(tree, path, ("is", value))
         return tree
+
+    def _with_operations(self, value: Any, function: Callable) -> Callable:
+        """A wrapped function's stand-in has its operations too: `g(x) + g.sum(xs)`."""
+        if hasattr(value, "__fwddiff_function__"):
+            vars(function).update(broadcast=value.broadcast, sum=value.sum)
+        return function
 
     def _is_touched(self, node: Function) -> bool:
         return any(member.own or any(substitutes(member, self.classes)) for member in node.nodes())

@@ -18,7 +18,7 @@ from fwddiff._rule import Rule, Shape, Slot, derived_core_shapes, derived_slots
 from fwddiff.engines.numpy.loop import evaluate
 from fwddiff.engines.numpy.rebuild import Rebuilt
 from fwddiff.engines.numpy.results import Results
-from fwddiff.engines.numpy.seeding import Cotangents, primitives
+from fwddiff.engines.numpy.seeding import Block, Cotangents, primitives
 from fwddiff.engines.numpy.structs import Structs, method_plans, struct_classes
 
 # A function is asked what it returns before it is called: with ones, or where it does not take them, with
@@ -34,6 +34,7 @@ class PythonRule(Rule):
 
     depth: int
     chunk: int | None
+    has_jacobian = True
 
     def core(self) -> Callable[..., Sequence[Any]]:
         """A function of leaves that returns the outputs' leaves."""
@@ -129,6 +130,11 @@ class BaseRule(PythonRule):
 
     # --- what the function returns --------------------------------------------------------------------------
 
+    def learn(self, leaves: Sequence[Any]) -> None:
+        """Find out what the function returns by a call of its own arguments, unless that is known."""
+        if self.results.tree is None:
+            self.on_leaves(leaves)
+
     @property
     def outputs(self) -> tuple[Slot, ...]:
         if self.results.tree is None:
@@ -202,7 +208,9 @@ class DerivedRule(PythonRule):
         exec(self.code, namespace)
         derived = namespace[self.kind]
 
-        return lambda *leaves: [x.array() if isinstance(x, Cotangents) else x for x in derived(*leaves)]
+        return lambda *leaves: [
+            x.array() if isinstance(x, Cotangents | Block) else x for x in derived(*leaves)
+        ]
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return derived_core_shapes(self.kind, self.base, self.active, core_inputs)

@@ -28,6 +28,8 @@ def primitives(level: int, chunk: int, count: int) -> dict[str, Any]:
         "zeros": Cotangents,
         "pick": lambda p, k, default: p[k] if 0 <= k < len(p) else default,
         "scatter": lambda array, p, k: array.scatter(p, k),
+        "block": Block,
+        "scatter_rows": lambda block, y, k: block.scatter(dual.partials(y, level, chunk), k),
         "chunk": chunk,
     }
     for k in range(max(count, 1)):
@@ -93,6 +95,27 @@ class Cotangents:
     def array(self) -> Leaf:
         """All elements as one array, of duals if one of them is."""
         return map_plain(lambda flat: flat.reshape(self.shape), stacked(self.elements))
+
+
+class Block:
+    """Derivatives of one output by the elements of one input, while they are gathered."""
+
+    def __init__(self, y: Leaf, x: Leaf):
+        self.shape = np.shape(dual.strip(y)) + np.shape(dual.strip(x))
+        self.columns: list[Leaf] = [np.zeros(np.shape(dual.strip(y)))] * int(np.size(dual.strip(x)))
+
+    def scatter(self, p: Sequence[Leaf], k: int) -> None:
+        """`columns[e] = p[k + e]` wherever k + e is inside the chunk."""
+        for j, column in enumerate(p):
+            if 0 <= j - k < len(self.columns):
+                self.columns[j - k] = column
+
+    def array(self) -> Leaf:
+        """All columns along a last axis, of duals if one of them is."""
+        if not self.columns:
+            return np.zeros(self.shape)
+        flat = [map_plain(np.ravel, column) for column in self.columns]
+        return map_plain(lambda rows: rows.reshape(self.shape), np.stack(flat, axis=-1))
 
 
 def stacked(numbers: Sequence[Leaf]) -> Leaf:

@@ -12,7 +12,7 @@ from jax import lax
 
 from fwddiff._errors import DerivativeError
 from fwddiff._rule import Rule, Shape, Slot
-from fwddiff.hosts.jax.internals import ad, divided_alike, is_zero, pe, zero_tangent
+from fwddiff.hosts.jax.internals import ad, divided_alike, drop_unused_by, is_zero, zero_tangent
 from fwddiff.hosts.jax.primitive import Operation, bind, jax_dtype, primitive
 
 
@@ -214,4 +214,4 @@ def drop_unused(used: Sequence[bool], equation: Any) -> tuple[list[bool], Any]:
 
 ad.primitive_jvps[primitive] = push_forward
 ad.primitive_transposes[primitive] = transpose
-pe.dce_rules[primitive] = drop_unused
+drop_unused_by(primitive, drop_unused)

@@ -8,7 +8,7 @@ that purpose, without a promise of stability.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,8 +28,11 @@ except ImportError:
 
 ShapedArray = jax.core.ShapedArray
 Tracer = jax.core.Tracer
-# NumPy arrays that JAX has wrapped to remember their dtypes (since jax 0.7): constants, but not NumPy's.
-LITERAL_ARRAYS = (literals.TypedNdArray,) if literals else ()
+# NumPy arrays that JAX has wrapped to remember their dtypes: constants, but not NumPy's.
+# The first name is that of jax 0.7.2, the second of later ones.
+LITERAL_ARRAYS = tuple(
+    getattr(literals, name) for name in ("LiteralArray", "TypedNdArray") if hasattr(literals, name)
+)
 
 __all__ = [
     "LITERAL_ARRAYS",
@@ -41,12 +44,13 @@ __all__ = [
     "converted",
     "device_count",
     "divided_alike",
+    "drop_unused_by",
     "is_zero",
     "lower_for_its_devices",
     "mesh_of",
     "mlir",
-    "pe",
     "result_aval",
+    "runs_as_one",
     "varying_alike",
     "zero_tangent",
 ]
@@ -119,6 +123,19 @@ def device_count(ctx: Any) -> int:
 def lower_for_its_devices(primitive: Primitive) -> None:
     """Have the devices known when the primitive is lowered; else `device_count` is 1."""
     dispatch.prim_requires_devices_during_lowering.add(primitive)
+
+
+def drop_unused_by(primitive: Primitive, rule: Callable[[Sequence[bool], Any], Any]) -> None:
+    """Have `rule(used, equation)` shrink equations of the primitive.
+
+    Since jax 0.12, JAX says in between which references live on; an equation without any has no use for it.
+    """
+    pe.dce_rules[primitive] = lambda used, *between: rule(used, between[-1])
+
+
+def runs_as_one(function: Any, name: str) -> None:
+    """Tell JAX that a function to be jitted is one operation: errors about nan and inf call it `name`."""
+    function._apply_primitive, function.__qualname__ = True, name
 
 
 def is_zero(tangent: Any) -> bool:

@@ -19,7 +19,7 @@ from fwddiff.hosts.jax.internals import ShapedArray, converted, device_count, lo
 from fwddiff.hosts.jax.primitive import Operation, primitive, static_shapes
 
 TARGET = "fwddiff_kernel"
-OLDEST, NEWEST = (0, 6), (0, 10)
+OLDEST, NEWEST = (0, 6), (0, 12)
 
 
 def lower(ctx: Any, *operands: Any, operation: Operation, batch_ndim: int) -> Sequence[Any]:
@@ -87,7 +87,7 @@ def _register(version: str) -> bool:
     hence the versions, and making the backend first.
     """
     if not OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:2]) <= NEWEST:
-        _warn_slow(f"jax {version} is not one of the versions 0.6 to 0.10 that it knows")
+        _warn_slow(f"jax {version} is not one of the versions 0.6 to 0.12 that it knows")
         return False
     from fwddiff.hosts.jax.handler import compile_handler
 

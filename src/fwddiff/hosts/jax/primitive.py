@@ -13,7 +13,7 @@ import numpy as np
 from fwddiff._errors import ArgumentError, HostError
 from fwddiff._rule import Rule, Shape, Slot
 from fwddiff.hosts.jax import division
-from fwddiff.hosts.jax.internals import Primitive, mesh_of, result_aval, varying_alike
+from fwddiff.hosts.jax.internals import Primitive, Tracer, mesh_of, result_aval, runs_as_one, varying_alike
 
 Kind = Literal["pushforward", "pullback", "partials"]
 
@@ -51,10 +51,30 @@ def bind(operation: Operation, arrays: Sequence[Any], batch_ndim: int = 0) -> li
 def compiled(operation: Operation, batch_ndim: int) -> Callable[..., list[Any]]:
     """The call as a jitted function (one program per shape): so JAX runs primitives outside `jit`."""
 
-    def fwddiff(*arrays: Any) -> list[Any]:
+    def record(*arrays: Any) -> list[Any]:
         return bind(operation, arrays, batch_ndim)
 
+    def fwddiff(*arrays: Any) -> list[Any]:
+        if any(isinstance(x, Tracer) for x in arrays):
+            return record(*arrays)
+        return _despite_switches(jax.jit(record), operation.rule.name, arrays)
+
+    runs_as_one(fwddiff, operation.rule.name)
     return jax.jit(fwddiff)
+
+
+def _despite_switches(function: Callable[..., list[Any]], name: str, arrays: Sequence[Any]) -> list[Any]:
+    """The call under JAX's debugging switches, by which a jitted function is run as it is: `jax.disable_jit`,
+    and `jax_debug_nans` and `jax_debug_infs` in a JAX to which `runs_as_one` says nothing."""
+    config: Any = jax.config
+    wanted = {np.isnan: config.jax_debug_nans, np.isinf: config.jax_debug_infs}
+    with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
+        results = function(*arrays)
+        floats = [np.asarray(y) for y in results if y.dtype.kind == "f"]
+    for is_invalid, asked in wanted.items():
+        if asked and any(is_invalid(y).any() for y in floats):
+            raise FloatingPointError(f"invalid value ({is_invalid.__name__[2:]}) encountered in {name}")
+    return results
 
 
 def jax_dtype(slot: Slot) -> np.dtype:

@@ -240,6 +240,46 @@ def test_an_element_that_raises():
     assert np.isnan(fwddiff(checked).broadcast(x, y)[17])
 
 
+def raises_in_two_places(x, y):
+    s = x
+    for _ in range(4):
+        if s < -50:
+            raise ValueError("low")
+        while s < 1.0:
+            s += 0.3 * math.exp(s * 0.1)
+    if s > 90:
+        raise ValueError("high")
+    return s * y
+
+
+def raises_in_nested_loops(x, y):
+    s, k = x, 0
+    while s < 30.0:
+        k += 1
+        for j in range(3):
+            if s > 200.0:
+                raise OverflowError("inner")
+            s = s + abs(y) * j + 0.1
+            if s < -100.0:
+                raise ValueError("low")
+        if k > 4000:
+            raise RuntimeError("too many")
+    if s > 1e6:
+        raise ZeroDivisionError("high")
+    return s * y
+
+
+@pytest.mark.parametrize("f", [raises_in_two_places, raises_in_nested_loops])
+def test_several_places_that_raise(f):
+    """LLVM chooses among the descriptions of the exceptions, which are no numbers."""
+    x, y = data(43)
+    assert lanes_of(f, x, y) is not None
+    check(f, (x, y))
+    x[30] = 1e7
+    with pytest.raises((ValueError, ZeroDivisionError), match="high"):
+        fwddiff(f).broadcast(x, y)
+
+
 def test_nan_and_infinity_stay_in_their_lanes():
     x, y = data(24)
     x[3], x[4], y[5], x[6] = np.nan, np.inf, np.nan, -np.inf

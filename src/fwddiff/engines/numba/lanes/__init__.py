@@ -125,8 +125,11 @@ def _offsets(kinds: Sequence[types.Type]) -> list[int]:
 def _library(name: str, text: str) -> Any:
     """The function, optimised, to be linked into a kernel."""
     library = cpu_target.target_context.codegen().create_library(name)
-    module = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}')
-    module.verify()
+    try:
+        module = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}')
+        module.verify()
+    except RuntimeError as error:
+        raise Refused(f"LLVM does not take what was written: {error}") from error
     library.add_llvm_module(module)
     library.finalize()
     return library

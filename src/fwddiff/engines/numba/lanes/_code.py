@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
+# Instructions that do more than give a value.
+_ACTING = ("store", "call", "invoke", "fence", "atomicrmw", "cmpxchg")
 BITS = {"double": 64, "float": 32, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i1": 1}
 
 
@@ -52,6 +54,16 @@ class Block:
     def instructions(self) -> list[Instruction]:
         return [*self.phis, *self.body]
 
+    @property
+    def ends(self) -> list[Operand]:
+        """What the block's last instruction reads."""
+        return [operand for operand in (self.condition, self.returned) if operand is not None]
+
+    @property
+    def operands(self) -> list[Operand]:
+        """All that the block reads."""
+        return [operand for i in self.instructions for operand in i.operands] + self.ends
+
 
 @dataclasses.dataclass
 class Code:
@@ -73,7 +85,35 @@ def read(text: str, name: str) -> Code:
         for successor in block.successors:
             blocks[successor].predecessors.append(block.name)
     arguments = [(argument.name, str(argument.type)) for argument in function.arguments]
+    _drop_descriptions(blocks, exception=arguments[1][0])
     return Code(blocks, arguments, _has_loop(blocks))
+
+
+def _drop_descriptions(blocks: dict[str, Block], exception: str) -> None:
+    """Takes the descriptions of exceptions away, and what only they need: the call is repeated to raise
+    them.
+
+    Where several places raise, LLVM chooses among their descriptions by values that are no numbers.
+    """
+    for block in blocks.values():
+        block.body = [i for i in block.body if i.operation != "store" or i.operands[1].text != exception]
+    made = {i.name: i for block in blocks.values() for i in block.instructions if i.name}
+    pending = [operand.text for block in blocks.values() for operand in block.ends]
+    pending += [o.text for i in made.values() if i.operation in _ACTING for o in (*i.operands, _named(i))]
+    pending += [o.text for block in blocks.values() for i in block.body if not i.name for o in i.operands]
+    needed: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name in made and name not in needed:
+            needed.add(name)
+            pending += [operand.text for operand in made[name].operands]
+    for block in blocks.values():
+        block.phis = [i for i in block.phis if i.name in needed]
+        block.body = [i for i in block.body if not i.name or i.name in needed]
+
+
+def _named(instruction: Instruction) -> Operand:
+    return Operand("value", instruction.type, instruction.name)
 
 
 def _has_loop(blocks: dict[str, Block]) -> bool:

@@ -167,9 +167,9 @@ class Flow:
         for name in self.order:
             block = self.blocks[name]
             if name not in loop.body:
-                uses = [o for i in block.instructions for o in i.operands]
-                uses += [o for o in (block.condition, block.returned) if o is not None]
                 found |= {
-                    o.text: o.type for o in uses if o.kind == "value" and self._home.get(o.text) in loop.body
+                    o.text: o.type
+                    for o in block.operands
+                    if o.kind == "value" and self._home.get(o.text) in loop.body
                 }
         return found

@@ -33,7 +33,7 @@ def written(
 
 class _Writer:
     def __init__(self, code: Code, varying: Sequence[bool], outputs: Sequence[tuple[int, str]], lanes: int):
-        (self.result, _), (self.exception, _), *self.arguments = code.arguments
+        (self.result, _), _, *self.arguments = code.arguments
         if len(self.arguments) != len(varying) or any(kind not in BITS for _, kind in self.arguments):
             raise Refused("arguments that are no scalars")
         self.varying, self.outputs = varying, outputs
@@ -91,6 +91,8 @@ class _Writer:
 
     def _merged(self, phi: Instruction, name: str, sources: Sequence[str]) -> Value:
         """Value of a phi, of the edges from `sources`."""
+        if phi.type not in BITS:
+            raise Refused(phi.text)
         wide = phi.name in self.flow.divergent
         ways = [(s, o) for s, o in zip(phi.incoming, phi.operands, strict=True) if s in sources]
         found = self.out.get(ways[0][1], wide)
@@ -141,10 +143,8 @@ class _Writer:
         self.offsets[i.name] = self.offsets[base.text] + int(steps[0].text)
 
     def _store(self, i: Instruction, mask: Mask) -> None:
-        """A part of the result. An exception's description is left out: the call is repeated to raise it."""
+        """A part of the result."""
         given, place = i.operands
-        if place.text == self.exception:
-            return
         offset = self.offsets.get(place.text) if place.kind == "value" else None
         if offset is None or (offset, given.type) not in self.outputs:
             raise Refused(i.text)

@@ -105,7 +105,9 @@ class Caller:
         """What the function captures, found again if a name leads to another function now."""
         plan = self._plan
         if plan is None or not plan.current():
-            plan = self._plan = _capture.plan(self.target.function, _host.is_owned)
+            plan = self._plan = _capture.plan(
+                self.target.function, _host.is_owned, with_state=callable(self.options.engine)
+            )
             self._recipes, self.ways = {}, {}
         return plan
 
@@ -250,6 +252,8 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
     inputs, statics = [], {}
     for k, (leaf, ndim) in enumerate(zip(kinds, ndims, strict=True)):
         if leaf.dtype is None:
+            if not callable(names.caller.options.engine):
+                _capture.refuse_stateful(leaf.static, f"{names.caller.target.name}: {names.name(k)}")
             statics[k] = leaf.static
             continue
         dtype = float_dtype if leaf.weak and leaf.dtype.kind == "f" else leaf.dtype

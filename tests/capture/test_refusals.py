@@ -127,7 +127,16 @@ def test_hidden_arrays_are_refused(name):
         _capture.plan(HIDDEN[name](Array()), owned)
 
 
-@pytest.mark.parametrize("name", HIDDEN)
+USED_UP = ("iterator", "zip", "generator", "started generator", "set")
+
+
+@pytest.mark.parametrize("name", USED_UP)
+def test_what_a_call_uses_up_is_refused_whatever_it_holds(name):
+    with pytest.raises(CaptureError, match=r"uses up the iterator|writes to `box`"):
+        _capture.plan(HIDDEN[name](2.0), owned)
+
+
+@pytest.mark.parametrize("name", [name for name in HIDDEN if name not in USED_UP])
 def test_nothing_is_refused_without_arrays_of_a_host(name):
     assert callable(_capture.plan(HIDDEN[name](2.0), owned).function)
 

@@ -17,6 +17,7 @@ values are read by closures made once, so a call pays for reading alone.
     _instructions, _stack, _bytecode   how code uses names
     _names, _values                    from names to values; what is data, what hides arrays
     _tables                            which arrays are used as a whole
+    _state                             what gives something else at each call, what a call would change
     _refusals, _fingerprint            errors; text of all that compiled code depends on
     _function, _layout, _plan          the outcome; the order of captured values; sorts it all
     _ours                              whether the code calls fwddiff itself
@@ -29,6 +30,7 @@ from fwddiff._capture._function import Capture, Function, attributes
 from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import has_code, plan
 from fwddiff._capture._stack import Path
+from fwddiff._capture._state import refuse_state, refuse_stateful
 from fwddiff._capture._values import holds_host_array, is_data, is_foreign
 
 __all__ = [
@@ -44,5 +46,7 @@ __all__ = [
     "nested_codes",
     "plan",
     "refers_to_us",
+    "refuse_state",
+    "refuse_stateful",
     "uses",
 ]

@@ -30,7 +30,7 @@ class Function:
 
     `own` maps the paths of this function's data to positions in `captures`; `calls` maps paths of functions
     to their plans and to the positions of their captures. Functions that call each other in a circle have the
-    same captures.
+    same captures. `state` is the refusal of a function that depends on state or changes it.
     """
 
     def __init__(self, function: Callable, owned: Owned):
@@ -40,6 +40,7 @@ class Function:
         self.own: dict[Path, int] = {}
         self.calls: dict[Path, tuple[Function, list[int]]] = {}
         self.checks: list[tuple[Callable[[], Any], object]] = []
+        self.state: CaptureError | None = None
 
     @property
     def self_name(self) -> str | None:

@@ -20,19 +20,23 @@ from fwddiff._capture._refusals import (
     refuse_text,
 )
 from fwddiff._capture._stack import IMPORT, Path, Use
+from fwddiff._capture._state import refuse_state, state_of
 from fwddiff._capture._tables import is_table
 from fwddiff._capture._values import Owned, is_data, is_foreign, is_operation
 from fwddiff._errors import CaptureError
 
 
-def plan(function: Callable, owned: Owned = lambda value: False) -> Function:
+def plan(function: Callable, owned: Owned = lambda value: False, with_state: bool = False) -> Function:
     """Find all that `function` captures. Raises CaptureError where a derivative could be lost.
 
-    `owned` says whether a value is an array of a host.
+    `owned` says whether a value is an array of a host. `with_state`: the function may depend on state, because
+    the user answers for its derivative.
     """
     planner = _Planner(owned)
     root = planner.node(function)
     Layout(planner.data, planner.edges).arrange(root)
+    if not with_state:
+        refuse_state(root)
     return root
 
 
@@ -73,6 +77,7 @@ class _Planner:
             ):
                 refuse_hidden(node.bound, f"{node.self_name}`, by way of `super()", self.owned)
             refuse_text(node.function, self.owned)
+            node.state = state_of(node, _all_uses(node))
             node.checks += checks.values()
         return known
 

@@ -39,8 +39,8 @@ class Use(NamedTuple):
     """A chain of names and what happens to its value.
 
     `how`: "scalar" (arithmetic, comparison, truth), "neutral" (returned, stored in a variable that is
-    followed, compared with `None`, taken apart), "called", "argument" (see `argument`), "whole" (anything
-    else).
+    followed, compared with `None`, taken apart), "called", "argument" (see `argument`), "written" (an element
+    or attribute of it gets a value), "updated" (by `+=` and the like), "whole" (anything else).
     """
 
     path: Path
@@ -209,13 +209,39 @@ class Stack:
     def _import_from(self, instruction) -> None:
         self.stack.append(self._extended(self.stack[-1] if self.stack else UNKNOWN, instruction.argval))
 
+    def _store_subscr(self, instruction) -> None:
+        value, container, index = self._take(3)
+        self.use([value, index], "whole")
+        self.use([container], "written")
+
+    def _store_slice(self, instruction) -> None:
+        value, container, *limits = self._take(4)
+        self.use([value, *limits], "whole")
+        self.use([container], "written")
+
+    def _store_attr(self, instruction) -> None:
+        value, owner = self._take(2)
+        self.use([value], "whole")
+        self.use([owner], "written")
+
+    def _delete_subscr(self, instruction) -> None:
+        container, index = self._take(2)
+        self.use([index], "whole")
+        self.use([container], "written")
+
+    def _delete_attr(self, instruction) -> None:
+        self.use(self._take(1), "written")
+
     # --- expressions ----------------------------------------------------------------------------------------
 
     def _binary_op(self, instruction) -> None:
         if instruction.argrepr == "[]":
             self._binary_subscr(instruction)
             return
-        self.use(self._take(2), "whole" if "@" in instruction.argrepr else "scalar")
+        left, right = self._take(2)
+        self.use([left, right], "whole" if "@" in instruction.argrepr else "scalar")
+        if instruction.argrepr.endswith("="):
+            self.use([left], "updated")
         self.stack.append(UNKNOWN)
 
     def _binary_subscr(self, instruction) -> None:

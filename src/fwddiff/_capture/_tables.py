@@ -75,7 +75,7 @@ def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> st
         return _judge_argument(scope, use.argument, values, visited)
     if use.how == "scalar":
         return "whole" if any(map(is_struct, values)) else "scalar"
-    return None if use.how == "neutral" else "whole"
+    return None if use.how in ("neutral", "updated") else "whole"
 
 
 def _inside(value: Any, step: str) -> Sequence[Any]:

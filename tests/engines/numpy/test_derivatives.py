@@ -267,12 +267,9 @@ def test_float32_stays_float32():
 
 
 def test_integers_and_bools_arrive_as_pythons_own():
-    seen = []
-
     def value(x, n, flag):
-        seen.append((type(n), type(flag)))
+        assert (type(n), type(flag)) == (int, bool)
         return x**n if flag else x
 
     rule, arrays = rule_of(value, 2.0, np.int64(3), np.bool_(True))
     assert_allclose(rule.pullback((0,))([*arrays, np.float64(1.0)])[0], 12.0)
-    assert set(seen) == {(int, bool)}

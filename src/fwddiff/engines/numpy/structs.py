@@ -12,7 +12,7 @@ from typing import Any
 
 import optree
 
-from fwddiff._capture import Function, holds_host_array, is_foreign, plan
+from fwddiff._capture import Function, holds_host_array, is_foreign, plan, refuse_state
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numpy.rebuild import Rebuilt, substitutes
 
@@ -58,7 +58,9 @@ class Structs:
             setattr(rebuilt, name, self._method(node))
         return len(changed)
 
-    def _method(self, node: Function) -> FunctionType:
+    def _method(self, node: Function) -> Callable:
+        if any(member.state is not None for member in node.nodes()):
+            return lambda *arguments, **keywords: refuse_state(node)  # only where it is called
         rebuilt = Rebuilt(node, self)
         rebuilt.set_captured(node.values())
         return rebuilt.call
@@ -128,7 +130,7 @@ def method_plans(cls: type, owned: Callable[[Any], bool]) -> dict[str, Function]
 
 
 def _method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[Any], bool]) -> Function:
-    node = plan(method, owned)
+    node = plan(method, owned, with_state=True)
     for capture, value in zip(node.captures, node.values(), strict=True):
         if holds_host_array(value, owned):
             raise CaptureError(
@@ -139,4 +141,4 @@ def _method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[An
 
 
 def _is_touched(node: Function, classes: Structs) -> bool:
-    return any(any(substitutes(member, classes)) for member in node.nodes())
+    return any(any(substitutes(member, classes)) or member.state is not None for member in node.nodes())

@@ -29,8 +29,8 @@ from fwddiff._errors import CaptureError
 def plan(function: Callable, owned: Owned = lambda value: False, with_state: bool = False) -> Function:
     """Find all that `function` captures. Raises CaptureError where a derivative could be lost.
 
-    `owned` says whether a value is an array of a host. `with_state`: the function may depend on state, because
-    the user answers for its derivative.
+    `owned` says whether a value is an array of a host. `with_state`: the function may depend on state,
+    because the user answers for its derivative.
     """
     planner = _Planner(owned)
     root = planner.node(function)

@@ -50,10 +50,20 @@ _RANDOM_ELSEWHERE = {
     "uuid": {"uuid1", "uuid4"},
 }
 _BOXES = (list, dict, set, bytearray, collections.deque, np.ndarray)
-_WRITERS = frozenset(
-    "append appendleft extend extendleft insert remove pop popleft popitem clear sort reverse update setdefault "
-    "add discard rotate fill put partition resize itemset __setitem__ __delitem__ __iadd__".split()
-)
+_WRITERS = {
+    "append",
+    "appendleft",
+    "extend",
+    "extendleft",
+    "insert",
+    "remove",
+    "pop",
+    "popleft",
+    "popitem",
+} | {
+    *("clear", "sort", "reverse", "update", "setdefault", "add", "discard", "rotate"),
+    *("fill", "put", "partition", "resize", "itemset", "__setitem__", "__delitem__", "__iadd__"),
+}
 _WRITING = {"next", "setattr", "delattr", "heappush", "heappop", "heapreplace", "heapify", "insort"} | {
     *("shuffle", "copyto", "put", "place", "putmask", "fill_diagonal", "setitem", "delitem")
 }
@@ -106,16 +116,16 @@ def _refuse_source(node: Function, name: str, owner: Any, value: Any) -> None:
         raise _changing(node, name)
     if _is_used_up(value):
         raise CaptureError(
-            f"`{node.function.__name__}` uses up the iterator `{name}`, so that no two runs are the same: the "
-            "derivative would be that of another function. Make a list or tuple of it first."
+            f"`{node.function.__name__}` uses up the iterator `{name}`, so that no two runs are the same: "
+            "the derivative would be that of another function. Make a list or tuple of it first."
         )
 
 
 def _changing(node: Function, name: str) -> CaptureError:
     return CaptureError(
         f"`{node.function.__name__}` uses `{name}`, which gives something else at each call: value and "
-        "derivative would belong to different functions. Call it outside, and pass what it gives (an array of "
-        "noise, one number per element) as an argument."
+        "derivative would belong to different functions. Call it outside, and pass what it gives (an array "
+        "of noise, one number per element) as an argument."
     )
 
 
@@ -123,8 +133,8 @@ def refuse_stateful(value: Any, name: str) -> None:
     """An argument that is no number: its state would be another in each run."""
     if _is_random(value) or _is_used_up(value):
         raise CaptureError(
-            f"{name} is a {type(value).__name__}, which gives something else each time it is asked: value and "
-            "derivative would belong to different functions. Pass what it gives (an array) instead."
+            f"{name} is a {type(value).__name__}, which gives something else each time it is asked: value "
+            "and derivative would belong to different functions. Pass what it gives (an array) instead."
         )
 
 
@@ -219,7 +229,7 @@ def _is_write(use: Use) -> bool:
 
 def _written(node: Function, name: str) -> CaptureError:
     return CaptureError(
-        f"`{node.function.__name__}` writes to `{name}`, which outlives the call: value and derivative, which "
-        "are computed by different runs, would belong to different functions. Pass the old value as an argument "
-        "and return the new one."
+        f"`{node.function.__name__}` writes to `{name}`, which outlives the call: value and derivative, "
+        "which are computed by different runs, would belong to different functions. Pass the old value as an "
+        "argument and return the new one."
     )

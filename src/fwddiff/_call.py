@@ -167,11 +167,15 @@ def _host_state(host: ModuleType | None) -> Any:
 
 
 class _Kind(NamedTuple):
-    """Dtype and axes of an array or number (`weak`: a Python number), or a static value."""
+    """Dtype and axes of an array or number, or a static value.
+
+    `weak`: a number whose dtype gives way to any other. `yields`: it gives way to arrays with axes.
+    """
 
     dtype: np.dtype | None
     ndim: int = 0
     weak: bool = False
+    yields: bool = False
     static: Any = None
 
 
@@ -223,12 +227,14 @@ def _make_recipe(caller: Caller, gathered: Gathered) -> Recipe:
 def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) -> _Kind:
     try:
         if host is not None and host.owns(leaf):
-            return _Kind(host.dtype(leaf), len(host.shape(leaf)), _host.is_weak(host, leaf))
+            ndim = len(host.shape(leaf))
+            return _Kind(host.dtype(leaf), ndim, _host.is_weak(host, leaf), _host.yields(host, ndim))
         if isinstance(leaf, bool | int | float | np.generic | np.ndarray | complex):
             dtype = _host.plain_dtype(leaf)
             if host is not None:
                 dtype = host.integer_dtype() if type(leaf) is int else _host.canonical_dtype(host, dtype)
-            return _Kind(dtype, np.ndim(leaf), type(leaf) in (int, float))
+            weak = type(leaf) in (int, float) or _host.is_weak(host, leaf)
+            return _Kind(dtype, np.ndim(leaf), weak)
     except (ArgumentError, TypeError) as error:
         raise type(error)(f"{names.caller.target.name}, {names.name(number)}: {error}") from error
     return _Kind(None, static=leaf)
@@ -248,7 +254,9 @@ def _core_ndims(names: _Leaves, kinds: Sequence[_Kind]) -> list[int]:
 
 
 def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], host: ModuleType | None) -> Rule:
-    float_dtype = _float_dtype(kinds, host)
+    strong = [kind for kind in kinds if kind.dtype is not None and kind.dtype.kind == "f" and not kind.weak]
+    has_axes = any(kind.ndim for kind in strong)
+    float_dtype = _float_dtype([kind for kind in strong if not (kind.yields and has_axes)], host)
     inputs, statics = [], {}
     for k, (leaf, ndim) in enumerate(zip(kinds, ndims, strict=True)):
         if leaf.dtype is None:
@@ -256,7 +264,8 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
                 _capture.refuse_stateful(leaf.static, f"{names.caller.target.name}: {names.name(k)}")
             statics[k] = leaf.static
             continue
-        dtype = float_dtype if leaf.weak and leaf.dtype.kind == "f" else leaf.dtype
+        gives_way = leaf.weak or (leaf.yields and has_axes)
+        dtype = float_dtype if gives_way and leaf.dtype.kind == "f" else leaf.dtype
         inputs.append(Slot(dtype, ndim, dtype.kind == "f" and names.wanted(k)))
     gathered, options = names.gathered, names.caller.options
     problem = Problem(
@@ -275,13 +284,10 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
     return _engine_for(options.engine, gathered.plan)(problem)
 
 
-def _float_dtype(kinds: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
+def _float_dtype(strong: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
     """Dtype of Python floats: that of the arrays they meet."""
-    strong = [
-        leaf.dtype for leaf in kinds if leaf.dtype is not None and leaf.dtype.kind == "f" and not leaf.weak
-    ]
     if strong:
-        return np.result_type(*strong)
+        return np.result_type(*(kind.dtype for kind in strong if kind.dtype is not None))
     return np.dtype(np.float64) if host is None else host.float_dtype()
 
 

@@ -9,7 +9,9 @@ own. A host module has
     detach(leaf) → leaf                                       the same values as a constant
     apply(rule, leaves) → list of outputs                     record an op: the only way derivatives happen
 
-and, where they differ from the obvious, `canonical_dtype(dtype)` and `weak(leaf)`.
+and, where they differ from the obvious, `canonical_dtype(dtype)`, `weak(leaf)` (also asked about NumPy's
+scalars and arrays) and `NUMBERS_YIELD`: the float dtype of an array without axes gives way to that of arrays
+with axes.
 """
 
 from __future__ import annotations
@@ -114,10 +116,15 @@ def canonical_dtype(host: ModuleType, dtype: np.dtype) -> np.dtype:
     return host.canonical_dtype(dtype) if hasattr(host, "canonical_dtype") else dtype
 
 
-def is_weak(host: ModuleType, leaf: Any) -> bool:
+def is_weak(host: ModuleType | None, leaf: Any) -> bool:
     """Whether an array stands for a Python number, whose dtype gives way to that of other arrays (JAX's weak
-    types)."""
-    return hasattr(host, "weak") and host.weak(leaf)
+    types, NumPy's scalars in PyTorch)."""
+    return hasattr(host, "weak") and host.weak(leaf)  # type: ignore[union-attr]
+
+
+def yields(host: ModuleType, ndim: int) -> bool:
+    """Whether an array of so many axes gives way to those with axes, if its dtype is the larger one."""
+    return ndim == 0 and getattr(host, "NUMBERS_YIELD", False)
 
 
 def plain_dtype(leaf: Any) -> np.dtype:

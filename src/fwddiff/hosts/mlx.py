@@ -18,7 +18,7 @@ import numpy as np
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "weak"]
 
 _REFUSED = (mx.float16, mx.bfloat16, mx.complex64)
 
@@ -42,6 +42,11 @@ def dtype(leaf: mx.array) -> np.dtype:
         )
     name = str(leaf.dtype).rpartition(".")[2]
     return np.dtype("bool" if name == "bool_" else name)
+
+
+def weak(leaf: object) -> bool:
+    """Whether the leaf comes from NumPy or Python: its float dtype gives way to that of MLX's arrays."""
+    return not isinstance(leaf, mx.array)
 
 
 def integer_dtype() -> np.dtype:

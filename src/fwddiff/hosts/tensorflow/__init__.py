@@ -20,7 +20,12 @@ from fwddiff._rule import Rule
 from fwddiff.hosts.tensorflow._operation import operation
 from fwddiff.hosts.tensorflow._tensors import as_input, as_tensor, dtype, owns, shape
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "weak"]
+
+
+def weak(leaf: object) -> bool:
+    """Whether the leaf comes from NumPy or Python: its float dtype gives way to that of tensors."""
+    return not owns(leaf)
 
 
 def integer_dtype() -> np.dtype:

@@ -22,12 +22,13 @@ import torch
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch._constants import constant
-from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES
+from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
 from fwddiff.hosts.torch._operation import operation
 from fwddiff.hosts.torch._shortcut import describe, shortcut
 from fwddiff.hosts.torch._traced import is_traced, prepare, traced
 
 __all__ = [
+    "NUMBERS_YIELD",
     "apply",
     "describe",
     "detach",
@@ -48,6 +49,8 @@ _OPEN_NUMBERS: dict[type, np.dtype] = {
     torch.SymInt: np.dtype(np.int64),
     torch.SymBool: np.dtype(np.bool_),
 }
+NUMBERS_YIELD = True
+_HALVES = (torch.float16, torch.bfloat16)
 Leaf = torch.Tensor | torch.SymFloat | torch.SymInt | torch.SymBool
 
 
@@ -66,10 +69,11 @@ def dtype(leaf: Leaf) -> np.dtype:
     """NumPy dtype of a tensor. Raises `HostError` for dtypes, devices and layouts we do not serve."""
     if not isinstance(leaf, torch.Tensor):
         return _OPEN_NUMBERS[type(leaf)]
-    found = NUMPY_DTYPES.get(leaf.dtype)
+    found = NUMPY_DTYPES.get(_lent_dtype(leaf.dtype))
     if found is None:
         raise HostError(
             f"A tensor of dtype {leaf.dtype} cannot be lent to fwddiff; use torch.float32 or torch.float64."
+            + " (torch.autocast does so by itself.)" * (leaf.dtype in _HALVES)
         )
     if not (leaf.is_cpu or leaf.is_meta):
         raise HostError(f"A tensor on {leaf.device} cannot be lent to fwddiff; move it with .cpu().")
@@ -83,9 +87,14 @@ def dtype(leaf: Leaf) -> np.dtype:
     return found
 
 
-def weak(leaf: Leaf) -> bool:
-    """Whether the leaf stands for a Python number."""
-    return not isinstance(leaf, torch.Tensor)
+def weak(leaf: Any) -> bool:
+    """Whether the leaf stands for a Python number, as NumPy's scalars do too."""
+    return not isinstance(leaf, torch.Tensor | np.ndarray)
+
+
+def _lent_dtype(own: torch.dtype) -> torch.dtype:
+    """Under `torch.autocast` half precision is lent as float32, as to functions of PyTorch that need it."""
+    return torch.float32 if own in _HALVES and torch.is_autocast_enabled("cpu") else own
 
 
 def integer_dtype() -> np.dtype:
@@ -106,21 +115,21 @@ def detach(leaf: Leaf) -> Leaf:
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
     """One tensor per output of the rule, recorded for every kind of differentiation that PyTorch has.
 
-    `leaves` are one per input of the rule, broadcastable: tensors of the slot's dtype, or NumPy arrays and
-    numbers, which are constants. Only tensors that require a gradient or carry a tangent are differentiated.
+    `leaves` are one per input of the rule, broadcastable: tensors, or NumPy arrays and numbers, which are
+    constants. Only tensors that require a gradient or carry a tangent are differentiated.
     """
     if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage] - documented, but not in `__all__`
         raise HostError(
             "torch.jit.trace would record the result as a constant; use torch.export or torch.compile."
         )
     tensors = [
-        _checked(leaf) if isinstance(leaf, torch.Tensor) else constant(leaf, slot.dtype)
+        _checked(leaf, slot.dtype) if isinstance(leaf, torch.Tensor) else constant(leaf, slot.dtype)
         for leaf, slot in zip(leaves, rule.inputs, strict=True)
     ]
     return list(operation(rule)(*tensors))
 
 
-def _checked(leaf: torch.Tensor) -> torch.Tensor:
+def _checked(leaf: torch.Tensor, wanted: np.dtype) -> torch.Tensor:
     # Rules are chosen by dtypes and axes; the device and layout are looked at here.
-    dtype(leaf)
-    return leaf
+    found = dtype(leaf)
+    return leaf if found == wanted and leaf.dtype not in _HALVES else leaf.to(TORCH_DTYPES[wanted])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch._constants import kept_number
+from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
 from fwddiff.hosts.torch._evaluation import (
     PLAIN_TYPES,
     dispatch_modes,
@@ -18,7 +20,7 @@ from fwddiff.hosts.torch._evaluation import (
 )
 from fwddiff.hosts.torch._operation import direct, operation, way_for
 
-_NUMBERS = (float, int, bool)
+_NUMBERS = (float, int, bool, np.float64)
 _tracing_state = torch._C._get_tracing_state
 
 
@@ -52,6 +54,8 @@ def shortcut(
 
     `leaves[k]` for k in `dynamic` are the rule's inputs, `finish` makes the result of its outputs.
     """
+    if any(isinstance(leaf, torch.Tensor) and leaf.dtype not in NUMPY_DTYPES for leaf in leaves):
+        return None  # half precision, as long as `torch.autocast` is at work
     # Otherwise PyTorch's default dtype counts too, which `describe` leaves out.
     if not any(isinstance(leaf, torch.Tensor) and leaf.is_floating_point() for leaf in leaves):
         return None
@@ -86,12 +90,22 @@ def _gatherer(
     rule: Rule, dynamic: Sequence[int], leaves: Sequence[Any]
 ) -> Callable[[Sequence[Any]], Sequence[torch.Tensor]] | None:
     """Picks the rule's inputs from the leaves, numbers as tensors; `None` where they are the leaves."""
-    if len(dynamic) == len(leaves) and not any(type(leaf) in _NUMBERS for leaf in leaves):
+    inputs = [leaves[k] for k in dynamic]
+    fits = [
+        isinstance(x, torch.Tensor) and x.dtype == TORCH_DTYPES[slot.dtype]
+        for x, slot in zip(inputs, rule.inputs, strict=True)
+    ]
+    if len(dynamic) == len(leaves) and all(fits):
         return None
     steps = [
-        (k, slot.dtype if type(leaves[k]) in _NUMBERS else None)
-        for k, slot in zip(dynamic, rule.inputs, strict=True)
+        (k, None if fit else _converter(leaves[k], slot.dtype))
+        for k, slot, fit in zip(dynamic, rule.inputs, fits, strict=True)
     ]
-    return lambda leaves: [
-        leaves[k] if dtype is None else kept_number(leaves[k], dtype) for k, dtype in steps
-    ]
+    return lambda leaves: [leaves[k] if convert is None else convert(leaves[k]) for k, convert in steps]
+
+
+def _converter(leaf: Any, dtype: np.dtype) -> Callable[[Any], torch.Tensor]:
+    """Numbers as tensors; tensors without axes in the dtype of those that have some."""
+    if isinstance(leaf, torch.Tensor):
+        return lambda tensor: tensor.to(TORCH_DTYPES[dtype])
+    return lambda number: kept_number(number, dtype)

@@ -39,6 +39,7 @@ LAYERS = (
     "_dual_host",
     "hosts",
     "engines",
+    "_sizes",
     "_problem",
     "_capture",
     "_tree",

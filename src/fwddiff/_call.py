@@ -21,6 +21,7 @@ from fwddiff._function import Target
 from fwddiff._problem import Problem
 from fwddiff._rule import Mode, Passes, Rule, Slot
 from fwddiff._signature import core_ndims
+from fwddiff._sizes import Given
 
 _MOST_WAYS = 1000
 
@@ -33,6 +34,7 @@ class Options(NamedTuple):
     mode: Mode
     passes: Passes
     chunk: int | None
+    out_shape: Any = None
 
 
 class Gathered(NamedTuple):
@@ -150,13 +152,29 @@ class Caller:
                 recipe.host.detach(leaf) if k in recipe.detached else leaf  # type: ignore[union-attr]
                 for k, leaf in zip(recipe.dynamic, inputs, strict=True)
             ]
-        return Call(recipe.rule(), inputs, recipe.dynamic, recipe.host, gathered.arguments, recipe.detached)
+        rule = recipe.rule()
+        if not rule.is_settled:
+            rule = _settled(rule, inputs, recipe.host)
+        return Call(rule, inputs, recipe.dynamic, recipe.host, gathered.arguments, recipe.detached)
 
     def remember(self, key: Any, way: Callable[[Sequence[Any]], Any]) -> None:
         """Keep how a host serves calls that it describes by `key`; forgotten when the function changes."""
         if len(self.ways) >= _MOST_WAYS:
             self.ways.clear()
         self.ways[key] = way
+
+
+def _settled(rule: Any, inputs: Sequence[Any], host: ModuleType | None) -> Rule:
+    """The rule for these inputs, which knows what it returns."""
+
+    def values() -> Sequence[np.ndarray] | None:
+        found = [_host.values(leaf, host) for leaf in inputs]
+        if any(array is None for array in found):
+            return None
+        return [np.asarray(array, slot.dtype) for array, slot in zip(found, rule.inputs, strict=True)]
+
+    shapes = [np.shape(x) if host is None or not host.owns(x) else host.shape(x) for x in inputs]
+    return rule.settled(Given(rule.inputs, inputs, shapes, values))
 
 
 def _host_state(host: ModuleType | None) -> Any:
@@ -280,6 +298,7 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
         mode=options.mode,
         passes=options.passes,
         chunk=options.chunk,
+        out_shape=options.out_shape,
     )
     return _engine_for(options.engine, gathered.plan)(problem)
 

@@ -14,14 +14,22 @@ import numpy as np
 from fwddiff import _tree, rules
 from fwddiff._errors import ArgumentError, DerivativeError, ShapeError, StructureError
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, Slot, derived_slots, probe_values
+from fwddiff._rule import Rule, Shape, Slot, derived_slots
+from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff._thunk import unthunk
 from fwddiff._wrapper import FwdDiff
+from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.loop import evaluate
+from fwddiff.engines.numpy.outline import outline
 
 
 def custom_rule(
-    f: Callable, *, rrule: Callable | None = None, frule: Callable | None = None, wrt: Any = None
+    f: Callable,
+    *,
+    rrule: Callable | None = None,
+    frule: Callable | None = None,
+    wrt: Any = None,
+    out_shape: Any = None,
 ) -> FwdDiff:
     """Give `f` a derivative of your own; the result works in every host, and in `fd.rrule` and `fd.frule`.
 
@@ -31,6 +39,7 @@ def custom_rule(
             thunks, and `None` for an argument without derivative, are fine.
         frule: `frule(primals, tangents) → (y, dy)`.
         wrt: Names or positions of the arguments to differentiate.
+        out_shape: What a result looks like, as in `fwddiff`: for hosts that trace.
 
     Returns:
         A callable like that of `fwddiff`, with `broadcast` and `sum`. Second derivatives are not defined by a
@@ -40,7 +49,7 @@ def custom_rule(
     if rrule is None and frule is None:
         raise ArgumentError("custom_rule needs rrule=, frule= or both.")
     engine = functools.partial(_CustomRule, rrule=rrule, frule=frule)
-    return FwdDiff(f, engine, wrt, "recompute", "single", None)
+    return FwdDiff(f, engine, wrt, "recompute", "single", None, out_shape)
 
 
 def scalar_rule(function: Callable, *partials: str, value: str | None = None) -> Callable:
@@ -70,36 +79,41 @@ def scalar_rule(function: Callable, *partials: str, value: str | None = None) ->
     return function
 
 
-class _CustomRule(Rule):
+class _CustomRule(FunctionRule):
     """A rule of whole Python calls, looped over in Python where arguments have loop axes."""
 
     def __init__(self, problem: Problem, rrule: Callable | None, frule: Callable | None):
-        self.problem, self.rrule, self.frule = problem, rrule, frule
-        self.inputs, self.name = problem.inputs, problem.name
-        self.mode, self.passes = problem.mode, problem.passes
+        self._start(problem)
+        self.rrule, self.frule = rrule, frule
         self._tree: Any = None
-        self._core_shapes: dict = {}
+
+    @property
+    def knows_results(self) -> bool:
+        return self._tree is not None
 
     @property
     def outputs(self) -> tuple[Slot, ...]:
         if self._tree is None:
-            self._note_shapes([probe_values((2,) * slot.core_ndim, slot.dtype) for slot in self.inputs])
+            self.find_structure()
         return self._outputs
 
     def result_tree(self) -> Any:
         self.outputs  # noqa: B018 - finds the structure
         return self._tree
 
-    def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-        key = tuple(map(tuple, core_inputs))
-        if key not in self._core_shapes:
-            self._note_shapes(
-                [probe_values(shape, slot.dtype) for shape, slot in zip(key, self.inputs, strict=True)]
-            )
-        return self._core_shapes[key]
+    def _outline(self, cores: Shapes) -> Shapes:
+        leaves, tree = outline(self.problem, plans_of_methods(self.problem), cores, self.integers)
+        return tuple(map(np.shape, self._noted(leaves, tree)))
 
-    def _note_shapes(self, leaves: Sequence[np.ndarray]) -> None:
-        self._core_shapes[tuple(map(np.shape, leaves))] = tuple(map(np.shape, self._run(leaves)))
+    def _run_first(self, leaves: Sequence[np.ndarray]) -> Shapes:
+        found = self._run(leaves)
+        self.keep_first(leaves, found)
+        return tuple(map(np.shape, found))
+
+    def _twin(self) -> _CustomRule:
+        twin = _CustomRule(self.problem, self.rrule, self.frule)
+        twin._tree, twin._outputs = self._tree, self._outputs
+        return twin
 
     def arguments(self, leaves: Sequence[np.ndarray]) -> tuple:
         """The user's arguments: numbers as Python's own, arrays read-only."""
@@ -107,7 +121,9 @@ class _CustomRule(Rule):
 
     def _run(self, leaves: Sequence[np.ndarray]) -> list[Any]:
         result = self.problem.plan.original(*self.arguments(leaves))
-        found, tree = _tree.flatten(result)
+        return self._noted(*_tree.flatten(result))
+
+    def _noted(self, found: list[Any], tree: Any) -> list[Any]:
         if self._tree is None:
             self._outputs = tuple(self._slot(leaf) for leaf in found)
             self._tree = tree
@@ -127,17 +143,7 @@ class _CustomRule(Rule):
         return Slot(dtype, np.ndim(leaf), kind == "f", self.problem.reduce)
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
-        self._note_first(arrays)
-        return evaluate(self, lambda *leaves: self._run(leaves), arrays, batch_ndim)
-
-    def _note_first(self, arrays: Sequence[np.ndarray]) -> None:
-        """Learn the outputs' structure and shapes from the first element rather than from made-up values."""
-        cores = [
-            np.shape(a)[np.ndim(a) - slot.core_ndim :] for a, slot in zip(arrays, self.inputs, strict=True)
-        ]
-        if tuple(cores) not in self._core_shapes and all(np.size(a) for a in arrays):
-            firsts = [np.reshape(a, (-1, *core))[0] for a, core in zip(arrays, cores, strict=True)]
-            self._note_shapes(firsts)
+        return self.as_told(arrays, evaluate(self, lambda *leaves: self._run(leaves), arrays, batch_ndim))
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
         if kind == "pullback" and self.rrule is not None:
@@ -241,6 +247,10 @@ class _CustomPullback(_CustomDerivative):
 
 class _CustomPushforward(_CustomDerivative):
     kind = "pushforward"
+
+    def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
+        self.base.learn(arrays[: len(self.base.inputs)])
+        return super().__call__(arrays, batch_ndim)
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         shapes = self.base.core_shapes(core_inputs[: len(self.base.inputs)])

@@ -35,6 +35,10 @@ def weak(leaf: Any) -> bool:
     return type(strip(leaf)) is float
 
 
+def values(leaf: Any) -> np.ndarray:
+    return np.asarray(strip(leaf))
+
+
 def integer_dtype() -> np.dtype:
     return np.dtype(np.int64)
 
@@ -82,12 +86,6 @@ def evaluate(rule: Any, leaves: Sequence[Any]) -> Sequence[Any]:
     if _nesting.depth() and hasattr(rule, "on_leaves") and not has_loop_axes(rule, leaves):
         return rule.on_leaves(leaves)
     return apply(rule, leaves)
-
-
-def learn(rule: Any, leaves: Sequence[Any]) -> None:
-    """Let a rule of Python code find out what it returns from the call at hand."""
-    if hasattr(rule, "learn") and not has_loop_axes(rule, leaves):
-        rule.learn(leaves)
 
 
 def has_loop_axes(rule: Rule, leaves: Sequence[Any]) -> bool:

@@ -11,7 +11,8 @@ own. A host module has
 
 and, where they differ from the obvious, `canonical_dtype(dtype)`, `weak(leaf)` (also asked about NumPy's
 scalars and arrays) and `NUMBERS_YIELD`: the float dtype of an array without axes gives way to that of arrays
-with axes.
+with axes; where it computes at once, `values(leaf)`: the leaf's numbers as a NumPy array (one element of
+a batch will do), `None` while it traces.
 """
 
 from __future__ import annotations
@@ -109,6 +110,13 @@ def _describe(leaf: Any, host: ModuleType) -> str:
     if host is _dual_host:
         return "dual number (of a derivative that is being computed)"
     return f"{type(leaf).__name__} of {host.__name__.rpartition('.')[2]}"
+
+
+def values(leaf: Any, host: ModuleType | None) -> np.ndarray | None:
+    """The numbers of a leaf, if they can be had now."""
+    if host is None or not host.owns(leaf):
+        return np.asarray(leaf)
+    return host.values(leaf) if hasattr(host, "values") else None
 
 
 def canonical_dtype(host: ModuleType, dtype: np.dtype) -> np.dtype:

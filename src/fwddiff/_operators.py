@@ -196,7 +196,6 @@ class _At:
         self.call = operation.prepare(*args)
         refuse_host(self.call, f)
         self.rule, self.leaves = self.call.rule, self.call.inputs
-        _dual_host.learn(self.rule, self.leaves)
         self._find_inputs([target.given_positions(len(args))[k] for k in numbers])
 
     def _find_inputs(self, positions: Sequence[int]) -> None:

@@ -35,6 +35,7 @@ class Problem:
     mode: Mode = "auto"
     passes: Passes = "single"
     chunk: int | None = None
+    out_shape: Any = None  # an example of the result, or a function of the arguments that makes one
 
     @property
     def name(self) -> str:

@@ -62,6 +62,8 @@ class Rule(ABC):
     inputs: tuple[Slot, ...]
     mode: Mode = "auto"
     passes: Passes = "single"
+    depends_on_integers: bool = False  # whether the rule is for calls with certain integers (see `_sizes`)
+    is_settled: bool = True  # whether the rule knows what it returns, whatever the call (see `_sizes`)
 
     @property
     @abstractmethod
@@ -234,18 +236,6 @@ class Rule(ABC):
             return loop[:batch_ndim]
         shape = shapes[slot.reduce]
         return loop[:batch_ndim] + tuple(shape[batch_ndim : len(shape) - self.inputs[slot.reduce].core_ndim])
-
-
-def probe_values(shape: Shape, dtype: np.dtype) -> np.ndarray:
-    """Values on which a function is run to learn the shapes of its outputs: all different, between 0.5 and
-    1.5.
-
-    (The fractional parts of multiples of the golden ratio: a matrix of them is regular, unlike one of ones.)
-    """
-    if np.dtype(dtype).kind != "f":
-        return np.ones(shape, dtype)
-    numbers = np.arange(1, math.prod(shape) + 1, dtype=dtype) * dtype.type(0.6180339887498949)
-    return (0.5 + numbers % 1).reshape(shape).astype(dtype)
 
 
 def derived_slots(

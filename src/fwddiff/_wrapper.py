@@ -26,7 +26,7 @@ from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
 _ENGINES = ("auto", "numba", "numpy")
-_OPTIONS = ("engine", "wrt", "mode", "passes", "chunk")
+_OPTIONS = ("engine", "wrt", "mode", "passes", "chunk", "out_shape")
 _KINDS = ("whole", "broadcast", "sum")
 _BOUND = "_fwddiff_methods"
 _numbers = itertools.count()
@@ -47,10 +47,19 @@ class FwdDiff:
         mode: Mode,
         passes: Passes,
         chunk: int | None,
+        out_shape: Any = None,
     ):
         self.target = Target(function)
-        self.options = {"engine": engine, "wrt": wrt, "mode": mode, "passes": passes, "chunk": chunk}
-        self.caller = Caller(self.target, Options(engine, self.target.positions(wrt), mode, passes, chunk))
+        self.options = {
+            "engine": engine,
+            "wrt": wrt,
+            "mode": mode,
+            "passes": passes,
+            "chunk": chunk,
+            "out_shape": out_shape,
+        }
+        options = Options(engine, self.target.positions(wrt), mode, passes, chunk, out_shape)
+        self.caller = Caller(self.target, options)
         self._operations = {kind: Operation(self, kind) for kind in _KINDS}
         self._others: dict[str, FwdDiff] = {}
         vars(self).update(self._operations)  # found without a step of Python, by Dynamo too
@@ -234,7 +243,8 @@ class Operation:
         if host is None:
             return finish([output[()] for output in call.rule([np.asarray(leaf) for leaf in call.inputs])])
         describe = getattr(host, "describe", None)
-        key = describe(gathered.structure, gathered.leaves) if describe and not call.detached else None
+        by_key = describe and not call.detached and not call.rule.depends_on_integers
+        key = describe(gathered.structure, gathered.leaves) if by_key else None
         way = host.shortcut(call.rule, call.dynamic, gathered.leaves, finish) if key is not None else None
         if way is None:
             return finish(host.apply(call.rule, call.inputs))
@@ -303,6 +313,7 @@ def fwddiff(
     mode: Mode = "auto",
     passes: Passes = "single",
     chunk: int | None = None,
+    out_shape: Any = None,
 ) -> Any:
     """Wrap a Python function so that every reverse-mode framework differentiates it by forward mode.
 
@@ -318,6 +329,10 @@ def fwddiff(
             nothing, "auto" chooses (see `Rule.stores`).
         passes: "single" computes all cotangents in one pass, "per_argument" one at a time.
         chunk: Most partials that travel in one pass.
+        out_shape: What a result looks like, for hosts that trace (`jax.jit`, `torch.compile`, `tf.function`)
+            where the shapes of its arrays cannot be told otherwise: an example, whose values do not matter,
+            or a function of the arguments that makes one, `lambda x, k: np.empty((k, len(x)))`. Checked
+            against what `f` returns.
 
     Returns:
         A callable with `broadcast` and `sum`. Results belong to the host of the arguments. Wrapping the same
@@ -327,13 +342,14 @@ def fwddiff(
         ArgumentError: `wrt` names no argument, or an option is unknown.
     """
     if f is None:
-        return functools.partial(fwddiff, engine=engine, wrt=wrt, mode=mode, passes=passes, chunk=chunk)
+        choices = dict(zip(_OPTIONS, (engine, wrt, mode, passes, chunk, out_shape), strict=True))
+        return functools.partial(fwddiff, **choices)
     _check_option("engine", engine, _ENGINES)
     _check_option("mode", mode, ("auto", "store", "recompute"))
     _check_option("passes", passes, ("single", "per_argument"))
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
-    options = (engine, wrt, mode, passes, chunk)
+    options = (engine, wrt, mode, passes, chunk, out_shape)
     return FwdDiff.again(f, dict(zip(_OPTIONS, options, strict=True)))
 
 

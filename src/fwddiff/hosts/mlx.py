@@ -18,7 +18,7 @@ import numpy as np
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "weak"]
+__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "values", "weak"]
 
 _REFUSED = (mx.float16, mx.bfloat16, mx.complex64)
 
@@ -47,6 +47,14 @@ def dtype(leaf: mx.array) -> np.dtype:
 def weak(leaf: object) -> bool:
     """Whether the leaf comes from NumPy or Python: its float dtype gives way to that of MLX's arrays."""
     return not isinstance(leaf, mx.array)
+
+
+def values(leaf: mx.array) -> np.ndarray | None:
+    """The array's numbers, which MLX computes now; `None` under `vmap` and `compile`."""
+    try:
+        return np.array(leaf)
+    except (RuntimeError, ValueError):
+        return None
 
 
 def integer_dtype() -> np.dtype:

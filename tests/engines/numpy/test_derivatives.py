@@ -272,4 +272,5 @@ def test_integers_and_bools_arrive_as_pythons_own():
         return x**n if flag else x
 
     rule, arrays = rule_of(value, 2.0, np.int64(3), np.bool_(True))
+    assert rule(arrays)[0] == 8.0
     assert_allclose(rule.pullback((0,))([*arrays, np.float64(1.0)])[0], 12.0)

@@ -254,8 +254,8 @@ class Writer:
         return f"write{k}({self.cell(k)}, strip{k}(read{k}({self.cell(k)}) + {term}))"
 
 
-def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
-    """Compile `probe(pointers, core extents of the inputs, found)`: one call of `core` that notes its
+def build_shapes(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
+    """Compile `shapes(pointers, core extents of the inputs, found)`: one call of `core` that notes its
     outputs' shapes."""
     writer = Writer(inputs, outputs, "0" * (len(inputs) + len(outputs)))
     writer.namespace["core"] = core
@@ -270,8 +270,8 @@ def build_probe(core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...]):
     lines.append(f"r = core({', '.join(f'x{k}' for k in range(len(inputs)))})")
     axes = [(j, axis) for j, slot in enumerate(outputs) for axis in range(slot.core_ndim)]
     lines += [f"set_at(found, {number}, r[{j}].shape[{axis}])" for number, (j, axis) in enumerate(axes)]
-    text = "def probe(pointers, extents, found):\n" + "".join(
+    text = "def shapes(pointers, extents, found):\n" + "".join(
         f"    {line}\n" for line in [*lines, "return 0"]
     )
     signature = types.int64(types.int64, types.int64, types.int64)
-    return numba.njit(signature, error_model="numpy")(compile_function("probe", text, writer.namespace))
+    return numba.njit(signature, error_model="numpy")(compile_function("shapes", text, writer.namespace))

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError, StructureError
 from fwddiff._native import tasks
 from fwddiff._problem import Problem
-from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots, probe_values
+from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots
+from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines.numba import kernel, layout, loops
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
@@ -31,6 +32,9 @@ from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree
 from fwddiff.engines.numba.scalar_function import scalar_function
 from fwddiff.engines.numba.seeding import primitives
+from fwddiff.engines.numpy.function import plans_of_methods
+from fwddiff.engines.numpy.outline import outline
+from fwddiff.engines.numpy.unknown import Unclear
 from numba.core import types
 
 
@@ -40,6 +44,7 @@ class NumbaRule(Rule):
 
     core: Any
     has_jacobian = True
+    model: NumbaRule | None = None  # whose kernels this rule shares (`FunctionRule`'s twins)
 
     def __init__(
         self,
@@ -60,7 +65,11 @@ class NumbaRule(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         arrays = [usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
-        launch = self.launcher((batch_ndim, *[(array.shape, array.strides) for array in arrays]))
+        key = (batch_ndim, *[(array.shape, array.strides) for array in arrays])
+        launch = self._launchers.get(key)
+        if launch is None:
+            self._learn_from(arrays)
+            launch = self.launcher(key)
         outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
         launch(*map(address, arrays), *map(address, outputs))
         return tuple(outputs)
@@ -79,7 +88,12 @@ class NumbaRule(Rule):
             found = self._launchers[key] = Launch(machine_code, plan.layout, plan.tasks, outputs, self.name)
         return found
 
+    def _learn_from(self, arrays: Sequence[np.ndarray]) -> None:
+        """Make sure that the shapes of the results are known for inputs like these."""
+
     def _kernel(self, pattern: str) -> Kernel:
+        if self.model is not None:
+            return self.model._kernel(pattern)
         if pattern not in self._kernels:
             self._kernels[pattern] = self._kept(pattern) or self._compiled(pattern)
         return self._kernels[pattern]
@@ -103,11 +117,22 @@ class NumbaRule(Rule):
         plan = layout.plan(self, shapes, strides, batch_ndim)
         if plan.tasks > 1:
             tasks.runner()
-        found, name = self._kernel(plan.pattern), f"{self.key} {plan.pattern}"
+        found, name = self._kernel(plan.pattern), f"{self.kernel_key} {plan.pattern}"
         origin = self.store.origin(name)
         return Native(
             found.address, plan.layout, _key_of(name, found), found, f"numba.cache {origin}" if origin else ""
         )
+
+    @property
+    def kernel_key(self) -> str:
+        return self.key if self.model is None else self.model.kernel_key
+
+    def sharing(self) -> Any:
+        """A rule of the same kernels, with no launches and derivatives of its own yet."""
+        other: Any = object.__new__(type(self))
+        vars(other).update({name: vars(self)[name] for name in _SHARED if name in vars(self)})
+        other.model, other._launchers = self, {}
+        return other
 
     def scalar_function(self) -> Any:
         arrays = any(slot.core_ndim for slot in (*self.inputs, *self.outputs))
@@ -128,19 +153,33 @@ class NumbaRule(Rule):
         raise NotImplementedError
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
-        return DerivedRule(self, kind, active)
+        if self.model is None:
+            return DerivedRule(self, kind, active)
+        shared: Any = self.model._derived(kind, active)
+        derived = shared.sharing()
+        derived.base, derived.key = self, _derived_key(self, kind, active)
+        return derived
 
 
-class BaseRule(NumbaRule):
+_SHARED = (
+    *("name", "inputs", "mode", "passes", "store", "depth", "chunk", "function", "dear", "elementary"),
+    *("problem", "prepared", "core", "_outputs", "_tree", "kind", "active", "level"),
+)
+
+
+class BaseRule(FunctionRule, NumbaRule):
     """The user's own function."""
 
     def __init__(self, problem: Problem, core: Any, prepared: Prepared):
         store, function = Store(problem), problem.plan.function
-        super().__init__(problem.name, problem.inputs, store.key, 0, problem.chunk, function, store)
-        self.problem, self.core, self.prepared = problem, core, prepared
+        NumbaRule.__init__(self, problem.name, problem.inputs, store.key, 0, problem.chunk, function, store)
+        self._start(problem)
+        self.core, self.prepared = core, prepared
         self.dear, self.elementary = prepared.has_loops(), prepared.elementary()
-        self.mode, self.passes = problem.mode, problem.passes
-        self._core_shapes: dict = {}
+
+    @property
+    def knows_results(self) -> bool:
+        return self.outputs is not None  # types tell, and compiling finds them
 
     def result_tree(self) -> Any:
         """Structure of the results."""
@@ -183,35 +222,44 @@ class BaseRule(NumbaRule):
             "NamedTuples, dataclasses or dicts of them."
         )
 
-    def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-        if all(slot.core_ndim == 0 for slot in self.outputs):
-            return ((),) * len(self.outputs)
-        key = tuple(map(tuple, core_inputs))
-        if key not in self._core_shapes:
-            found = self.store.shapes(key)
-            if found is None:
-                found = self._probe(key)
-                self.store.keep_shapes(key, found)
-            self._core_shapes[key] = found
-        return self._core_shapes[key]
+    def _learn_from(self, arrays: Sequence[np.ndarray]) -> None:
+        self.learn(arrays)
 
-    def _probe(self, core_inputs: tuple[Shape, ...]) -> tuple[Shape, ...]:
-        """Shapes of array outputs: the function is run once on made-up values."""
-        arrays = [
-            probe_values(shape, slot.dtype) for shape, slot in zip(core_inputs, self.inputs, strict=True)
-        ]
-        extents = np.array([extent for shape in core_inputs for extent in shape] or [0], np.int64)
+    def _outline(self, cores: Shapes) -> Shapes:
+        leaves, tree = outline(self.problem, plans_of_methods(self.problem), cores, self.integers)
+        found = tuple(map(np.shape, leaves))
+        if tree != self.result_tree() or [len(s) for s in found] != [slot.core_ndim for slot in self.outputs]:
+            raise Unclear("its results have another structure, or other axes, than types or out_shape= tell")
+        return found
+
+    def _run_first(self, leaves: Sequence[np.ndarray]) -> Shapes:
+        """The function runs once on leaves of the call's own, in a kernel that notes shapes."""
+        arrays = [np.ascontiguousarray(a, slot.dtype) for a, slot in zip(leaves, self.inputs, strict=True)]
+        extents = np.array([extent for leaf in leaves for extent in np.shape(leaf)] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
-        with explained(self.function):
-            probe = self._probe_kernel()
-        probe(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
+        self._shape_kernel()(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
         remaining = iter(found.tolist())
         return tuple(tuple(next(remaining) for _ in range(slot.core_ndim)) for slot in self.outputs)
 
-    @functools.cache  # noqa: B019 - rules live as long as the program
-    def _probe_kernel(self):
-        return loops.build_probe(self.core, self.inputs, self.outputs)
+    def _shape_kernel(self) -> Any:
+        if self.model is not None:
+            return self.model._shape_kernel()
+        if "_shapes_of_first" not in vars(self):
+            with explained(self.function):
+                self._shapes_of_first = loops.build_shapes(self.core, self.inputs, self.outputs)
+        return self._shapes_of_first
+
+    def _twin(self) -> BaseRule:
+        self.result_tree()
+        twin = self.sharing()
+        twin._start(self.problem)
+        return twin
+
+    def know_integers(self, integers: Mapping[int, int]) -> None:
+        super().know_integers(integers)
+        # PyTorch finds rules by key.
+        self.key = hashlib.sha256(f"{self.kernel_key} {sorted(integers.items())}".encode()).hexdigest()
 
     def seeded_types(self, kind: str, active: tuple[int, ...], level: int) -> tuple[types.Type, ...] | None:
         """Types of the leaves in a statically seeded pass; `None` where the pass is of another kind."""
@@ -239,7 +287,7 @@ class DerivedRule(NumbaRule):
             )
         inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
         self.level = level
-        key = hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
+        key = _derived_key(base, kind, active)
         name = f"{kind} of {base.name}"
         super().__init__(name, inputs, key, depth, base.chunk, base.function, base.store)
         self.dear, self.elementary = base.dear, base.elementary
@@ -278,8 +326,15 @@ class DerivedRule(NumbaRule):
                 self.core = narrow
             raise
 
+    def _learn_from(self, arrays: Sequence[np.ndarray]) -> None:
+        self.base._learn_from(arrays[: len(self.base.inputs)])
+
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return derived_core_shapes(self.kind, self.base, self.active, core_inputs)
+
+
+def _derived_key(base: NumbaRule, kind: str, active: tuple[int, ...]) -> str:
+    return hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
 
 
 _owners: dict[str, Any] = {}

@@ -20,8 +20,10 @@ def evaluate(
     loop = rule.loop_shape(shapes, batch_ndim)
     views = _views(rule, arrays, loop, batch_ndim)
     whole: list[np.ndarray] | None = None
+    kept = getattr(rule, "take_first", lambda leaves: None)
     for index in itertools.product(*map(range, loop)):
-        results = core(*[_leaf(view, index) for view in views])
+        leaves = [usable_leaf(view[index], view.dtype) for view in views]
+        results = (whole is None and kept(leaves)) or core(*leaves)
         if whole is None:
             whole = [
                 np.empty(loop + np.shape(result), slot.dtype)
@@ -51,10 +53,14 @@ def _core(array: np.ndarray, slot: Slot) -> Shape:
     return array.shape[array.ndim - slot.core_ndim :]
 
 
-def _leaf(view: np.ndarray, index: tuple[int, ...]) -> Any:
-    """One element: floats keep their dtype, integers and bools are Python's own."""
-    leaf = view[index]
-    return leaf.item() if isinstance(leaf, np.generic) and leaf.dtype.kind != "f" else leaf
+def usable_leaf(leaf: Any, dtype: np.dtype) -> Any:
+    """One element: floats keep their dtype, integers and bools are Python's own, arrays are read-only."""
+    if np.ndim(leaf):
+        leaf = leaf.view()
+        leaf.flags.writeable = False
+        return leaf
+    leaf = dtype.type(leaf)
+    return leaf if dtype.kind == "f" else leaf.item()
 
 
 def _store(rule: Rule, array: np.ndarray, index: tuple[int, ...], result: Any) -> None:

@@ -6,14 +6,12 @@ captured attribute are copied, one level deep each. One `Rebuilt` serves one eva
 
 from __future__ import annotations
 
+import builtins
 import functools
-import math
 import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from fwddiff import dual
 from fwddiff._capture import Function, Path, attributes, nested_codes, uses
 
 _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
@@ -22,7 +20,7 @@ _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
 class Rebuilt:
     """A callable like `plan.original`, with `set_captured`."""
 
-    def __init__(self, plan: Function, classes: Callable[[Any], Any]):
+    def __init__(self, plan: Function, classes: Any):
         self.plan, self.classes = plan, classes
         self.positions = {id(capture): k for k, capture in enumerate(plan.captures)}
         self.setters: list[list[Callable[[Any], None]]] = [[] for _ in plan.captures]
@@ -180,7 +178,7 @@ def _set_on_class(cls: type, attribute: str, value: Any) -> None:
 # --- functions of numbers that do not know duals ------------------------------------------------------------
 
 
-def substitutes(node: Function, classes: Callable[[Any], Any]) -> Iterator[tuple[Path, Any]]:
+def substitutes(node: Function, classes: Any) -> Iterator[tuple[Path, Any]]:
     """Paths in the code to `math`, a function of it, a conversion (`float`), or a class that is rebuilt."""
     code = node.function.__code__
     hows: dict[Path, set[str]] = {}
@@ -193,48 +191,22 @@ def substitutes(node: Function, classes: Callable[[Any], Any]) -> Iterator[tuple
             yield found
 
 
-def _substitute_on(
-    node: Function, path: Path, only_called: bool, classes: Callable[[Any], Any]
-) -> tuple[Path, Any] | None:
+def _substitute_on(node: Function, path: Path, only_called: bool, classes: Any) -> tuple[Path, Any] | None:
     root, steps = path
-    value = float if root == "float" and _is_builtin(node, root) else node.lookup((root, ()))
+    built_in = getattr(builtins, root, None) if _is_builtin(node, root) else None
+    value = node.lookup((root, ())) if built_in is None else built_in
     for taken in range(len(steps) + 1):
-        replacement = _from_math().get(id(value)) or classes(value)
-        if replacement is None and only_called and taken == len(steps):
+        step = steps[taken] if taken < len(steps) else None
+        replacement = classes.standins.of(value) or classes(value)
+        if replacement is None and only_called and step is None:
             # As an argument (`dtype=float`) these types have to stay what they are.
-            replacement = _CONVERSIONS.get(id(value))
+            replacement = classes.standins.of_type(value)
         if replacement is not None:
             return (root, steps[:taken]), replacement
-        value = getattr(value, steps[taken], None) if taken < len(steps) else None
+        value = None if step is None else getattr(value, step, None)
     return None
 
 
 def _is_builtin(node: Function, name: str) -> bool:
     code = node.function.__code__
     return name not in (*node.function.__globals__, *code.co_varnames, *code.co_cellvars, *code.co_freevars)
-
-
-def _conversion(dtype: type) -> Callable[[Any], Any]:
-    """`dtype(x)`, which keeps the partials of a dual."""
-
-    def convert(x: Any = 0.0, /) -> Any:
-        if not isinstance(x, dual.Dual):
-            return dtype(x)
-        return x if dtype is float else x.astype(dtype)
-
-    return convert
-
-
-_CONVERSIONS = {id(dtype): _conversion(dtype) for dtype in (float, np.float32, np.float64)}
-
-
-@functools.cache
-def _from_math() -> dict[int, Any]:
-    """By identity: what replaces the module `math` and its functions."""
-    namespace = dual.math_namespace()
-    functions = {
-        id(function): getattr(namespace, name, None)
-        for name, function in vars(math).items()
-        if callable(function)
-    }
-    return {id(math): namespace} | functions

@@ -15,6 +15,7 @@ import optree
 from fwddiff._capture import Function, holds_host_array, is_foreign, plan, refuse_state
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numpy.rebuild import Rebuilt, substitutes
+from fwddiff.engines.numpy.standins import StandIns
 
 
 class _Rebuilt(type):
@@ -24,8 +25,10 @@ class _Rebuilt(type):
 class Structs:
     """The rebuilt classes of one evaluation: `self(cls)` is the rebuilt class or `None`."""
 
-    def __init__(self, owned: Callable[[Any], bool], plans: dict[type, dict[str, Function]]):
-        self.owned, self.plans = owned, plans
+    def __init__(
+        self, owned: Callable[[Any], bool], plans: dict[type, dict[str, Function]], standins: StandIns
+    ):
+        self.owned, self.plans, self.standins = owned, plans, standins
         self.rebuilt: dict[type, type | None] = {}
         self.originals: dict[type, type] = {}
 

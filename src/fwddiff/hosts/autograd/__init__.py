@@ -31,6 +31,7 @@ __all__ = [
     "owns",
     "shape",
     "shortcut",
+    "values",
     "weak",
 ]
 
@@ -66,6 +67,13 @@ def dtype(leaf: Box) -> np.dtype:
 def weak(leaf: Box) -> bool:
     """Whether a Python float is boxed, whose dtype gives way to that of arrays."""
     return type(getval(leaf)) is float
+
+
+def values(leaf: Box) -> np.ndarray:
+    """The numbers in the innermost box."""
+    while isbox(leaf):
+        leaf = leaf._value
+    return np.asarray(leaf)
 
 
 def integer_dtype() -> np.dtype:

@@ -23,7 +23,7 @@ from jax import lax
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
 from fwddiff.hosts.jax import batching, derivatives, lowering
-from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer
+from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer, carried
 from fwddiff.hosts.jax.primitive import Operation, bind, evaluate, jax_dtype
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "load_kernels",
     "owns",
     "shape",
+    "values",
     "weak",
 ]
 
@@ -91,6 +92,13 @@ def float_dtype() -> np.dtype:
 def detach(leaf: jax.Array) -> jax.Array:
     """The same array as a constant for JAX's derivatives."""
     return lax.stop_gradient(leaf)
+
+
+def values(leaf: jax.Array) -> np.ndarray | None:
+    """The array's numbers, where this process has them and no `jit` is being traced."""
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and not leaf.is_fully_addressable:
+        return None
+    return carried(leaf)
 
 
 def load_kernels() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.core
+import numpy as np
 from jax._src import core, dispatch
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
@@ -41,6 +42,7 @@ __all__ = [
     "Tracer",
     "ad",
     "batching",
+    "carried",
     "converted",
     "device_count",
     "divided_alike",
@@ -65,6 +67,21 @@ def converted(value: Any, aval: Any) -> Any:
         make = ir.IntegerType.get_unsigned if kind == "u" else ir.IntegerType.get_signless
         element = make(bits)
     return stablehlo.convert(ir.RankedTensorType.get(aval.shape, element), value)
+
+
+def carried(leaf: Any) -> np.ndarray | None:
+    """The numbers of an array, or of a tracer that carries them (`grad`, `jvp`, the first of a `vmap`)."""
+    if not isinstance(leaf, Tracer):
+        return np.asarray(leaf)
+    if hasattr(leaf, "batch_dim"):
+        found, axis = carried(leaf.val), leaf.batch_dim
+        if found is None or axis is None:
+            return found
+        return np.take(found, 0, axis) if isinstance(axis, int) and found.shape[axis] else None
+    known = getattr(leaf, "primal", None)  # of `grad` and `jvp`
+    if known is None and isinstance(leaf, pe.JaxprTracer):
+        known = leaf.pval.get_known()
+    return None if known is None else carried(known)
 
 
 def varying_axes(value: Any) -> frozenset:

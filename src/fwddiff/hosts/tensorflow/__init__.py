@@ -20,7 +20,7 @@ from fwddiff._rule import Rule
 from fwddiff.hosts.tensorflow._operation import operation
 from fwddiff.hosts.tensorflow._tensors import as_input, as_tensor, dtype, owns, shape
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "weak"]
+__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "values", "weak"]
 
 
 def weak(leaf: object) -> bool:
@@ -36,6 +36,12 @@ def integer_dtype() -> np.dtype:
 def float_dtype() -> np.dtype:
     """Dtype of float results of functions without float inputs: that of `tf.constant(1.0)`."""
     return np.dtype(np.float32)
+
+
+def values(leaf: Any) -> np.ndarray | None:
+    """The numbers of an eager tensor; `None` for those of graphs."""
+    tensor = as_tensor(leaf)
+    return tensor.numpy() if hasattr(tensor, "numpy") and tf.executing_eagerly() else None
 
 
 def detach(leaf: Any) -> Any:

@@ -23,6 +23,7 @@ from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch._constants import constant
 from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
+from fwddiff.hosts.torch._evaluation import numbers
 from fwddiff.hosts.torch._operation import operation
 from fwddiff.hosts.torch._shortcut import describe, shortcut
 from fwddiff.hosts.torch._traced import is_traced, prepare, traced
@@ -41,6 +42,7 @@ __all__ = [
     "shape",
     "shortcut",
     "traced",
+    "values",
     "weak",
 ]
 
@@ -95,6 +97,13 @@ def weak(leaf: Any) -> bool:
 def _lent_dtype(own: torch.dtype) -> torch.dtype:
     """Under `torch.autocast` half precision is lent as float32, as to functions of PyTorch that need it."""
     return torch.float32 if own in _HALVES and torch.is_autocast_enabled("cpu") else own
+
+
+def values(leaf: Leaf) -> np.ndarray | None:
+    """The numbers of a tensor, or of one element of a batch; `None` where it has no memory."""
+    if not isinstance(leaf, torch.Tensor):
+        return np.asarray(int(leaf)) if isinstance(leaf, torch.SymInt) else None
+    return numbers(leaf)
 
 
 def integer_dtype() -> np.dtype:

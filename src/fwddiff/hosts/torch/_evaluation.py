@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 
@@ -28,6 +29,7 @@ _is_legacy_batched = getattr(
     getattr(torch._C, "_functorch", None), "is_legacy_batchedtensor", lambda tensor: True
 )
 functorch_is_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+_functorch = getattr(torch._C, "_functorch", None)
 _data_ptr = torch.Tensor.data_ptr
 
 
@@ -150,6 +152,22 @@ def evaluate_memory(rule: Rule, batch_ndim: int, tensors: Sequence[torch.Tensor]
     """The same for tensors that do have memory (the library operator ends here)."""
     arrays = [_plain(tensor.detach()).as_subclass(torch.Tensor).numpy() for tensor in tensors]
     return tuple(torch.from_numpy(array) for array in rule(arrays, batch_ndim))
+
+
+def numbers(tensor: torch.Tensor) -> np.ndarray | None:
+    """The tensor's numbers, below the transformations of `torch.func` (of a batch, the first element)."""
+    if dispatch_modes():
+        return None
+    try:
+        while _functorch is not None and _functorch.is_functorch_wrapped_tensor(tensor):
+            axis = _functorch.maybe_get_bdim(tensor)
+            tensor = _functorch.get_unwrapped(tensor)
+            tensor = tensor if axis < 0 else tensor.select(axis, 0)
+        if tensor.dtype is torch.bfloat16:
+            tensor = tensor.float()
+        return None if _is_legacy_batched(tensor) else _plain(tensor.detach()).numpy()
+    except (RuntimeError, TypeError, AttributeError, IndexError):
+        return None
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from fwddiff._native import disk, kept
 from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
-from fwddiff._rule import Shape, Slot
+from fwddiff._rule import Slot
 from fwddiff.engines.numba import vector_math
 from fwddiff.engines.numba.cache import _results
 from fwddiff.engines.numba.cache._extensions import extensions
@@ -88,15 +88,6 @@ class Store:
             return
         header["slots"] = [(slot.dtype.str, slot.core_ndim, slot.differentiable) for slot in slots]
         disk.write(self._file("results"), header)
-
-    def shapes(self, given: tuple[Shape, ...]) -> tuple[Shape, ...] | None:
-        """Core shapes of the outputs for core inputs of the shapes `given`, if they are kept."""
-        found = disk.read(self._file(f"shapes {given}")) if self.usable else None
-        return None if found is None else tuple(map(tuple, found[0]["shapes"]))
-
-    def keep_shapes(self, given: tuple[Shape, ...], found: tuple[Shape, ...]) -> None:
-        if self._is_current():
-            disk.write(self._file(f"shapes {given}"), {"shapes": found})
 
     # --- kernels --------------------------------------------------------------------------------------------
 

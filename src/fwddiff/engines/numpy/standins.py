@@ -1,0 +1,58 @@
+"""What takes the place of functions that know plain numbers only: `math`, conversions, some of NumPy's.
+
+The set for duals is `duals()`; an outline (`outline`) has its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from fwddiff import dual
+
+
+class StandIns:
+    """By identity: what replaces a function, a module, or a type that is called.
+
+    Args:
+        namespace: What stands for the module `math`, by name.
+        functions: Functions and builtins, and what stands for them.
+        types: Types, replaced only where they are called: as an argument (`dtype=float`) they have to stay.
+    """
+
+    def __init__(self, namespace: Any, functions: Mapping[Any, Any], types: Mapping[type, Callable]):
+        self.values = {id(math): namespace}
+        for name, function in vars(math).items():
+            if callable(function):
+                self.values[id(function)] = getattr(namespace, name, None)
+        self.values |= {id(old): new for old, new in functions.items()}
+        self.types = {id(old): new for old, new in types.items()}
+
+    def of(self, value: Any) -> Any:
+        """What stands for a function or module, wherever it is named."""
+        return self.values.get(id(value))
+
+    def of_type(self, value: Any) -> Any:
+        """What stands for a type that is called."""
+        return self.types.get(id(value))
+
+
+def _conversion(dtype: type) -> Callable[[Any], Any]:
+    """`dtype(x)`, which keeps the partials of a dual."""
+
+    def convert(x: Any = 0.0, /) -> Any:
+        if not isinstance(x, dual.Dual):
+            return dtype(x)
+        return x if dtype is float else x.astype(dtype)
+
+    return convert
+
+
+@functools.cache
+def duals() -> StandIns:
+    """What user code may name that does not know dual numbers."""
+    conversions = {dtype: _conversion(dtype) for dtype in (float, np.float32, np.float64)}
+    return StandIns(dual.math_namespace(), {}, conversions)

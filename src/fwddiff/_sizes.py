@@ -27,7 +27,7 @@ _EXTENTS = (2, 1, 3, 4, 5, 8, 16)
 
 
 class Given:
-    """What a call knows of a rule's inputs. `values` gives them as NumPy arrays, or `None` while a host traces."""
+    """What a call knows of a rule's inputs. `values` gives them as NumPy arrays; `None` while a host traces."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class FunctionRule(Rule):
 
     @abstractmethod
     def _twin(self) -> FunctionRule:
-        """A rule of the same function, which shares kernels, with no shapes and derivatives of its own yet."""
+        """A rule of the same function, which shares kernels, without shapes and derivatives of its own."""
 
     # --- the first element's results, kept for the call that asked ------------------------------------------
 

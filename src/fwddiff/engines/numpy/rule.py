@@ -134,7 +134,7 @@ class BaseRule(FunctionRule, PythonRule):
         return twin
 
     def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
-        # The first question of a host that comes with shapes: better an outline of these than of guessed ones.
+        # The first question of a host that comes with shapes: an outline of these is better than of others.
         if self.results.tree is None:
             self.core_shapes(
                 [s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)]

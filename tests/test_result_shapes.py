@@ -48,7 +48,9 @@ def kelvin(t):
 def ordered(t):
     if not (t[0] > 140.0 and t[1] > t[0]):
         raise ValueError("not in order")
-    return np.array([t[0] * t[1], t[1] ** 2, t[0] * 3.0])
+    out = np.zeros_like(t)
+    out[0], out[1] = t[0] * t[1], t[1] ** 2
+    return out
 
 
 def until_large(t):

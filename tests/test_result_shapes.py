@@ -253,7 +253,7 @@ def test_a_wrong_out_shape_is_found(engine):
 def library_of_arrays(x):
     y = np.concatenate([np.sort(x)[::-1], np.cumsum(x)[:2], np.stack([x[0], 1.0])])
     z = np.linalg.solve(np.outer(x, x) + np.eye(len(x)), x)
-    return {"joined": y, "table": np.outer(x, z)[:, 1:], "total": float(z.sum()), "count": int(len(y))}
+    return {"joined": y, "table": np.outer(x, z)[:, 1:], "total": float(z.sum()), "count": len(y)}
 
 
 def loops_and_lists(x):
@@ -292,7 +292,7 @@ def test_an_outline_has_the_structure_and_the_shapes_of_the_result(function):
 
 def test_an_outline_prints_nothing(capsys):
     def value(x):
-        print("seen", x)
+        print("seen", x)  # noqa: T201
         return x * 2.0
 
     jax.eval_shape(fwddiff(value, engine="numpy"), jnp.ones(3))

@@ -222,7 +222,7 @@ def test_sizes_that_depend_on_values(engine):
     assert_allclose(y, [2.0, 6.0])
     assert_allclose(fd.unthunk(back(np.ones(2))[0]), [2.0, 0.0, 2.0])
     untold = fwddiff(lambda x: positive(x), engine=engine)
-    with pytest.raises(fd.ShapeError, match="mask.*out_shape"):
+    with pytest.raises(fd.ShapeError, match=r"mask.*out_shape"):
         jax.jit(untold)(jnp.array(x))
     told = fwddiff(lambda x: positive(x), engine=engine, out_shape=np.empty(2))
     assert_allclose(jax.jit(jax.grad(lambda x: told(x).sum()))(jnp.array(x)), [2.0, 0.0, 2.0])

@@ -27,7 +27,7 @@ _EXTENTS = (2, 1, 3, 4, 5, 8, 16)
 
 
 class Given:
-    """What a call knows of a rule's inputs. `values` gives them as NumPy arrays; `None` while a host traces."""
+    """What a call knows of a rule's inputs. `values` gives them as NumPy arrays, if a host has them."""
 
     def __init__(
         self,

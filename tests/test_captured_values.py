@@ -152,10 +152,10 @@ def test_a_captured_number_is_read_at_every_call(engine):
     scale = 2.0
     g = fwddiff(lambda x: x * scale, engine=engine)
     assert g.broadcast(X).tolist() == [1.0, 2.0, 4.0]
-    rules = dict(g.caller._recipes)
+    rules = dict(g.caller.find()[0].recipes)
     scale = 10.0
     assert g.broadcast(X).tolist() == [5.0, 10.0, 20.0]
-    assert dict(g.caller._recipes) == rules, "a new value is no new rule"
+    assert dict(g.caller.find()[0].recipes) == rules, "a new value is no new rule"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -7,8 +7,11 @@ signature, look it up.
 
 from __future__ import annotations
 
+import collections
 import functools
 import importlib
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -24,6 +27,12 @@ from fwddiff._signature import core_ndims
 from fwddiff._sizes import Given
 
 _MOST_WAYS = 1000
+_MOST_VERSIONS = 8  # of one code: what it captures is now of this type, now of that
+_MOST_KEPT = 256
+_MOST_TRIES = 3
+
+Way = Callable[[Sequence[Any]], Any]
+Current = Callable[[], bool]
 
 
 class Options(NamedTuple):
@@ -43,7 +52,11 @@ class Gathered(NamedTuple):
 
     structure: tuple
     leaves: list
-    plan: _capture.Function
+    record: Record
+
+    @property
+    def plan(self) -> _capture.Function:
+        return self.record.plan
 
     @property
     def arguments(self) -> Any:
@@ -63,15 +76,34 @@ class Gathered(NamedTuple):
         return (self.structure, *map(_host.leaf_signature, self.leaves))
 
 
+class _Once:
+    """Makes a rule when it is first asked for, and then lets go of the call that it was made from."""
+
+    def __init__(self, make: Callable[[], Rule]):
+        self._make: Callable[[], Rule] | None = make
+        self._rule: Rule | None = None
+
+    def __call__(self) -> Rule:
+        make = self._make
+        if self._rule is None:
+            assert make is not None
+            self._rule, self._make = make(), None
+        return self._rule
+
+
 class Recipe(NamedTuple):
     """What a signature leads to. `dynamic` are the numbers of the leaves that are inputs, `detached` those of
-    constants."""
+    constants; `current` says whether the classes and functions among the arguments are what they were."""
 
     host: ModuleType | None
     host_state: Any
     rule: Callable[[], Rule]
     dynamic: tuple[int, ...]
     detached: frozenset[int]
+    current: Current | None
+
+    def holds(self) -> bool:
+        return self.host_state == _host_state(self.host) and (self.current is None or self.current())
 
 
 class Call(NamedTuple):
@@ -83,6 +115,7 @@ class Call(NamedTuple):
     host: ModuleType | None
     spec: Any
     detached: frozenset[int]
+    current: Current | None = None
 
     def result_tree(self) -> Any:
         rule: Any = self.rule
@@ -94,43 +127,126 @@ class Call(NamedTuple):
         return tree
 
 
+class Record:
+    """What has been decided about a function as `plan` found it, all of it valid as long as the plan is: a
+    decision that took long is written where it belongs, not over a newer one."""
+
+    __slots__ = ("__weakref__", "plan", "recipes", "ways")
+
+    def __init__(self, plan: _capture.Function):
+        self.plan = plan
+        self.recipes: dict[tuple, Recipe] = {}
+        # How a host serves calls that it describes by the key, and whether that is still so.
+        self.ways: dict[Any, tuple[Way, Current | None]] = {}
+
+    def remember(self, key: Any, way: Way, current: Current | None) -> None:
+        if len(self.ways) >= _MOST_WAYS:
+            self.ways.clear()
+        self.ways[key] = way, current
+
+
+class _Records:
+    """Records by code and options, so that a fresh lambda, or a method of another object, finds what was
+    decided (and compiled) for one of the same code.
+
+    All that are in use are found; the last few are kept alive unless they would keep much memory with them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used: dict[tuple, list[weakref.ref[Record]]] = {}
+        self._last: collections.OrderedDict[Record, None] = collections.OrderedDict()
+
+    def of(self, key: tuple) -> list[Record]:
+        with self._lock:
+            return [record for reference in self._used.get(key, ()) if (record := reference()) is not None]
+
+    def add(self, key: tuple, record: Record, keep: bool) -> None:
+        with self._lock:
+            alive = [reference for reference in self._used.get(key, ()) if reference() is not None]
+            self._used[key] = [weakref.ref(record), *alive[: _MOST_VERSIONS - 1]]
+            if keep:
+                record.plan.let_go()
+                self._last[record] = None
+            while len(self._last) > _MOST_KEPT:
+                self._last.popitem(last=False)
+            if len(self._used) > 8 * _MOST_KEPT:
+                self._used = {k: refs for k, refs in self._used.items() if any(r() for r in refs)}
+
+    def touch(self, record: Record) -> None:
+        with self._lock:
+            if record in self._last:
+                self._last.move_to_end(record)
+
+
+_records = _Records()
+
+
 class Caller:
     """Prepares the calls of one wrapped function."""
 
     def __init__(self, target: Target, options: Options):
         self.target, self.options = target, options
-        self._plan: _capture.Function | None = None
-        self._recipes: dict[tuple, Recipe] = {}
-        self.ways: dict[Any, Callable[[Sequence[Any]], Any]] = {}
+        self._record: Record | None = None
 
     def plan(self) -> _capture.Function:
-        """What the function captures, found again if a name leads to another function now."""
-        plan = self._plan
-        if plan is None or not plan.current():
-            plan = self._plan = _capture.plan(
-                self.target.function, _host.is_owned, with_state=callable(self.options.engine)
-            )
-            self._recipes, self.ways = {}, {}
-        return plan
+        """What the function captures now."""
+        return self.find()[0].plan
+
+    def live_plan(self) -> _capture.Function:
+        """A plan that reads and checks the names of this very function one by one, for Dynamo."""
+        plan = self.plan()
+        return self._planned() if plan.has_let_go else plan
+
+    def _planned(self) -> _capture.Function:
+        with_state = callable(self.options.engine)
+        return _capture.plan(self.target.function, _host.is_owned, with_state=with_state)
+
+    def find(self) -> tuple[Record, list[Any]]:
+        """What has been decided about the function as it is now, and the values that it captures."""
+        record, target = self._record, self.target
+        if record is not None:
+            values = record.plan.guard(target.live, target.bound)
+            if values is not None:
+                return record, values
+        return self._found()
+
+    def _found(self) -> tuple[Record, list[Any]]:
+        target = self.target
+        target.refresh()
+        key = target.live.__code__ if target.has_code else None, self.options
+        known = _records.of(key) if key[0] is not None else []
+        for record in known:
+            values = record.plan.guard(target.live, target.bound)
+            if values is not None:
+                self._record = record
+                _records.touch(record)
+                return record, values
+        for _ in range(_MOST_TRIES):
+            record = Record(self._planned())
+            values = record.plan.guard(target.live, target.bound)
+            if values is not None:
+                self._record = record
+                if key[0] is not None:
+                    # A custom rule calls the function itself, which therefore may not be let go of.
+                    keep = not callable(self.options.engine) and record.plan.is_small(values)
+                    _records.add(key, record, keep)
+                return record, values
+        return record, record.plan.values()  # names that lead to something new at each reading
 
     def gather(
-        self,
-        kind: str,
-        args: tuple,
-        kwargs: dict[str, Any],
-        plan: _capture.Function,
-        values: Sequence[Any] | None = None,
+        self, kind: str, args: tuple, kwargs: dict[str, Any], values: Sequence[Any]
     ) -> tuple[tuple, list]:
-        """Structure and leaves of a call. `values` stand for the captured ones where a host has read them."""
+        """Structure and leaves of a call with these captured values."""
         core = kwargs.pop("signature", None) if kwargs and kind != "whole" else None
         target = self.target
         if kwargs or len(args) != target.arity:
             args = target.bind(args, kwargs)
         leaves, spec = _tree.flatten(args)
-        if not plan.captures:
+        if not values:
             return (kind, core, spec), leaves
         captured = []
-        for value in plan.values() if values is None else values:
+        for value in values:
             more, captured_spec = _tree.flatten(value)
             leaves += more
             captured.append(captured_spec)
@@ -138,9 +254,10 @@ class Caller:
 
     def recipe(self, gathered: Gathered) -> Recipe:
         signature = gathered.signature()
-        found = self._recipes.get(signature)
-        if found is None or found.host_state != _host_state(found.host):
-            found = self._recipes[signature] = _make_recipe(self, gathered)
+        recipes = gathered.record.recipes
+        found = recipes.get(signature)
+        if found is None or not found.holds():
+            found = recipes[signature] = _make_recipe(self, gathered)
         return found
 
     def call(self, gathered: Gathered) -> Call:
@@ -155,13 +272,9 @@ class Caller:
         rule = recipe.rule()
         if not rule.is_settled:
             rule = _settled(rule, inputs, recipe.host)
-        return Call(rule, inputs, recipe.dynamic, recipe.host, gathered.arguments, recipe.detached)
-
-    def remember(self, key: Any, way: Callable[[Sequence[Any]], Any]) -> None:
-        """Keep how a host serves calls that it describes by `key`; forgotten when the function changes."""
-        if len(self.ways) >= _MOST_WAYS:
-            self.ways.clear()
-        self.ways[key] = way
+        return Call(
+            rule, inputs, recipe.dynamic, recipe.host, gathered.arguments, recipe.detached, recipe.current
+        )
 
 
 def _settled(rule: Any, inputs: Sequence[Any], host: ModuleType | None) -> Rule:
@@ -238,8 +351,16 @@ def _make_recipe(caller: Caller, gathered: Gathered) -> Recipe:
     ndims = _core_ndims(names, kinds)
     dynamic = tuple(k for k, kind in enumerate(kinds) if kind.dtype is not None)
     detached = frozenset(k for k in dynamic if host and host.owns(gathered.leaves[k]) and not names.wanted(k))
-    rule = functools.cache(lambda: _make_rule(names, kinds, ndims, host))
-    return Recipe(host, _host_state(host), rule, dynamic, detached)
+    current = _capture.guard_parts(_parts(gathered, kinds), _host.is_owned)
+    rule = _Once(lambda: _make_rule(names, kinds, ndims, host, current))
+    return Recipe(host, _host_state(host), rule, dynamic, detached, current)
+
+
+def _parts(gathered: Gathered, kinds: Sequence[_Kind]) -> Iterator[Any]:
+    """What is known by name only in a call: the classes of structs, and functions that are arguments."""
+    for spec in (gathered.arguments, *gathered.captured):
+        yield from _tree.node_types(spec)
+    yield from (kind.static for kind in kinds if callable(kind.static))
 
 
 def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) -> _Kind:
@@ -255,6 +376,11 @@ def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) 
             return _Kind(dtype, np.ndim(leaf), weak)
     except (ArgumentError, TypeError) as error:
         raise type(error)(f"{names.caller.target.name}, {names.name(number)}: {error}") from error
+    if not callable(leaf) and _capture.holds_host_array(leaf, _host.is_owned):
+        raise ArgumentError(
+            f"{names.caller.target.name}, {names.name(number)}: a {type(leaf).__name__} that holds arrays of "
+            "a framework, whose derivatives would be lost. Pass the arrays, or a dataclass of them."
+        )
     return _Kind(None, static=leaf)
 
 
@@ -271,7 +397,13 @@ def _core_ndims(names: _Leaves, kinds: Sequence[_Kind]) -> list[int]:
     return ndims
 
 
-def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], host: ModuleType | None) -> Rule:
+def _make_rule(
+    names: _Leaves,
+    kinds: Sequence[_Kind],
+    ndims: Sequence[int],
+    host: ModuleType | None,
+    current: Current | None,
+) -> Rule:
     strong = [kind for kind in kinds if kind.dtype is not None and kind.dtype.kind == "f" and not kind.weak]
     has_axes = any(kind.ndim for kind in strong)
     float_dtype = _float_dtype([kind for kind in strong if not (kind.yields and has_axes)], host)
@@ -299,6 +431,7 @@ def _make_rule(names: _Leaves, kinds: Sequence[_Kind], ndims: Sequence[int], hos
         passes=options.passes,
         chunk=options.chunk,
         out_shape=options.out_shape,
+        current=current,
     )
     return _engine_for(options.engine, gathered.plan)(problem)
 

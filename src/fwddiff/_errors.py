@@ -28,6 +28,10 @@ class CaptureError(FwdDiffError):
     """A value that `f` closes over and whose derivative would be lost."""
 
 
+class StaleError(CaptureError):
+    """What a function refers to changed between a call and its derivative."""
+
+
 class CompileError(FwdDiffError):
     """The engine cannot run the user's function; the original error is the `__cause__`."""
 

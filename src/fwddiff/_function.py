@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
+import operator
 import types
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +26,15 @@ class Target:
 
     def __init__(self, callable_: Callable):
         self.original = callable_
-        self.preset_args, self.preset_kwargs, inner = _without_partials(callable_)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the callable again: its code, its defaults or its class's `__call__` may be others now."""
+        self.preset_args, self.preset_kwargs, inner = _without_partials(self.original)
         self.function = _with_code(inner)
+        self.bound, self.live = _capture.unbound(self.function)
+        self.has_code = isinstance(self.live, types.FunctionType)
+        self._defaults = self._given_defaults()
         if "ag__" in self.function.__code__.co_freevars:
             raise ArgumentError(
                 f"{self.name} has been rewritten by TensorFlow's AutoGraph, because it is defined inside a "
@@ -45,6 +54,9 @@ class Target:
         """Positional arguments for the compiled function, defaults and presets filled in."""
         if not kwargs and len(args) == self.arity:
             return args
+        now = self._given_defaults()
+        if len(now) != len(self._defaults) or not all(map(operator.is_, now, self._defaults)):
+            self.refresh()
         bound = self.signature.bind(*self.preset_args, *args, **{**self.preset_kwargs, **kwargs})
         bound.apply_defaults()
         if self.takes_keywords and any(bound.arguments[p] for p in bound.arguments if self._is_keywords(p)):
@@ -53,6 +65,13 @@ class Target:
             )
         named = tuple(bound.arguments[name] for name in self.names)
         return named + (bound.arguments[self.rest] if self.rest else ())
+
+    def _given_defaults(self) -> list[Any]:
+        """The defaults as they are now; they may be arrays, so they are compared by identity."""
+        if not self.has_code:
+            return []
+        by_name = self.live.__kwdefaults__ or {}
+        return [*(self.live.__defaults__ or ()), *itertools.chain(*by_name.items())]
 
     def given_positions(self, count: int) -> list[int]:
         """Where in `bind`'s result the first `count` positional arguments of a call are."""

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import _dual_host, hosts
+from fwddiff import _capture, _dual_host, hosts
 from fwddiff._errors import ArgumentError, HostError
 
 _PLAIN = (float, int, bool, np.generic, np.ndarray, str, bytes, type(None))
@@ -86,7 +86,7 @@ def leaf_signature(leaf: Any) -> Any:
         if found is None:
             found = _owners[kind] = owner(leaf) or kind
         return found, dtype, axes, getattr(leaf, "weak_type", False)
-    return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else kind
+    return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else _capture.content(leaf)
 
 
 def common_owner(leaves: Iterable[Any], where: str) -> ModuleType | None:

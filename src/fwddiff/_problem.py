@@ -3,15 +3,17 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import optree
 
-from fwddiff import _tree
+from fwddiff import _capture, _tree
 from fwddiff._capture import Description, Function
+from fwddiff._errors import StaleError
 from fwddiff._rule import Mode, Passes, Slot
 
 
@@ -36,6 +38,27 @@ class Problem:
     passes: Passes = "single"
     chunk: int | None = None
     out_shape: Any = None  # an example of the result, or a function of the arguments that makes one
+    # Whether the classes and functions among the arguments are what they were; `None`: there are none.
+    current: Callable[[], bool] | None = None
+
+    @functools.cached_property
+    def _contents(self) -> dict[int, Any]:
+        return {k: _capture.content(static) for k, static in self.statics.items()}
+
+    def __post_init__(self) -> None:
+        self._contents  # noqa: B018 - as the call has them
+
+    def refuse_changes(self) -> None:
+        """Raise `StaleError` if what would be compiled or run now is not the function that was called."""
+        holds = self.plan.holds() and (self.current is None or self.current())
+        if not holds or any(
+            _capture.content(static) != self._contents[k] for k, static in self.statics.items()
+        ):
+            raise StaleError(
+                f"What {self.name} refers to changed after the call and before its derivative was computed, "
+                "which would be that of another function. Call it again, or hand the value over as an "
+                "argument."
+            )
 
     @property
     def name(self) -> str:

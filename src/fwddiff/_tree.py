@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import optree
@@ -18,6 +18,10 @@ from fwddiff._classes import own_construction
 from fwddiff._errors import StructureError
 
 NAMESPACE = "fwddiff"
+# Dicts keep their order, which a function that goes through them depends on. The switch of one namespace is
+# public as a context only: this one is entered for good.
+_ORDERED = optree.dict_insertion_ordered(True, namespace=NAMESPACE)
+_ORDERED.__enter__()
 
 # Reads the fields of each class registered here.
 _registered: dict[type, Callable[[Any], Any]] = {}
@@ -155,6 +159,14 @@ def check_rebuilding(spec: optree.PyTreeSpec) -> None:
         )
     for child in spec.children():
         check_rebuilding(child)
+
+
+def node_types(spec: optree.PyTreeSpec) -> Iterator[type]:
+    """Types of the nodes of a tree."""
+    if not spec.is_leaf():
+        yield spec.type
+        for child in spec.children():
+            yield from node_types(child)
 
 
 def leaf_paths(spec: optree.PyTreeSpec) -> list[str]:

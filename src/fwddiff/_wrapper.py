@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _copies, _host, _tree
-from fwddiff._call import Call, Caller, Gathered, Options
+from fwddiff._call import Call, Caller, Gathered, Options, Way
 from fwddiff._construction import Constructor
-from fwddiff._errors import ArgumentError, HostError
+from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
 from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
@@ -178,6 +178,29 @@ class _Bound:
         return _Bound, ()
 
 
+class _Shortcut:
+    """Of the last host that served a call of an operation: how it describes calls, its last key and way, and
+    the structure of calls that consist of leaves."""
+
+    def __init__(self, gathered: Gathered | None = None, describe: Any = None):
+        self.record = None if gathered is None else gathered.record
+        self.arity = -1 if gathered is None else gathered.arity()
+        self.structure = () if gathered is None else gathered.structure
+        self._describe = describe
+        self._last: tuple = (None, None, None)
+
+    def way(self, structure: tuple, leaves: Sequence[Any]) -> Way | None:
+        """How the host has served a call like this one, if it has, and if that still is the way."""
+        key = self._describe(structure, leaves)
+        last = self._last
+        if key != last[0] or key is None:
+            found = self.record.ways.get(key)  # type: ignore[union-attr]
+            if found is None:
+                return None
+            last = self._last = (key, *found)
+        return last[1] if last[2] is None or last[2]() else None
+
+
 class Operation:
     """One way to call a wrapped function: `whole`, `broadcast` or `sum`."""
 
@@ -189,13 +212,7 @@ class Operation:
         self._caller = wrapped.caller
         is_constructor = kind == "broadcast" and wrapped.options["wrt"] is None
         self._struct = Constructor.of(wrapped.target) if is_constructor else None
-        # Of the last host that served a call: `describe`, its last key and way, the structure of the call.
-        self._plan: Any = None
-        self._key: Any = None
-        self._found: Any = None
-        self._flat: tuple = ()
-        self._describe: Any = None
-        self._flat_arity = -1
+        self._shortcut = _Shortcut()
         self.key = f"{wrapped.target.name}.{kind}#{next(_numbers)}"
         self.__name__ = wrapped.target.name if kind == "whole" else f"{wrapped.target.name}.{kind}"
 
@@ -210,30 +227,28 @@ class Operation:
         """The call; `captured` are the captured values where a host has read them itself."""
         if self._struct is not None and not kwargs and self._struct.takes(args):
             return self._struct.make(*args)
-        plan = self._caller.plan()
-        if len(args) == self._flat_arity and not kwargs and plan is self._plan:
-            way = self._way(self._flat, args)  # `args` are leaves if this is found
-            if way is not None:
-                return way(args)
-        structure, leaves = self._caller.gather(self.kind, args, kwargs, plan, captured)
-        if plan is self._plan:
-            way = self._way(structure, leaves)
+        record, values = self._caller.find()
+        shortcut = self._shortcut
+        if shortcut.record is record:
+            if len(args) == shortcut.arity and not kwargs:
+                way = shortcut.way(shortcut.structure, args)  # `args` are leaves if this is found
+                if way is not None:
+                    return way(args)
+            structure, leaves = self._caller.gather(self.kind, args, kwargs, captured or values)
+            way = shortcut.way(structure, leaves)
             if way is not None:
                 return way(leaves)
-        gathered = Gathered(structure, leaves, plan)
+        else:
+            structure, leaves = self._caller.gather(self.kind, args, kwargs, captured or values)
+        gathered = Gathered(structure, leaves, record)
         if self.kind == "whole" and self._caller.recipe(gathered).host is None:
             return self.wrapped.target.original(*args, **kwargs)
-        return self._serve(gathered)
-
-    def _way(self, structure: tuple, leaves: Sequence[Any]) -> Callable[[Sequence[Any]], Any] | None:
-        """How the host has served a call like this one, if it has."""
-        key = self._describe(structure, leaves)
-        if key == self._key:
-            return self._found
-        found = self._caller.ways.get(key)
-        if found is not None:
-            self._key, self._found = key, found
-        return found
+        try:
+            return self._serve(gathered)
+        except StaleError:  # another thread changed something while the function was compiled
+            record, values = self._caller.find()
+            gathered = Gathered(*self._caller.gather(self.kind, args, kwargs, captured or values), record)
+            return self._serve(gathered)
 
     def _serve(self, gathered: Gathered) -> Any:
         """The first call of its kind; a host may show a shortcut for the next ones."""
@@ -248,16 +263,13 @@ class Operation:
         way = host.shortcut(call.rule, call.dynamic, gathered.leaves, finish) if key is not None else None
         if way is None:
             return finish(host.apply(call.rule, call.inputs))
-        self._plan, self._describe = gathered.plan, describe
-        self._key = self._found = None
-        self._flat = gathered.structure
-        self._flat_arity = gathered.arity()
-        self._caller.remember(key, way)
+        gathered.record.remember(key, way, call.current)
+        self._shortcut = _Shortcut(gathered, describe)
         return way(gathered.leaves)
 
     def prepare_traced(self) -> None:
         """Run for real while Dynamo reads a call: what it is to look at next."""
-        plan = self._caller.plan()
+        plan = self._caller.live_plan()
         self.readers = [capture.read for capture in plan.captures]
         self.checks = plan.checks
         _host.host_module("torch").prepare(self)
@@ -266,8 +278,8 @@ class Operation:
 
     def prepare(self, *args, **kwargs) -> Call:
         """The call that `self(*args, **kwargs)` would make, not made."""
-        plan = self._caller.plan()
-        return self._caller.call(Gathered(*self._caller.gather(self.kind, args, kwargs, plan), plan))
+        record, values = self._caller.find()
+        return self._caller.call(Gathered(*self._caller.gather(self.kind, args, kwargs, values), record))
 
     def __copy__(self) -> Operation:
         return self

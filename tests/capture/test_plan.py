@@ -90,7 +90,7 @@ def test_one_capture_per_variable():
     assert [capture.name for capture in plan.captures] == ["RATE"]
     ((callee, positions), (second, more)) = plan.calls.values()
     assert positions == more == [0]
-    assert {callee.function, second.function} == {helper, other_helper}
+    assert {callee.live, second.live} == {helper, other_helper}
 
 
 def test_functions_in_a_circle_share_their_captures():
@@ -162,15 +162,15 @@ def test_methods_stay_current():
     assert plan.current()
 
 
-def test_a_plan_is_out_of_date_when_a_method_is_of_another_object():
+def test_a_plan_serves_the_method_of_another_object():
     box = types.SimpleNamespace(function=Base().value, base=Base())
     stored = _capture.plan(lambda x: box.function(x))
     bound = _capture.plan(lambda x: box.base.value(x))
-    assert stored.current()
-    assert bound.current()
     box.function, box.base = Base().value, Base()
-    assert not stored.current()
-    assert not bound.current()
+    box.base.weight = 7.0
+    for plan in (stored, bound):
+        read = dict(zip((c.name for c in plan.captures), plan.read(plan.live, None), strict=True))
+        assert read["self.weight"] == (7.0 if plan is bound else 1.5)
 
 
 def test_attributes_found_by_getattr():
@@ -198,7 +198,7 @@ def test_reading_is_cheap():
     plan = _capture.plan(lambda x: helper(x) * weight)
     repeats = 20_000
     assert min(timeit.repeat(plan.values, number=repeats)) / repeats < 2e-6
-    assert min(timeit.repeat(plan.current, number=repeats)) / repeats < 2e-6
+    assert min(timeit.repeat(lambda: plan.read(plan.live, None), number=repeats)) / repeats < 2e-6
 
 
 def test_fingerprints_are_those_of_another_process():

@@ -11,24 +11,28 @@ calls, and sorts what it finds:
 
 What cannot be followed and might hold an array of a host is refused with a CaptureError.
 
-A plan stays valid while every chain still leads to the same kind of thing (`Function.current`). Captured
-values are read by closures made once, so a call pays for reading alone.
+A plan stays valid while every chain still leads to what it was made for, and holds for any function of the
+same code of which that is true. One generated function says so, and reads the captured values on the way
+(`_guard`).
 
     _instructions, _stack, _bytecode   how code uses names
     _names, _values                    from names to values; what is data, what hides arrays
     _tables                            which arrays are used as a whole
     _state                             what gives something else at each call, what a call would change
     _refusals, _fingerprint            errors; text of all that compiled code depends on
+    _guard, _content                   whether a plan still holds; values told apart by what they hold
     _function, _layout, _plan          the outcome; the order of captured values; sorts it all
     _ours                              whether the code calls fwddiff itself
 """
 
 from fwddiff import _native  # noqa: F401 - notes when the package was imported
 from fwddiff._capture._bytecode import nested_codes, uses
+from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._names import unbound
 from fwddiff._capture._ours import refers_to_us
-from fwddiff._capture._plan import has_code, plan
+from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
 from fwddiff._capture._stack import Path
 from fwddiff._capture._state import refuse_state, refuse_stateful
 from fwddiff._capture._values import holds_host_array, is_data, is_foreign
@@ -39,14 +43,18 @@ __all__ = [
     "Function",
     "Path",
     "attributes",
+    "content",
+    "guard_parts",
     "has_code",
     "holds_host_array",
     "is_data",
     "is_foreign",
+    "is_struct_class",
     "nested_codes",
     "plan",
     "refers_to_us",
     "refuse_state",
     "refuse_stateful",
+    "unbound",
     "uses",
 ]

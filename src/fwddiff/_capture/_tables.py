@@ -36,7 +36,7 @@ class _Scope(NamedTuple):
 
 def is_table(function: Any, bound: Any, root: str, steps: Steps, value: Any) -> bool:
     """Whether `function` uses what `root.step.step` leads to, which is `value` now, as a whole."""
-    return not _leaf_arrays(value) or _verdict(_Scope(function, bound), root, steps, value, set()) != "scalar"
+    return not leaf_arrays(value) or _verdict(_Scope(function, bound), root, steps, value, set()) != "scalar"
 
 
 def _verdict(scope: _Scope, root: str, steps: Steps, value: Any, visited: set) -> str | None:
@@ -69,7 +69,7 @@ def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> st
         owner, values = values[0] if values else None, [inner for v in values for inner in _inside(v, step)]
     if use.how == "called":
         return _judge_method(owner, values, visited)
-    if not any(map(_leaf_arrays, values)):
+    if not any(map(leaf_arrays, values)):
         return None
     if use.argument is not None:
         return _judge_argument(scope, use.argument, values, visited)
@@ -157,7 +157,7 @@ def _is_array(value: Any) -> bool:
     return bool(len(getattr(value, "shape", ())) if ndim is None else ndim)
 
 
-def _leaf_arrays(value: Any) -> bool:
+def leaf_arrays(value: Any) -> bool:
     if not is_struct(value):
         return _is_array(value)
     return any(_is_array(leaf) for leaf in _tree.flatten(value)[0])

@@ -51,6 +51,9 @@ _FOREIGN = frozenset(
         "pytensor",
         "mlx",
         "fwddiff",
+        # `assert` in a module of tests calls pytest's own functions.
+        "pytest",
+        "_pytest",
     }
 ) | (sys.stdlib_module_names - {"__main__"})
 

@@ -12,12 +12,11 @@ nothing else does.
 from __future__ import annotations
 
 import dis
-import functools
 from types import FunctionType
 from typing import Any
 
 import numba
-from fwddiff._capture import Function, nested_codes, uses
+from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numba import structs, vector_math
@@ -37,7 +36,6 @@ class Prepared:
         self.plan = plan
         self.dispatchers: dict[tuple[int, int], object] = {}
         self.entry = self.dispatcher(plan)
-        plan.checks += _frozen_values(plan)
 
     @staticmethod
     def of(function, owned):
@@ -96,22 +94,6 @@ def _elementary(function: FunctionType) -> float:
 
 
 structs.compile_plan = lambda plan: Prepared(plan).entry
-
-
-def _frozen_values(plan: Function) -> list:
-    """(reader, value) of the globals that functions defined inside refer to.
-
-    Numba compiles them as constants: when one changes, the plan is not current any more.
-    """
-    found = []
-    for node in plan.nodes():
-        for inner in nested_codes(node.function.__code__):
-            for use in uses(inner):
-                root = use.path[0]
-                if root in node.function.__globals__ and root not in (*inner.co_freevars, *inner.co_varnames):
-                    scope = node.function.__globals__
-                    found.append((functools.partial(scope.get, root), scope[root]))
-    return found
 
 
 def _stub(node: Function) -> FunctionType:

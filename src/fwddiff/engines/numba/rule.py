@@ -103,9 +103,10 @@ class NumbaRule(Rule):
         return None if code is None else Kernel(*code, lambda: self._compiled(pattern).raising())
 
     def _compiled(self, pattern: str) -> Kernel:
-        self.store.refuse_changes()
+        self.store.problem.refuse_changes()
         with explained(self.function):
             made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear)
+        self.store.problem.refuse_changes()  # while it was compiled
         self.store.keep_kernel(f"{self.key} {pattern}", made.owner)
         return made
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
 
 from fwddiff import _capture
 from fwddiff._classes import own_construction
@@ -41,7 +42,8 @@ class StructType(types.Type):
         self.cls, self.names, self.fields = cls, names, fields
         self.is_dict = cls is dict
         listing = ", ".join(f"{name}: {field}" for name, field in zip(names, fields, strict=True))
-        super().__init__(name=f"{cls.__module__}.{cls.__qualname__}#{id(cls)}({listing})")
+        name = f"{cls.__module__}.{cls.__qualname__}#{id(cls)}.{_version(cls)}"
+        super().__init__(name=f"{name}({listing})")
 
     def unify(self, context, other):
         """Two branches may return structs whose fields unify."""
@@ -62,10 +64,14 @@ class _StructModel(models.StructModel):
         super().__init__(manager, struct, list(zip(struct.names, struct.fields, strict=True)))
 
 
-@functools.cache
 def _numba_class(cls: type) -> type[StructType]:
     """Class of the Numba types of a dataclass: one each, because Numba finds methods by this class and the
-    name."""
+    name; another once the class's methods, or what they name, have changed."""
+    return _numba_class_of(cls, _version(cls))
+
+
+@functools.cache
+def _numba_class_of(cls: type, version: int) -> type[StructType]:
     numba_class = type(f"{cls.__name__}Type", (StructType,), {})
     register_model(numba_class)(_StructModel)
     return numba_class
@@ -107,15 +113,22 @@ def refuse_own_construction(cls: type) -> None:
         )
 
 
-_registered: set[type] = set()
+# Whether a class is what it was when it was registered, and how many times it has been.
+_registered: dict[type, tuple[Callable[[], bool] | None, int]] = {}
+
+
+def _version(cls: type) -> int:
+    return _registered[cls][1] if cls in _registered else 0
 
 
 def register(cls: type) -> None:
     """Teach Numba this dataclass: its constructor, its properties and its methods."""
-    if cls in _registered:
+    current, version = _registered.get(cls, (None, 0))
+    if version and (current is None or current()):
         return
-    _registered.add(cls)
-    _register_constructor(cls)
+    _registered[cls] = _capture.guard_parts([cls], owned), version + 1
+    if not version:
+        _register_constructor(cls)
     for name in dir(cls):
         member = inspect.getattr_static(cls, name)
         if inspect.isfunction(member) and not name.startswith("__"):

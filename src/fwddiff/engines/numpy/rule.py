@@ -68,6 +68,7 @@ class BaseRule(FunctionRule, PythonRule):
         return self.as_told(arrays, super().__call__(arrays, batch_ndim))
 
     def core(self) -> Callable[..., Sequence[Any]]:
+        self.problem.refuse_changes()
         function = UserFunction(self.problem, self.method_plans, duals())
 
         def core(*leaves: Any) -> list[Any]:

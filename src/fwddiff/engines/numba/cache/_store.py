@@ -10,7 +10,6 @@ import numpy as np
 import optree
 
 from fwddiff import _capture, rules
-from fwddiff._errors import CaptureError
 from fwddiff._native import disk, kept
 from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code
@@ -28,15 +27,14 @@ class Store:
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        description, self._function = self._describe()
+        description = self._describe()
         self.key = description.digest() + (_PROCESS if description.unknown else "")
         self._classes = description.classes
         self._environment = "" if description.unknown or disk.folder() is None else _compiler()
 
-    def _describe(self) -> tuple[_capture.Description, str]:
-        """All that the key is made of, and the digest of the function alone."""
+    def _describe(self) -> _capture.Description:
+        """All that the key is made of."""
         description = self.problem.describe()
-        function = description.digest()
         for row in rules.TABLE.values():
             if rules.is_added(row.name):
                 description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
@@ -44,16 +42,7 @@ class Store:
         description.add(found)
         if "" in found:
             description.unknown.append("an extension of Numba")
-        return description, function
-
-    def refuse_changes(self) -> None:
-        """Raise `CaptureError` if a constant is no longer what it was when the function was called."""
-        if self.problem.fingerprint() != self._function:
-            raise CaptureError(
-                f"A constant that {self.problem.name} refers to changed after the call and before its "
-                "derivative was compiled, which would now see the new value. Call the function again, or "
-                "hand the value over as an argument."
-            )
+        return description
 
     @property
     def usable(self) -> bool:
@@ -64,7 +53,7 @@ class Store:
 
     def _is_current(self) -> bool:
         """Whether what is compiled now is what the key was made for: a constant may have changed since."""
-        return self.usable and self._describe()[0].digest() == self.key
+        return self.usable and self._describe().digest() == self.key
 
     # --- results --------------------------------------------------------------------------------------------
 

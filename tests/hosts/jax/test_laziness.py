@@ -8,7 +8,7 @@ import pytest
 from fwddiff.hosts import jax as host
 from fwddiff.hosts.jax.derivatives import transpose
 from fwddiff.hosts.jax.internals import ad
-from fwddiff.hosts.jax.primitive import Operation
+from fwddiff.hosts.jax.operation import Operation
 from support.compiled_rule import compiled_rule
 from support.symbolic_rule import symbolic_rule
 

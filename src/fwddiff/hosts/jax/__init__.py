@@ -1,5 +1,7 @@
 """JAX as a host: a rule is recorded by one primitive, and so are its derivatives and its batches.
 
+operation     what a call is: a rule, and where it comes from
+ways          by the primitive, or by `public` in a JAX whose internals are others (`rehearsal`)
 primitive     the primitive, its shapes and dtypes; eager calls are jitted ones
 derivatives   jvp, transpose, dead code
 batching      vmap
@@ -17,14 +19,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.core
 import numpy as np
 from jax import lax
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
-from fwddiff.hosts.jax import batching, derivatives, lowering
-from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer, carried
-from fwddiff.hosts.jax.primitive import Operation, bind, evaluate, jax_dtype
+from fwddiff.hosts.jax import public, ways
+from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, carried
+from fwddiff.hosts.jax.operation import Operation, jax_dtype
 
 __all__ = [
     "apply",
@@ -45,7 +48,6 @@ _DTYPES = {"float32", "float64", "bool"} | {
 }
 
 _ARRAYS = (jax.Array, *LITERAL_ARRAYS)
-_RULES_OF_THE_PRIMITIVE = (batching, derivatives, lowering)  # importing them registers them
 
 
 def owns(leaf: object) -> bool:
@@ -96,7 +98,7 @@ def detach(leaf: jax.Array) -> jax.Array:
 
 def values(leaf: jax.Array) -> np.ndarray | None:
     """The array's numbers, where this process has them and no `jit` is being traced."""
-    if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and not leaf.is_fully_addressable:
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) and not leaf.is_fully_addressable:
         return None
     return carried(leaf)
 
@@ -107,21 +109,18 @@ def load_kernels() -> None:
     Their kernels come from fwddiff's folder on disk, or from the same functions once they are called in this
     process. Raises `HostError` for a JAX whose compiled programs cannot call kernels.
     """
-    if not lowering.handler_registered():
+    if ways.chosen() is public.call or not ways.kernels_are_called():
         raise HostError(f"Compiled programs of jax {jax.__version__} cannot call fwddiff's kernels.")
 
 
 def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
     """Evaluate a rule on one JAX array, NumPy array or number per input; JAX can differentiate the result.
 
-    Under a transformation the call is recorded; on arrays it runs as a jitted function of its own. A function
-    that raises raises its own exception there, and a `JaxRuntimeError` inside `jit`.
+    Under a transformation the call is recorded, else it runs. A function that raises raises its own exception
+    there, and a `JaxRuntimeError` inside `jit`.
     """
     arrays = [_in_dtype(leaf, slot) for leaf, slot in zip(leaves, rule.inputs, strict=True)]
-    operation = Operation(rule)
-    if any(isinstance(x, Tracer) for x in arrays):
-        return bind(operation, arrays)
-    return evaluate(*arrays, operation=operation)
+    return ways.chosen()(Operation(rule), arrays)
 
 
 def _in_dtype(leaf: Any, slot: Slot) -> Any:

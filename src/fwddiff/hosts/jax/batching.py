@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from fwddiff.hosts.jax.internals import batching
-from fwddiff.hosts.jax.primitive import Operation, bind, primitive
+from fwddiff.hosts.jax.operation import Operation
+from fwddiff.hosts.jax.primitive import bind, primitive
 
 
 def batched(

@@ -13,7 +13,8 @@ from jax import lax
 from fwddiff._errors import DerivativeError
 from fwddiff._rule import Rule, Shape, Slot
 from fwddiff.hosts.jax.internals import ad, divided_alike, drop_unused_by, is_zero, zero_tangent
-from fwddiff.hosts.jax.primitive import Operation, bind, jax_dtype, primitive
+from fwddiff.hosts.jax.operation import Operation, jax_dtype
+from fwddiff.hosts.jax.primitive import bind, primitive
 
 
 def push_forward(

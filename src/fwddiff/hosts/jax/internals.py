@@ -2,33 +2,39 @@
 
 `jax.custom_vjp` has no forward mode and `jax.custom_jvp` cannot run a pullback kernel of its own, so the host
 is a primitive. JAX offers `Primitive` and the tables of rules in `jax.extend.core` and `jax.interpreters` for
-that purpose, without a promise of stability.
+that purpose, without a promise of stability. Names that the primitive needs are not defined here where JAX
+has them no more: files that import them then fail, and `ways` chooses another way. What the primitive can do
+without is looked for when it is used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.core
 import numpy as np
-from jax._src import core, dispatch
-from jax.extend.core import Primitive
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import stablehlo
-from jax.interpreters import ad, batching, mlir
-from jax.interpreters import partial_eval as pe
+from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-try:
-    from jax._src import literals
-except ImportError:
-    literals = None
+with contextlib.suppress(ImportError, AttributeError):
+    from jax.core import ShapedArray, Tracer
+    from jax.extend.core import Primitive
+    from jax.extend.mlir import ir
+    from jax.extend.mlir.dialects import stablehlo
+    from jax.interpreters import ad, batching, mlir
 
-ShapedArray = jax.core.ShapedArray
-Tracer = jax.core.Tracer
+
+def _optional(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
+
+
+literals, dispatch, core = (_optional(f"jax._src.{name}") for name in ("literals", "dispatch", "core"))
 # NumPy arrays that JAX has wrapped to remember their dtypes: constants, but not NumPy's.
 # The first name is that of jax 0.7.2, the second of later ones.
 LITERAL_ARRAYS = tuple(
@@ -79,7 +85,7 @@ def carried(leaf: Any) -> np.ndarray | None:
             return found
         return np.take(found, 0, axis) if isinstance(axis, int) and found.shape[axis] else None
     known = getattr(leaf, "primal", None)  # of `grad` and `jvp`
-    if known is None and isinstance(leaf, pe.JaxprTracer):
+    if known is None and hasattr(leaf, "pval"):  # of a partial evaluation
         known = leaf.pval.get_known()
     return None if known is None else carried(known)
 
@@ -102,7 +108,8 @@ def varying_alike(arrays: Sequence[Any]) -> Sequence[Any]:
 
 def _cast(array: Any, axes: tuple) -> Any:
     # What JAX's own operations use: `lax.pvary` is deprecated, the transpose of `lax.pcast` fails in jax 0.8.
-    return core.pvary(array, axes)
+    own = getattr(core, "pvary", None)
+    return own(array, axes) if own else lax.pcast(array, axes, to="varying")
 
 
 def mesh_of(avals: Sequence[Any]) -> Any:
@@ -139,7 +146,9 @@ def device_count(ctx: Any) -> int:
 
 def lower_for_its_devices(primitive: Primitive) -> None:
     """Have the devices known when the primitive is lowered; else `device_count` is 1."""
-    dispatch.prim_requires_devices_during_lowering.add(primitive)
+    known = getattr(dispatch, "prim_requires_devices_during_lowering", None)
+    if known is not None:
+        known.add(primitive)
 
 
 def drop_unused_by(primitive: Primitive, rule: Callable[[Sequence[bool], Any], Any]) -> None:
@@ -147,7 +156,9 @@ def drop_unused_by(primitive: Primitive, rule: Callable[[Sequence[bool], Any], A
 
     Since jax 0.12, JAX says in between which references live on; an equation without any has no use for it.
     """
-    pe.dce_rules[primitive] = lambda used, *between: rule(used, between[-1])
+    rules = getattr(_optional("jax.interpreters.partial_eval"), "dce_rules", None)
+    if rules is not None:  # else everything is computed that is not wholly unused
+        rules[primitive] = lambda used, *between: rule(used, between[-1])
 
 
 def runs_as_one(function: Any, name: str) -> None:

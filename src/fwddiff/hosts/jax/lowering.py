@@ -16,7 +16,8 @@ from fwddiff._rule import Native
 from fwddiff.hosts.jax import kernels, partition
 from fwddiff.hosts.jax.callback import lower_to_callback
 from fwddiff.hosts.jax.internals import ShapedArray, converted, device_count, lower_for_its_devices, mlir
-from fwddiff.hosts.jax.primitive import Operation, primitive, static_shapes
+from fwddiff.hosts.jax.operation import Operation, static_shapes
+from fwddiff.hosts.jax.primitive import primitive
 
 TARGET = "fwddiff_kernel"
 OLDEST, NEWEST = (0, 6), (0, 12)
@@ -76,6 +77,11 @@ def handler_registered() -> bool:
         return _register(jax.__version__)
 
 
+def known(version: str) -> bool:
+    """Whether this is one of the versions of JAX that were tried."""
+    return OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:2]) <= NEWEST
+
+
 _registering = threading.Lock()
 
 
@@ -86,7 +92,7 @@ def _register(version: str) -> bool:
     A handler that XLA refuses before its CPU backend exists would break that backend for the whole process:
     hence the versions, and making the backend first.
     """
-    if not OLDEST <= tuple(int(part) for part in re.findall(r"\d+", version)[:2]) <= NEWEST:
+    if not known(version):
         _warn_slow(f"jax {version} is not one of the versions 0.6 to 0.12 that it knows")
         return False
     from fwddiff.hosts.jax.handler import compile_handler

@@ -17,7 +17,8 @@ from jax.experimental.custom_partitioning import ArrayMapping, SdyShardingRule, 
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fwddiff.hosts.jax.division import Correspondence, Division, correspondence, divide, names_of, spec_of
-from fwddiff.hosts.jax.primitive import Operation, bind
+from fwddiff.hosts.jax.operation import Operation
+from fwddiff.hosts.jax.primitive import bind
 
 
 def in_parts(operation: Operation, batch_ndim: int, name: str, arrays: Sequence[Any]) -> list[Any]:

@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 
-from fwddiff._errors import ArgumentError, HostError
-from fwddiff._rule import Rule, Shape, Slot
+from fwddiff._errors import ArgumentError
+from fwddiff._rule import Rule
 from fwddiff.hosts.jax import division
 from fwddiff.hosts.jax.internals import Primitive, Tracer, mesh_of, result_aval, runs_as_one, varying_alike
-
-Kind = Literal["pushforward", "pullback", "partials"]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """A rule and where it comes from: `rule` is `base.rule`'s derived rule `kind` with respect to `active`.
-
-    The origin is what a transpose needs: a pushforward's is the pullback of the same base, and the reverse.
-    """
-
-    rule: Rule
-    kind: Kind | None = None
-    base: Operation | None = field(default=None, compare=False)
-    active: tuple[int, ...] = field(default=(), compare=False)
-
-    def derive(self, kind: Kind, active: Sequence[int]) -> Operation:
-        active = tuple(active)
-        return Operation(getattr(self.rule, kind)(active), kind, self, active)
-
-    def __repr__(self) -> str:
-        return self.rule.name
-
+from fwddiff.hosts.jax.operation import Operation, jax_dtype, raise_users_own, static_shapes
 
 primitive = Primitive("fwddiff")
 primitive.multiple_results = True
+
+
+def call(operation: Operation, arrays: Sequence[Any]) -> list[Any]:
+    """Under a transformation the call is recorded; on arrays it runs as a jitted function of its own."""
+    if any(isinstance(x, Tracer) for x in arrays):
+        return bind(operation, arrays)
+    return evaluate(*arrays, operation=operation)
 
 
 def bind(operation: Operation, arrays: Sequence[Any], batch_ndim: int = 0) -> list[Any]:
@@ -77,30 +61,12 @@ def _despite_switches(function: Callable[..., list[Any]], name: str, arrays: Seq
     return results
 
 
-def jax_dtype(slot: Slot) -> np.dtype:
-    """What a slot's dtype is in JAX: 64 bits become 32 unless `jax_enable_x64` is set."""
-    return np.dtype(jax.dtypes.canonicalize_dtype(slot.dtype))
-
-
-def static_shapes(rule: Rule, avals: Sequence[Any]) -> list[Shape]:
-    """Shapes as integers; raises `HostError` for the symbolic dimensions of `jax.export`."""
-    shapes = [tuple(aval.shape) for aval in avals]
-    for i, shape in enumerate(shapes):
-        if not all(isinstance(n, int) for n in shape):
-            raise HostError(
-                f"{rule.name}: array {i} has the symbolic shape {shape}; "
-                "fwddiff compiles for known sizes: export once per shape."
-            )
-    return shapes
-
-
 def evaluate(*arrays: Any, operation: Operation, batch_ndim: int = 0) -> list[Any]:
     """The call on arrays. A kernel tells XLA only that it raised, so the rule is asked for the exception."""
     try:
         return compiled(operation, batch_ndim)(*arrays)
     except jax.errors.JaxRuntimeError:
-        rule = operation.rule
-        rule([np.asarray(x, slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)], batch_ndim)
+        raise_users_own(operation, batch_ndim, arrays)
         raise
 
 

@@ -19,14 +19,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.core
 import numpy as np
 from jax import lax
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
 from fwddiff.hosts.jax import public, ways
-from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, carried
+from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer, carried
 from fwddiff.hosts.jax.operation import Operation, jax_dtype
 
 __all__ = [
@@ -98,7 +97,7 @@ def detach(leaf: jax.Array) -> jax.Array:
 
 def values(leaf: jax.Array) -> np.ndarray | None:
     """The array's numbers, where this process has them and no `jit` is being traced."""
-    if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer) and not leaf.is_fully_addressable:
+    if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer) and not leaf.is_fully_addressable:
         return None
     return carried(leaf)
 

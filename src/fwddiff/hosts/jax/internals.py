@@ -17,10 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
 with contextlib.suppress(ImportError, AttributeError):
-    from jax.core import ShapedArray, Tracer
+    from jax.core import ShapedArray
     from jax.extend.core import Primitive
     from jax.extend.mlir import ir
     from jax.extend.mlir.dialects import stablehlo

@@ -56,15 +56,28 @@ def test_custom_rule_in_broadcast_and_sum():
     np.testing.assert_array_equal(fd.unthunk(fd.rrule(g.sum, x)[1](2.0)[0]), np.full((1, 3), 200.0))
 
 
-def test_custom_rule_refuses_what_it_does_not_define():
-    g = fd.custom_rule(lambda x: x * x, rrule=lambda x: (x * x, lambda ct: (2 * x * ct,)))
-    with pytest.raises(fd.DerivativeError, match=r"has no frule.*give frule="):
-        fd.frule(g, (1.0,), (1.0,))
-    call = g.whole.prepare(1.0)
-    with pytest.raises(fd.DerivativeError, match="first derivatives only"):
-        call.rule.pullback((0,)).pullback((0,))
+def test_custom_rule_needs_one_of_the_two():
     with pytest.raises(fd.ArgumentError, match="rrule="):
         fd.custom_rule(lambda x: x)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rrule": lambda a, b: (a * b, lambda ct: (100 * ct * b, ct * a))},
+        {"frule": lambda p, t: (p[0] * p[1], 100 * t[0] * p[1] + p[0] * t[1])},
+    ],
+    ids=["rrule", "frule"],
+)
+def test_one_of_the_two_gives_both_modes(rule):
+    """On numbers and on arrays; the factor 100 shows that the rule is used."""
+    g = fd.custom_rule(lambda a, b: a * b, **rule)
+    assert [fd.unthunk(t) for t in fd.rrule(g, 2.0, 3.0)[1](1.0)] == [300.0, 2.0]
+    assert fd.frule(g, (2.0, 3.0), (1.0, 10.0)) == (6.0, 320.0)
+    a, b, ct = np.array([2.0, 5.0]), np.array([3.0, 4.0]), np.array([1.0, 10.0])
+    bars = [fd.unthunk(t) for t in fd.rrule(g, a, b)[1](ct)]
+    np.testing.assert_allclose(bars, [100 * ct * b, ct * a])
+    np.testing.assert_allclose(fd.frule(g, (a, b), (ct, None))[1], 100 * ct * b)
 
 
 def test_custom_rule_with_a_cotangent_too_few():

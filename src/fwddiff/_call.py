@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fwddiff import _capture, _host, _tree
-from fwddiff._errors import ArgumentError
+from fwddiff._errors import ArgumentError, PythonOnlyError
 from fwddiff._function import Target
 from fwddiff._problem import Problem
 from fwddiff._rule import Mode, Passes, Rule, Slot
@@ -185,8 +185,8 @@ _records = _Records()
 class Caller:
     """Prepares the calls of one wrapped function."""
 
-    def __init__(self, target: Target, options: Options):
-        self.target, self.options = target, options
+    def __init__(self, target: Target, meaning: _capture.Meaning, options: Options):
+        self.target, self.meaning, self.options = target, meaning, options
         self._record: Record | None = None
 
     def plan(self) -> _capture.Function:
@@ -200,7 +200,8 @@ class Caller:
 
     def _planned(self) -> _capture.Function:
         with_state = callable(self.options.engine)
-        return _capture.plan(self.target.function, _host.is_owned, with_state=with_state)
+        meaning = self.meaning._replace(wrt=None)  # of the outermost call: hosts hand over constants
+        return _capture.plan(self.target.function, _host.is_owned, meaning, with_state)
 
     def find(self) -> tuple[Record, list[Any]]:
         """What has been decided about the function as it is now, and the values that it captures."""
@@ -214,7 +215,7 @@ class Caller:
     def _found(self) -> tuple[Record, list[Any]]:
         target = self.target
         target.refresh()
-        key = target.live.__code__ if target.has_code else None, self.options
+        key = target.live.__code__ if target.has_code else None, self.options, self.meaning
         known = _records.of(key) if key[0] is not None else []
         for record in known:
             values = record.plan.guard(target.live, target.bound)
@@ -229,10 +230,15 @@ class Caller:
                 self._record = record
                 if key[0] is not None:
                     # A custom rule calls the function itself, which therefore may not be let go of.
-                    keep = not callable(self.options.engine) and record.plan.is_small(values)
+                    is_called = callable(self.options.engine) or self.meaning.rule is not None
+                    keep = not is_called and record.plan.is_small(values)
                     _records.add(key, record, keep)
                 return record, values
         return record, record.plan.values()  # names that lead to something new at each reading
+
+    def _own_rule(self) -> _capture.Meaning | None:
+        """A rule of the user's counts for this function too; hosts take care of `wrt`, this is the engine."""
+        return self.meaning if self.meaning.rule is not None else None
 
     def gather(
         self, kind: str, args: tuple, kwargs: dict[str, Any], values: Sequence[Any]
@@ -433,7 +439,15 @@ def _make_rule(
         out_shape=options.out_shape,
         current=current,
     )
-    return _engine_for(options.engine, gathered.plan)(problem)
+    rule = names.caller.meaning.rule
+    if rule is not None:
+        return engine("numpy").user_rule(problem, rule)
+    try:
+        return _engine_for(options.engine, gathered.plan)(problem)
+    except PythonOnlyError:
+        if options.engine != "auto":
+            raise
+        return engine("numpy").rule(problem)
 
 
 def _float_dtype(strong: Sequence[_Kind], host: ModuleType | None) -> np.dtype:

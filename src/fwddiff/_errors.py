@@ -36,5 +36,9 @@ class CompileError(FwdDiffError):
     """The engine cannot run the user's function; the original error is the `__cause__`."""
 
 
+class PythonOnlyError(CompileError):
+    """What was found before anything was compiled: the function runs as Python only."""
+
+
 class DerivativeError(FwdDiffError):
     """A derivative that does not exist or is not provided: raised instead of a wrong number."""

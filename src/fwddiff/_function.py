@@ -11,6 +11,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fwddiff import _capture
 from fwddiff._errors import ArgumentError
 
@@ -31,11 +33,12 @@ class Target:
     def refresh(self) -> None:
         """Look at the callable again: its code, its defaults or its class's `__call__` may be others now."""
         self.preset_args, self.preset_kwargs, inner = _without_partials(self.original)
+        self.has_presets = inner is not self.original
         self.function = _with_code(inner)
         self.bound, self.live = _capture.unbound(self.function)
         self.has_code = isinstance(self.live, types.FunctionType)
         self._defaults = self._given_defaults()
-        if "ag__" in self.function.__code__.co_freevars:
+        if "ag__" in self.live.__code__.co_freevars:
             raise ArgumentError(
                 f"{self.name} has been rewritten by TensorFlow's AutoGraph, because it is defined inside a "
                 "tf.function: define it outside, or use tf.function(autograph=False)."
@@ -136,19 +139,23 @@ def _with_code(callable_: Callable) -> Callable:
 
 def _calling(callable_: Callable) -> types.FunctionType:
     """`def function(a, b): return callable_(a, b)` with the callable's own parameter names, if it has any."""
-    try:
-        names = list(inspect.signature(callable_).parameters)
-        listing = (
-            ", ".join(names)
-            if all(name.isidentifier() for name in names) and "args" not in names
-            else "*args"
-        )
-    except (TypeError, ValueError):
-        listing = "*args"
+    listing = _listing(callable_)
     name = callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"
     namespace = {"callable_": callable_}
     exec(f"def {name}({listing}): return callable_({listing})", namespace)
     return namespace[name]
+
+
+def _listing(callable_: Callable) -> str:
+    if isinstance(callable_, np.ufunc):  # its options are no arguments to differentiate
+        names = ["x"] if callable_.nin == 1 else [f"x{k + 1}" for k in range(callable_.nin)]
+        return ", ".join(names)
+    try:
+        names = list(inspect.signature(callable_).parameters)
+    except (TypeError, ValueError):
+        return "*args"
+    named = all(name.isidentifier() for name in names) and "args" not in names
+    return ", ".join(names) if named else "*args"
 
 
 def _signature(function: Callable) -> inspect.Signature:

@@ -7,6 +7,7 @@ records it.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import itertools
 import operator
@@ -19,6 +20,7 @@ import numpy as np
 
 from fwddiff import _copies, _host, _tree
 from fwddiff._call import Call, Caller, Gathered, Options, Way
+from fwddiff._capture import Meaning, UserRule, meaning_of
 from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
@@ -26,7 +28,7 @@ from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
 _ENGINES = ("auto", "numba", "numpy")
-_OPTIONS = ("engine", "wrt", "mode", "passes", "chunk", "out_shape")
+_OPTIONS = ("engine", "wrt", "mode", "passes", "chunk", "out_shape", "rule")
 _KINDS = ("whole", "broadcast", "sum")
 _BOUND = "_fwddiff_methods"
 _numbers = itertools.count()
@@ -48,18 +50,18 @@ class FwdDiff:
         passes: Passes,
         chunk: int | None,
         out_shape: Any = None,
+        rule: UserRule | None = None,
     ):
         self.target = Target(function)
-        self.options = {
-            "engine": engine,
-            "wrt": wrt,
-            "mode": mode,
-            "passes": passes,
-            "chunk": chunk,
-            "out_shape": out_shape,
-        }
-        options = Options(engine, self.target.positions(wrt), mode, passes, chunk, out_shape)
-        self.caller = Caller(self.target, options)
+        given = (engine, wrt, mode, passes, chunk, out_shape, rule)
+        self.options = dict(zip(_OPTIONS, given, strict=True))
+        if rule is not None:
+            rule = dataclasses.replace(rule, function=self.target.function)
+        positions = self.target.positions(wrt)
+        named = engine if isinstance(engine, str) else "auto"
+        self.meaning = Meaning(positions, named, rule).around(meaning_of(self.target.function))
+        options = Options(engine, self.meaning.wrt, mode, passes, chunk, out_shape)
+        self.caller = Caller(self.target, self.meaning, options)
         self._operations = {kind: Operation(self, kind) for kind in _KINDS}
         self._others: dict[str, FwdDiff] = {}
         vars(self).update(self._operations)  # found without a step of Python, by Dynamo too
@@ -67,7 +69,12 @@ class FwdDiff:
 
     @property
     def __fwddiff_function__(self) -> Callable:
-        return self.target.original
+        """The function that engines compile where other code calls this; presets have to be bound first."""
+        return self.target.original if self.target.has_presets else self.target.function
+
+    @property
+    def __fwddiff_meaning__(self) -> Meaning:
+        return self.meaning
 
     @functools.cached_property
     def whole(self) -> Operation:
@@ -102,7 +109,7 @@ class FwdDiff:
         stays."""
         _check_option("backend", engine, _ENGINES)
         own = self.options["engine"]
-        if engine in ("auto", own) or callable(own):
+        if engine in ("auto", own) or callable(own) or self.meaning.rule is not None:
             return self
         if engine not in self._others:
             self._others[engine] = FwdDiff(self.target.original, **{**self.options, "engine": engine})
@@ -119,7 +126,7 @@ class FwdDiff:
                 f"torch.compile meets the method {self.target.name} of an object before its first ordinary "
                 "call: call it once on this object before compiling."
             )
-        bound = FwdDiff(types.MethodType(self.target.original, instance), **_without_self(self.options))
+        bound = FwdDiff(types.MethodType(self.target.original, instance), **_bound(self.options, instance))
         if hasattr(instance, "__dict__"):
             if known is None or known.instance is not instance:
                 known = instance.__dict__[_BOUND] = _Bound(instance)
@@ -305,9 +312,11 @@ def _is_traced() -> bool:
 _is_traced._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _without_self(options: dict[str, Any]) -> dict[str, Any]:
-    """`wrt` counts positions with `self`; a bound method does not have it."""
-    wrt = options["wrt"]
+def _bound(options: dict[str, Any], instance: Any) -> dict[str, Any]:
+    """Of a method: `wrt` counts positions with `self`, and a rule takes it; a bound method does not have
+    it."""
+    wrt, rule = options["wrt"], options["rule"]
+    options = {**options, "rule": rule and rule.bound(instance)}
     if wrt is None:
         return options
     items = (wrt,) if isinstance(wrt, str | int) else tuple(wrt)
@@ -361,7 +370,7 @@ def fwddiff(
     _check_option("passes", passes, ("single", "per_argument"))
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
-    options = (engine, wrt, mode, passes, chunk, out_shape)
+    options = (engine, wrt, mode, passes, chunk, out_shape, None)
     return FwdDiff.again(f, dict(zip(_OPTIONS, options, strict=True)))
 
 

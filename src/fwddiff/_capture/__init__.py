@@ -16,6 +16,7 @@ same code of which that is true. One generated function says so, and reads the c
 (`_guard`).
 
     _instructions, _stack, _bytecode   how code uses names
+    _meaning                           what wrapping a function added to it
     _names, _values                    from names to values; what is data, what hides arrays
     _tables                            which arrays are used as a whole
     _state                             what gives something else at each call, what a call would change
@@ -30,26 +31,33 @@ from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._meaning import NOTHING, Meaning, UserRule, meaning_of
 from fwddiff._capture._names import unbound
 from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
 from fwddiff._capture._stack import Path
 from fwddiff._capture._state import refuse_state, refuse_stateful
-from fwddiff._capture._values import holds_host_array, is_data, is_foreign
+from fwddiff._capture._values import has_rule, held_rule, holds_host_array, is_data, is_foreign
 
 __all__ = [
+    "NOTHING",
     "Capture",
     "Description",
     "Function",
+    "Meaning",
     "Path",
+    "UserRule",
     "attributes",
     "content",
     "guard_parts",
     "has_code",
+    "has_rule",
+    "held_rule",
     "holds_host_array",
     "is_data",
     "is_foreign",
     "is_struct_class",
+    "meaning_of",
     "nested_codes",
     "plan",
     "refers_to_us",

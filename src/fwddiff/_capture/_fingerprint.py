@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff._capture._bytecode import nested_codes, uses
+from fwddiff._capture._meaning import meaning_of
 from fwddiff._capture._names import look_up, unbound
 from fwddiff._capture._stack import ELEMENT, Path
 from fwddiff._capture._values import is_foreign
@@ -93,7 +94,8 @@ class Description:
             describe = self._class if isinstance(value, type) else self._function
             return self._reference(value, describe)
         if hasattr(value, "py_func") or hasattr(value, "__fwddiff_function__"):
-            return f"wrapped {self.value(unbound(value)[1])}"
+            wrt = meaning_of(value).wrt
+            return f"wrapped {self.value(unbound(value)[1])} {wrt and sorted(wrt)}"
         return self._by_name(value)
 
     def plan(self, plan: Any) -> str:
@@ -170,11 +172,12 @@ class Description:
         calls = [(path, self.plan(callee), positions) for path, (callee, positions) in plan.calls.items()]
         # Arrays of a host are defaults of the outermost function alone, whose arguments are all given.
         defaults = self._defaults(plan.function, plan.owned)
-        bound = plan.bound is not None
+        bound = plan.bound is not None, plan.meaning.wrt and sorted(plan.meaning.wrt)
         tables = [capture.is_table for capture in plan.captures]
         parts = (self._code(plan.function.__code__), sorted(own), tables, calls, bound, defaults)
         constants = list(self._constants(plan.function, plan.bound, plan.own, plan.calls))
-        return repr((*parts, constants))
+        row = plan.row and (plan.row.name, plan.row.arguments, plan.row.partials, plan.row.value)
+        return repr((*parts, constants, row))
 
     def _function(self, function: types.FunctionType) -> str:
         constants = list(self._constants(function, None, {}, {}))

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fwddiff import rules
 from fwddiff._capture._fingerprint import Description, attributes
-from fwddiff._capture._guard import COPIED_FROM, ELSEWHERE, Elsewhere, Read
+from fwddiff._capture._guard import COPIED_FROM, ELSEWHERE, Elsewhere, Read, copied_from
+from fwddiff._capture._meaning import Meaning, meaning_of
 from fwddiff._capture._names import look_up, self_name, unbound
 from fwddiff._capture._stack import Path
 from fwddiff._capture._values import Owned
@@ -45,12 +47,20 @@ class Function:
 
     `live` is the user's function, `function` a copy with closure cells of its own, which hold what the plan
     was made for: what is compiled later, for another call or another derivative, is compiled from the same.
+
+    `meaning` is what wrapping the function added, `row` what `fd.scalar_rule` says of it; `python_only` is
+    the reason why this function cannot be compiled without ignoring a rule, if there is one. `held` are paths
+    to containers with functions that have a rule.
     """
 
-    def __init__(self, function: Callable, owned: Owned):
+    def __init__(self, function: Callable, owned: Owned, meaning: Meaning | None = None):
         self.original, self.owned = function, owned
         self.bound, self.live = unbound(function)
         self.function = _copy(self.live) if isinstance(self.live, types.FunctionType) else self.live
+        self.meaning = meaning_of(function) if meaning is None else meaning
+        self.row = rules.added_row(copied_from(self.live) or self.live)
+        self.python_only = _python_only(self)
+        self.held: list[Path] = []
         self.captures: list[Capture] = []
         self.own: dict[Path, int] = {}
         self.calls: dict[Path, tuple[Function, list[int]]] = {}
@@ -59,6 +69,11 @@ class Function:
         self.state: CaptureError | None = None
         self.guard: Read = _never
         self.has_let_go = False
+
+    @property
+    def identity(self) -> tuple:
+        """Equal for plans of the same function, `self` and meaning."""
+        return id(self.live), id(self.bound), self.meaning
 
     @property
     def self_name(self) -> str | None:
@@ -143,6 +158,15 @@ class Function:
         """Let go of captured data, which is read at each call from the cells of the function called."""
         for name in names.intersection(self.function.__code__.co_freevars):
             self._cell(name).cell_contents = ELSEWHERE
+
+
+def _python_only(node: Function) -> str | None:
+    name = getattr(node.function, "__name__", repr(node.function))
+    if node.meaning.rule is not None:
+        return f"calls `{name}`, whose derivative is a custom rule and runs as Python"
+    if node.meaning.engine == "numpy":
+        return f"calls `{name}`, which was wrapped with engine='numpy'"
+    return None
 
 
 def _gone() -> Any:

@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 
 import optree
 
+from fwddiff import rules
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Capture, Function, attributes
 from fwddiff._capture._guard import Guard
 from fwddiff._capture._layout import Layout
+from fwddiff._capture._meaning import Meaning
 from fwddiff._capture._names import attribute_reader, root_reader, unbound, variable
 from fwddiff._capture._refusals import (
     refuse_defaults,
     refuse_hidden,
     refuse_import,
+    refuse_in_rule,
     refuse_inner,
     refuse_methods,
     refuse_text,
@@ -27,18 +30,24 @@ from fwddiff._capture._refusals import (
 from fwddiff._capture._stack import IMPORT, Path, Steps, Use
 from fwddiff._capture._state import refuse_state, state_of
 from fwddiff._capture._tables import is_table
-from fwddiff._capture._values import Owned, is_data, is_foreign, is_operation
+from fwddiff._capture._values import Owned, has_rule, held_rule, is_data, is_foreign, is_operation
 from fwddiff._errors import CaptureError
 
 
-def plan(function: Callable, owned: Owned = lambda value: False, with_state: bool = False) -> Function:
+def plan(
+    function: Callable,
+    owned: Owned = lambda value: False,
+    meaning: Meaning | None = None,
+    with_state: bool = False,
+) -> Function:
     """Find all that `function` captures. Raises CaptureError where a derivative could be lost.
 
-    `owned` says whether a value is an array of a host. `with_state`: the function may depend on state,
-    because the user answers for its derivative.
+    `owned` says whether a value is an array of a host, `meaning` what is to hold for the function where it
+    does not say so itself. `with_state`: the function may depend on state, because the user answers for its
+    derivative.
     """
     planner = _Planner(owned)
-    root = planner.outermost(function)
+    root = planner.outermost(function, meaning)
     Layout(planner.data, planner.edges).arrange(root)
     if not with_state:
         refuse_state(root)
@@ -106,7 +115,7 @@ class _Planner:
     def __init__(self, owned: Owned, frozen: bool = False):
         self.owned, self.frozen = owned, frozen
         self.guard = Guard(owned)
-        self.found: dict[tuple[int, int], Function] = {}
+        self.found: dict[tuple, Function] = {}
         # Names of each function and its `self` in the guard.
         self.places: dict[Function, tuple[str, str]] = {}
         # One capture per variable, however many functions use it.
@@ -114,11 +123,13 @@ class _Planner:
         self.data: dict[Function, dict[Path, Capture]] = {}
         self.edges: dict[Function, dict[Path, Function]] = {}
         self.classes: set[type] = set()
+        # A rule given later may be that of any function reached, or be named by another rule.
+        self.guard.refuse_if(f"{self.guard.constant(rules)}.given is not {self.guard.constant(rules.given)}")
 
     # --- functions ------------------------------------------------------------------------------------------
 
-    def outermost(self, function: Callable) -> Function:
-        node = Function(function, self.owned)
+    def outermost(self, function: Callable, meaning: Meaning | None) -> Function:
+        node = Function(function, self.owned, meaning)
         if node.bound is not None and vars(type(node.bound)).get("__call__") is node.live:
             self.guard.identity("type(s).__call__", node.live)
         return self._explored(node, "f", "s", is_outermost=True)
@@ -127,7 +138,7 @@ class _Planner:
         """The plan of a function that is found at `place`; one per function and `self`."""
         node = Function(function, self.owned)
         function_place, self_place = self._places(function, node, place)
-        known = self.found.get((id(node.live), id(node.bound)))
+        known = self.found.get(node.identity)
         if known is None:
             return self._explored(node, function_place, self_place)
         for new, old in zip((function_place, self_place), self.places[known], strict=True):
@@ -151,10 +162,14 @@ class _Planner:
     def _explored(self, node: Function, function: str, bound: str, is_outermost: bool = False) -> Function:
         if not isinstance(node.live, types.FunctionType):
             raise CaptureError(f"{node.original!r} has no Python code: wrap it in a function that calls it.")
-        self.found[id(node.live), id(node.bound)] = node
+        self.found[node.identity] = node
         self.places[node] = function, bound
         self.data[node], self.edges[node] = {}, {}
         self.guard.function(function, node.live, is_outermost)
+        rule = node.meaning.rule
+        if rule is not None:  # called as it is, with whatever it refers to
+            refuse_in_rule(node.live.__name__, rule.function, rule.rrule, rule.frule, owned=self.owned)
+            return node
         if not is_outermost:
             self._defaults(node)
         checks: dict[Path, tuple] = {}
@@ -165,6 +180,8 @@ class _Planner:
         self._refuse_nested(node)
         if node.bound is not None and any(use.path == ("super", ()) for use in uses(node.live.__code__)):
             refuse_hidden(node.bound, f"{node.self_name}`, by way of `super()", self.owned)
+        if node.row is not None:
+            refuse_in_rule(node.live.__name__, node.live, owned=self.owned)
         refuse_text(node.live, self.owned)
         node.state = state_of(node, [*uses(node.live.__code__), *_inner_uses(node)])
         node.checks += checks.values()
@@ -209,7 +226,7 @@ class _Planner:
             if self._take(node, use, path, at, checks, is_inner):
                 return
             if taken == len(steps):
-                self._leave(use, path, at, checks)
+                self._leave(node, use, path, at, checks)
                 return
             if not hasattr(at.value, steps[taken]):
                 checks[root, steps[: taken + 1]] = _absent_reader(at.read, steps[taken]), False
@@ -274,10 +291,14 @@ class _Planner:
             at = at.attribute(self.guard, step)
         self.guard.identity(at.variable, at.value)
 
-    def _leave(self, use: Use, path: Path, at: _Value, checks: dict[Path, tuple]) -> None:
+    def _leave(self, node: Function, use: Use, path: Path, at: _Value, checks: dict[Path, tuple]) -> None:
         """Something for the engine to make sense of; if it becomes something else, it is looked at again."""
         value = at.value
         followed = use.how == "neutral" and use.path == path
+        held = held_rule(value)
+        if held is not None:
+            node.held.append(path)
+            node.python_only = f"uses `{held}`, which has a rule of its own, through `{at.name}`"
         if not followed and not is_operation(value):
             refuse_hidden(value, at.name, self.owned)
         is_kept = at.read() is value
@@ -295,7 +316,9 @@ class _Planner:
     def _add_edge(self, node: Function, path: Path, at: _Value, checks: dict[Path, tuple]) -> bool:
         """A function that the code refers to is planned too."""
         bound, function = unbound(at.value)
-        if not isinstance(function, types.FunctionType) or is_foreign(function.__module__):
+        if not isinstance(function, types.FunctionType):
+            return False
+        if is_foreign(function.__module__) and not has_rule(at.value):
             return False
         if bound is None or at.read() is at.value:
             checks[path] = at.read, at.value

@@ -60,6 +60,15 @@ def refuse_defaults(function: types.FunctionType, owned: Owned) -> None:
             )
 
 
+def refuse_in_rule(name: str, *functions: Any, owned: Owned) -> None:
+    """A rule of the user's has derivatives of arguments alone."""
+    if any(holds_host_array(function, owned) for function in functions):
+        raise CaptureError(
+            f"`{name}` has a rule of its own and captures an array of a framework, whose derivative would "
+            "be lost: a rule has derivatives of arguments alone. Pass the array as an argument."
+        )
+
+
 def refuse_text(function: types.FunctionType, owned: Owned) -> None:
     """Code that names variables at run time can reach all globals."""
     codes = (function.__code__, *nested_codes(function.__code__))

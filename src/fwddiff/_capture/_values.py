@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import _tree, dual
+from fwddiff import _tree, dual, rules
 from fwddiff._capture._bytecode import nested_codes, uses
+from fwddiff._capture._meaning import NOTHING, meaning_of
+from fwddiff._capture._names import unbound
 
 Owned = Callable[[Any], bool]
 
@@ -104,6 +106,36 @@ def holds_host_array(value: Any, owned: Owned) -> bool:
     return False
 
 
+def held_rule(value: Any) -> str | None:
+    """Name of a function with a rule of its own in a container or `functools.partial`, where no code names
+    it."""
+    pending, seen = list(_members(value)), set()
+    while pending and len(seen) < _MOST_OBJECTS:
+        part = pending.pop()
+        if isinstance(part, _ATOMS) or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if has_rule(part):
+            return getattr(part, "__name__", repr(part))
+        pending += _members(part)
+    return None
+
+
+def _members(value: Any) -> list[Any]:
+    if isinstance(value, functools.partial):
+        return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, _MAPPINGS):
+        return list(value.values())
+    return list(value) if isinstance(value, _CONTAINERS) else []
+
+
+def has_rule(function: Any) -> bool:
+    """Whether calling this does something else than to differentiate its code."""
+    if meaning_of(function) != NOTHING:
+        return True
+    return callable(function) and rules.added_row(unbound(function)[1]) is not None
+
+
 def _is_object_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.hasobject
 
@@ -113,6 +145,8 @@ def _parts(value: Any, owned: Owned) -> Iterator[Any]:
         return
     if isinstance(value, types.FunctionType):
         yield from _function_parts(value)
+    elif hasattr(value, "py_func"):  # compiled: what else it holds is the compiler's
+        yield value.py_func
     elif isinstance(value, _MAPPINGS):
         yield from value.values()
     elif isinstance(value, _CONTAINERS):
@@ -136,7 +170,9 @@ def _parts(value: Any, owned: Owned) -> Iterator[Any]:
 
 
 def _attributes(value: Any, owned: Owned) -> Iterator[Any]:
-    yield from getattr(value, "__dict__", {}).values()
+    attributes = getattr(value, "__dict__", None)
+    if isinstance(attributes, _MAPPINGS):  # a library of C functions has one that is none
+        yield from attributes.values()
     for cls in type(value).__mro__:
         members = cls.__dict__
         slots = members.get("__slots__", ())
@@ -155,6 +191,8 @@ def _function_parts(function: types.FunctionType) -> Iterator[Any]:
             continue
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
+    if is_foreign(function.__module__):  # the variables of a library are not the user's
+        return
     for code in (function.__code__, *nested_codes(function.__code__)):
         for root in dict.fromkeys(use.path[0] for use in uses(code)):
             if root in function.__globals__ and not hasattr(builtins, root):

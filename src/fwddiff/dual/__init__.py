@@ -13,13 +13,14 @@ Files, each importing only those above it:
 """
 
 from fwddiff.dual._array import Dual, DualArray
-from fwddiff.dual._chain import differentiable, where
+from fwddiff.dual._chain import apply, differentiable, where
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._parts import level_of, make, partials, strip, terms, value, value_at
 
 __all__ = [
     "Dual",
     "DualArray",
+    "apply",
     "differentiable",
     "level_of",
     "make",

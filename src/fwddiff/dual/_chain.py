@@ -57,6 +57,7 @@ def _slopes(row: Row, values: Sequence[Operand], y: Operand, active: Sequence[in
     integers = INTEGER_ARGUMENTS.get(row.name, ())
     inputs = [v if i in integers else _ieee(v) for i, v in enumerate(values)]
     names = _Names(zip(row.arguments, inputs, strict=True), y=_ieee(y))
+    names.row = row
     return [eval(codes[i], {"__builtins__": {}}, names) for i in active]
 
 
@@ -67,12 +68,15 @@ def compiled(row: Row) -> tuple[CodeType, ...]:
 
 
 class _Names(dict):
-    """The arguments and `y`, then `where`, `pi` and all rows by name: what partial expressions refer to."""
+    """The arguments and `y`, then `where`, `pi` and all rows by name: what the partial expressions of `row`
+    refer to."""
+
+    row: Row
 
     def __missing__(self, name: str) -> Any:
         if name in ("where", "pi"):
             return where if name == "where" else math.pi
-        return functools.partial(call, TABLE[name])
+        return functools.partial(call, self.row if name == self.row.name else TABLE[name])
 
 
 def call(row: Row, *arguments: Operand) -> Operand:

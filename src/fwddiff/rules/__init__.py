@@ -38,11 +38,32 @@ class Row(NamedTuple):
 INTEGER_ARGUMENTS: dict[str, tuple[int, ...]] = {"polygamma": (0,), "spherical_jn": (0,), "ldexp": (1,)}
 
 _added: dict[str, Callable] = {}
+# By the identity of the function's code, which compiled and wrapped forms of it share.
+_rows_of_functions: dict[int, tuple[Callable, Row]] = {}
+# Another object whenever a rule was added: what was decided before may not hold any more.
+given = object()
+
+
+def added_row(function: object) -> Row | None:
+    """The row that `add_rule` gave this function, if it did."""
+    found = _rows_of_functions.get(id(function))
+    return None if found is None else found[1]
+
+
+def underlying(function: Callable) -> Callable:
+    """The Python function of a compiled or wrapped one."""
+    inner = getattr(function, "py_func", None) or getattr(function, "__fwddiff_function__", None)
+    return function if inner is None else underlying(inner)
 
 
 def scalar_namespace() -> dict[str, Callable]:
     """The functions that `Row.value` refers to, by name; a new dict on every call."""
     return scalar_functions() | _added
+
+
+def built_in() -> list[Row]:
+    """The rows that were not added at run time."""
+    return [row for row in TABLE.values() if row.name not in _added]
 
 
 def is_added(name: str) -> bool:
@@ -86,7 +107,8 @@ def add_rule(
     `text_of_signature` is `"name(a, b)"`. `partials` is one expression per argument, in the arguments, `y`
     (the value), `pi`, integers and functions of the table, the new one included. `value` is scalar code in
     the arguments and the names of `scalar_namespace()`; by default the function itself is called, which an
-    engine then has to be able to compile. A row added before for the same function and name is replaced.
+    engine then has to be able to compile. A row added before for the same function is replaced. Two functions
+    of one name may have rows; other rows then mean the last of them by the name.
 
     Raises ArgumentError where an expression is not of the language, the number of partials is wrong, or the
     name or the function belongs to another row.
@@ -100,16 +122,19 @@ def add_rule(
     arities = {known.name: len(known.arguments) for known in TABLE.values()} | {name: len(arguments)}
     _check_row(row, text_of_signature, arities)
     check_value(row.value, text_of_signature, {*scalar_namespace(), *arguments, name})
+    global given
     TABLE[name] = row
     _added[name] = function
+    _rows_of_functions[id(underlying(function))] = underlying(function), row
+    given = object()
     return row
 
 
 def _check_owner(function: Callable, name: str) -> None:
     known = TABLE.get(name)
-    taken = name in scalar_namespace() if known is None else _added.get(name) is not function
+    taken = name in scalar_functions() if known is None else name not in _added
     if taken or name == "where":
         raise ArgumentError(f"The name {name!r} belongs to another row of the table: choose another name.")
-    for row in TABLE.values():
-        if row.name != name and function in row.functions:
+    for row in built_in():
+        if function in row.functions:
             raise ArgumentError(f"{function!r} already is row {row.name!r}: it cannot have a second one.")

@@ -65,7 +65,7 @@ class Point:
     def with_engine(self, engine: str) -> Operation:
         """The same operation by another engine; custom rules keep their own."""
         wrapped = self.operation.wrapped
-        if callable(wrapped.options["engine"]) or wrapped.options["engine"] == engine:
+        if self.is_custom or wrapped.options["engine"] == engine:
             return self.operation
         again = FwdDiff(wrapped.target.original, **{**wrapped.options, "engine": engine})
         return again._operations[self.operation.kind]
@@ -73,7 +73,7 @@ class Point:
     @property
     def is_custom(self) -> bool:
         """Whether the derivative is a custom rule's, which no engine computes."""
-        return callable(self.operation.wrapped.options["engine"])
+        return self.operation.wrapped.meaning.rule is not None
 
 
 def operation_of(f: Callable) -> Operation:

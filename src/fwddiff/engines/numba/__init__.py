@@ -6,19 +6,22 @@ at its first call.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+
 import optree
 
 import numba
-from fwddiff import rules
-from fwddiff._errors import ArgumentError
+from fwddiff import _capture, rules
+from fwddiff._errors import ArgumentError, CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import array_functions, magnitudes, named_tuples, operations, scalars, structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import INLINED
-from fwddiff.engines.numba.prepare import Prepared
+from fwddiff.engines.numba.prepare import Prepared, refuse_python_only
 from fwddiff.engines.numba.rule import BaseRule
 
-for _row in rules.TABLE.values():
+for _row in rules.built_in():
     operations.register_row(_row)
 scalars.register()
 magnitudes.register()
@@ -26,18 +29,24 @@ named_tuples.register()
 array_functions.register()
 
 
-def add_row(row: rules.Row) -> None:
-    """Teach the engine a row that was added to the table after it was loaded."""
-    operations.register_row(row)
-    array_functions.elementwise.register_row(row)
-
-
 def rule(problem: Problem) -> BaseRule:
     """The rule of a problem; its `result_tree()` tells how outputs nest."""
     structs.owned = problem.plan.owned
+    for spec in (problem.arguments, *problem.captured):
+        _check_methods(spec)
     prepared = Prepared(problem.plan)
     core = numba.njit(_function_of_leaves(problem, prepared.entry), **INLINED)
     return BaseRule(problem, core, prepared)
+
+
+def _check_methods(spec: optree.PyTreeSpec) -> None:
+    """Methods of structs are compiled where they are met, too late for another engine."""
+    if dataclasses.is_dataclass(spec.type):
+        for method in structs.methods(spec.type):
+            with contextlib.suppress(CaptureError):  # told where the method is called
+                refuse_python_only(_capture.plan(method, structs.owned, with_state=True))
+    for child in spec.children():
+        _check_methods(child)
 
 
 def _function_of_leaves(problem: Problem, entry):
@@ -97,4 +106,4 @@ class _ArgumentWriter:
         return name
 
 
-__all__ = ["add_row", "rule"]
+__all__ = ["rule"]

@@ -10,6 +10,7 @@ import ast
 import functools
 import linecache
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,18 @@ _LARGEST_PRODUCT = 4
 
 
 class Source:
-    """Lines of one generated function and the names they use."""
+    """Lines of one generated function and the names they use. `leading` are arguments that calls of a name
+    get before their own."""
 
-    def __init__(self, number_type: types.Type, more_names: dict[str, object] | None = None):
+    def __init__(
+        self,
+        number_type: types.Type,
+        more_names: Mapping[str, object] | None = None,
+        leading: Mapping[str, Sequence[str]] | None = None,
+    ):
         self.float32 = number_type == types.float32
-        self.namespace: dict[str, object] = rules.scalar_namespace() | (more_names or {})
+        self.leading = leading or {}
+        self.namespace: dict[str, object] = rules.scalar_namespace() | dict(more_names or {})
         if isinstance(number_type, types.Float):
             self.namespace |= _vectorised(number_type)
         self.lines: list[str] = []
@@ -79,6 +87,7 @@ class _Rewrite(ast.NodeTransformer):
         arguments = [self.visit(argument) for argument in node.args]
         if name == "where":
             return ast.IfExp(*arguments)
+        arguments = [ast.Name(name, ast.Load()) for name in self.source.leading.get(name, ())] + arguments
         return ast.Call(node.func, arguments, [])
 
     def visit_BinOp(self, node: Any):

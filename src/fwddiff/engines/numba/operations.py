@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -30,11 +32,7 @@ from numba.core import types
 # Functions that `scalars` treats itself, because Python gives them a meaning beyond the row.
 SPECIAL_CASES: set = set()
 
-# The user's functions that `fd.scalar_rule` taught, and what stands for them in compiled code; the same by
-# name of the row.
-TAUGHT: dict = {}
-TAUGHT_NAMES: dict = {}
-
+_NO_NAMES: Mapping[str, object] = MappingProxyType({})
 _UNKNOWN_TO_NUMBA = {math.fmod, math.remainder, np.fix, np.heaviside, getattr(math, "cbrt", np.fix)}
 
 _IN_PLACE = {
@@ -50,18 +48,14 @@ _IN_PLACE = {
 def register_row(row: rules.Row) -> None:
     """Teach Numba the row: all functions that mean it accept duals."""
     own = rules.scalar_namespace().get(row.name)
-    if rules.is_added(row.name):
-        own = TAUGHT[row.functions[0]] = _stand_in(row)
-        TAUGHT_NAMES[row.name] = own
     for function in dict.fromkeys((*row.functions, own, _IN_PLACE.get(row.name))):
         if function is not None and function not in SPECIAL_CASES:
             overload(function, prefer_literal=False)(_overload_of(row))
     for function in row.functions:
         if function in _UNKNOWN_TO_NUMBA:
             overload(function)(_of_plain_numbers(row))
-    if own is not None and (own.__module__ == "fwddiff._special" or rules.is_added(row.name)):
-        code = row.functions[0] if rules.is_added(row.name) else own
-        overload(own)(_numbers_only(getattr(code, "py_func", code), row))
+    if own is not None and own.__module__ == "fwddiff._special":
+        overload(own)(_numbers_only(own, row))
 
 
 def _of_plain_numbers(row: rules.Row):
@@ -78,14 +72,6 @@ def _of_plain_numbers(row: rules.Row):
     namespace = {"typer": typer}
     exec(f"def named({listing}):\n    return typer({listing})", namespace)
     return namespace["named"]
-
-
-def _stand_in(row: rules.Row):
-    """A function without code for a function of the user's, which Numba would compile instead of asking the
-    row."""
-    namespace: dict[str, object] = {}
-    exec(f"def {row.name}({', '.join(row.arguments)}):\n    raise NotImplementedError", namespace)
-    return namespace[row.name]
 
 
 def _overload_of(row: rules.Row):
@@ -105,28 +91,34 @@ def _numbers_only(function, row: rules.Row):
     return namespace["typer"]
 
 
-def implement(row: rules.Row, kinds: tuple) -> object:
-    """Implementation of `row` for arguments of these Numba types; `None` if no dual is among them."""
+def implement(
+    row: rules.Row, kinds: tuple, names: Mapping[str, object] = _NO_NAMES, captured: Sequence[str] = ()
+) -> object:
+    """Implementation of `row` for arguments of these Numba types; `None` if no dual is among them.
+
+    `names` are what the row's text means by names of the user's; the function with this row takes `captured`
+    before its arguments.
+    """
     if not any(map(is_dual, kinds)) or not all(is_dual(t) or is_number(t) for t in kinds):
         return None
     result = join(*kinds)
     if not result.layers:
-        return _of_floats(row, result)
-    return _of_layers(row, kinds, result)
+        return _of_floats(row, result, names, captured)
+    return _of_layers(row, kinds, result, names, captured)
 
 
-def _of_floats(row: rules.Row, result):
-    source = Source(result.base, TAUGHT_NAMES)
+def _of_floats(row: rules.Row, result, names: Mapping[str, object], captured: Sequence[str]):
+    source = Source(result.base, names, {row.name: captured})
     source.bind("strip", converter(result.base))
     source.bind("wrap", converter(result))
     for position, name in enumerate(row.arguments):
         if position not in rules.INTEGER_ARGUMENTS.get(row.name, ()):
             source.line(f"{name} = strip({name})")
     source.line(f"return wrap({source.expression(row.value)})")
-    return source.compile(row.name, row.arguments)
+    return source.compile(row.name, (*captured, *row.arguments))
 
 
-def _of_layers(row: rules.Row, kinds: tuple, result):
+def _of_layers(row: rules.Row, kinds: tuple, result, names: Mapping[str, object], captured: Sequence[str]):
     """One layer: `y = f(values)`, then the chain rule position by position."""
     top = result.level
     carriers = [
@@ -134,7 +126,7 @@ def _of_layers(row: rules.Row, kinds: tuple, result):
         for name, text, kind in zip(row.arguments, row.partials, kinds, strict=True)
         if is_dual(kind) and kind.level == top and text != "0"
     ]
-    source = Source(result.value_type, TAUGHT_NAMES)
+    source = Source(result.value_type, names, {row.name: captured})
     source.bind("value_of", value_of)
     source.bind("partials_of", partials_of)
     source.bind("strip", converter(result.base))
@@ -152,14 +144,14 @@ def _of_layers(row: rules.Row, kinds: tuple, result):
     if not carriers:
         source.bind("wrap", converter(target))
         source.line("return wrap(y)")
-        return source.compile(row.name, row.arguments)
+        return source.compile(row.name, (*captured, *row.arguments))
     for name, text, _ in carriers:
         if text not in ("1", "-1"):
             source.line(f"d_{name} = {source.expression(text)}")
     parts = ", ".join(_chain(position, carriers) for position in target.positions)
     source.bind("construct", constructor(target))
     source.line(f"return construct(y, ({parts},))")
-    return source.compile(row.name, row.arguments)
+    return source.compile(row.name, (*captured, *row.arguments))
 
 
 def _without(kind, level: int):

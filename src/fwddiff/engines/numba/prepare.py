@@ -16,10 +16,11 @@ from types import FunctionType
 from typing import Any
 
 import numba
+from fwddiff import rules
 from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
-from fwddiff._errors import CaptureError
-from fwddiff.engines.numba import structs, vector_math
+from fwddiff._errors import CaptureError, CompileError, PythonOnlyError
+from fwddiff.engines.numba import structs, taught, vector_math
 from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
@@ -34,7 +35,8 @@ class Prepared:
 
     def __init__(self, plan: Function):
         self.plan = plan
-        self.dispatchers: dict[tuple[int, int], object] = {}
+        self.dispatchers: dict[tuple, object] = {}
+        refuse_python_only(plan)
         self.entry = self.dispatcher(plan)
 
     @staticmethod
@@ -64,14 +66,43 @@ class Prepared:
         return not _calls_itself(node) and (node is self.plan or not _loops(node.function))
 
     def dispatcher(self, node: Function):
-        key = id(node.function), id(node.bound)
+        key = node.identity
         if key not in self.dispatchers:
-            stub = _stub(node)
-            stub.__fwddiff_node__ = node, self
-            ordinary = INLINED if self._is_inlined(node) else INTERNAL
-            options: dict[str, Any] = {**ordinary, "pipeline_class": _Compiler}
-            self.dispatchers[key] = numba.njit(stub, **options)
+            code = self._compiled(node)
+            if node.row is not None:
+                code = taught.dispatcher(node.row, len(node.captures), code, _stub(node))
+            self.dispatchers[key] = code
         return self.dispatchers[key]
+
+    def _compiled(self, node: Function):
+        stub = _stub(node)
+        stub.__fwddiff_node__ = node, self
+        ordinary = INLINED if self._is_inlined(node) else INTERNAL
+        options: dict[str, Any] = {**ordinary, "pipeline_class": _Compiler}
+        return numba.njit(stub, **options)
+
+
+def refuse_python_only(plan: Function) -> None:
+    """Raises where compiled code would ignore a rule or an option of a wrapped function."""
+    reason = next((node.python_only for node in plan.nodes() if node.python_only), None)
+    if reason is not None:
+        raise PythonOnlyError(
+            f"`{plan.function.__name__}` {reason}: it cannot be compiled. Use engine='auto' or 'numpy', "
+            "which run it as Python."
+        )
+
+
+def _stand_in(row: rules.Row):
+    plan = capture_plan(row.functions[0], structs.owned)
+    if plan.captures:
+        raise CompileError(
+            f"the rule of another function names `{row.name}`, which captures `{plan.captures[0].name}`: "
+            "make that an argument."
+        )
+    return Prepared(plan).entry
+
+
+taught.stand_in = _stand_in
 
 
 def _calls_itself(node: Function) -> bool:

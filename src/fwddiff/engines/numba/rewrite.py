@@ -12,8 +12,9 @@ import numpy as np
 import optree
 
 from fwddiff._capture import Function, Path
-from fwddiff._errors import CaptureError
-from fwddiff.engines.numba import operations, structs
+from fwddiff._errors import CaptureError, CompileError
+from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
 from numba.core import ir
 
@@ -38,14 +39,48 @@ class Rewriter:
                 self._assignment(statement)
         self._pass_captures_on()
         self._drop_unused()
+        if self.node.meaning.wrt is not None:
+            self._make_constants(self.node.meaning.wrt)
+
+    def _make_constants(self, wrt: frozenset[int]) -> None:
+        """Arguments that are not differentiated become constants where the function begins."""
+        for block in self.ir.blocks.values():
+            body = []
+            for statement in block.body:
+                is_argument = isinstance(statement, ir.Assign) and isinstance(statement.value, ir.Arg)
+                body += self._as_constant(statement, block.scope, wrt) if is_argument else [statement]
+            block.body[:] = body
+
+    def _as_constant(self, statement, scope, wrt: frozenset[int]) -> list:
+        code, loc = self.node.function.__code__, statement.loc
+        position = statement.value.index - len(self.node.captures)
+        count = code.co_argcount + code.co_kwonlyargcount - (self.node.bound is not None)
+        if position < 0 or (position in wrt and position != count):
+            return [statement]
+        function: Any = constant
+        if position == count:
+            function = constant_rest(frozenset(k - count for k in wrt if k >= count))
+        variables, statements = [], []
+        for name, value in (
+            (f"$constant_{position}", ir.Global("constant", function, loc)),
+            (f"$given_{position}", statement.value),
+        ):
+            variables.append(ir.Var(scope, name, loc))
+            statements.append(ir.Assign(value, variables[-1], loc))
+            self.ir._definitions[name] = [value]
+        call = ir.Expr.call(variables[0], variables[1:], (), loc)
+        self._set(statement, call)
+        return [*statements, statement]
 
     def run_inlined(self, function_ir) -> None:
         """Once Numba has put functions defined inside in the place of their calls: what those call."""
         self.ir = function_ir
         for statement in self._statements():
             value = getattr(statement, "value", None)
-            if isinstance(value, ir.Global) and isinstance(value.value, FunctionType):
-                target, path = statement.target.name, (value.name, ())
+            if isinstance(value, ir.Global) or _is(value, "getattr"):
+                target, path = statement.target.name, self._path(value)
+                if path is None or path[0] in self.node.function.__code__.co_freevars:
+                    continue
                 self.paths[target] = path
                 replacement = self._replacement(path, statement.loc, target)
                 if replacement is not None:
@@ -80,7 +115,9 @@ class Rewriter:
         if isinstance(value, ir.Arg):
             shift = len(self.node.captures) - (self.node.bound is not None)
             if value.name != self.node.self_name:
-                self._set(statement, ir.Arg(value.name, value.index + shift, value.loc))
+                # Numba numbers `*rest` before what follows it; code objects keep it last, as we do.
+                place = self.node.function.__code__.co_varnames.index(value.name)
+                self._set(statement, ir.Arg(value.name, place + shift, value.loc))
         elif isinstance(value, ir.Var) and value.name in self.called:
             self._copied(value.name, target)
 
@@ -111,9 +148,7 @@ class Rewriter:
             return self._argument(self.node.own[path], loc)
         if path in self.node.calls:
             callee, positions = self.node.calls[path]
-            taught = operations.TAUGHT.get(callee.original)
-            if taught is not None:
-                return ir.Global(taught.__name__, taught, loc)
+            _refuse_mixed(callee.function)
             if callee.captures and not positions:
                 positions = list(range(len(callee.captures)))  # recursion: its captures are ours
             self.called[target] = positions
@@ -200,6 +235,15 @@ class Rewriter:
             isinstance(statement.value, ir.Expr)
             and statement.value.op == "getattr"
             and statement.target.name in self.paths
+        )
+
+
+def _refuse_mixed(function: FunctionType) -> None:
+    """Compiled functions have no keyword-only parameters: what stands before `*rest` would get its values."""
+    if function.__code__.co_kwonlyargcount and function.__code__.co_flags & 0x04:
+        raise CompileError(
+            f"`{function.__name__}` has both `*rest` and keyword-only parameters, which compiled code cannot "
+            "tell apart in a call. Make the parameters ordinary ones, or use engine='numpy'."
         )
 
 

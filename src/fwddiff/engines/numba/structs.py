@@ -131,13 +131,24 @@ def register(cls: type) -> None:
         _register_constructor(cls)
     for name in dir(cls):
         member = inspect.getattr_static(cls, name)
-        if inspect.isfunction(member) and not name.startswith("__"):
+        if _is_method(member) and not name.startswith("__"):
             _register_method(cls, name, member)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
     # A function may be half compiled already when its class is met.
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()
+
+
+def _is_method(member: object) -> bool:
+    """Whether this is a function, wrapped or not, that instances have as a method."""
+    return inspect.isfunction(member) or hasattr(type(member), "__fwddiff_meaning__")
+
+
+def methods(cls: type) -> list[Callable]:
+    """What `register` makes methods of."""
+    found = [(name, inspect.getattr_static(cls, name)) for name in dir(cls)]
+    return [member for name, member in found if _is_method(member) and not name.startswith("__")]
 
 
 def _register_constructor(cls: type) -> None:

@@ -5,16 +5,20 @@ plain Python. The other engines are checked against it.
 
     rebuild     the user's function with captured values and `math` replaced
     structs     classes of structs, whose methods are rebuilt too
+    ruled       functions with a meaning of their own: `wrt`, rules
     results     from what a function returns to flat leaves
     seeding     the primitives of `fwddiff._derive`
     loop        evaluation along loop axes, and reductions
     rule        the rules
+    user_rule   those whose derivative the user wrote
 """
 
 from __future__ import annotations
 
+from fwddiff._capture import UserRule
 from fwddiff._problem import Problem
 from fwddiff.engines.numpy.rule import BaseRule
+from fwddiff.engines.numpy.user_rule import UserBaseRule
 
 
 def rule(problem: Problem) -> BaseRule:
@@ -22,4 +26,9 @@ def rule(problem: Problem) -> BaseRule:
     return BaseRule(problem)
 
 
-__all__ = ["rule"]
+def user_rule(problem: Problem, given: UserRule) -> UserBaseRule:
+    """The rule of a problem whose derivative the user wrote."""
+    return UserBaseRule(problem, given)
+
+
+__all__ = ["rule", "user_rule"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fwddiff._capture import Function, has_code, holds_host_array, plan
+from fwddiff._capture import Function, has_code, held_rule, holds_host_array, plan
 from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numpy.rebuild import Rebuilt
@@ -81,7 +81,13 @@ def _plan_of_static(static: Callable, owned: Callable[[Any], bool]) -> Function:
     return node
 
 
+def _nothing() -> None:
+    """Whose plan stands for that of a container."""
+
+
 def _rebuilt_static(static: Any, structs: Structs) -> Any:
+    if held_rule(static) is not None:
+        return Rebuilt(plan(_nothing, structs.owned), structs).members_rebuilt(static)
     if not callable(static) or not has_code(static):
         return static
     node = plan(static, structs.owned)

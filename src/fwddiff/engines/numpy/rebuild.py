@@ -12,7 +12,20 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fwddiff._capture import Function, Path, attributes, nested_codes, uses
+from fwddiff._capture import (
+    NOTHING,
+    Function,
+    Path,
+    attributes,
+    has_code,
+    has_rule,
+    held_rule,
+    nested_codes,
+    plan,
+    uses,
+)
+from fwddiff._errors import CaptureError
+from fwddiff.engines.numpy import ruled
 
 _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
 
@@ -20,8 +33,8 @@ _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
 class Rebuilt:
     """A callable like `plan.original`, with `set_captured`."""
 
-    def __init__(self, plan: Function, classes: Any):
-        self.plan, self.classes = plan, classes
+    def __init__(self, plan: Function, classes: Any, known: dict[tuple, Callable] | None = None):
+        self.plan, self.classes, self.known = plan, classes, known or {}
         self.positions = {id(capture): k for k, capture in enumerate(plan.captures)}
         self.setters: list[list[Callable[[Any], None]]] = [[] for _ in plan.captures]
         self.functions: dict[int, Callable] = {}
@@ -38,8 +51,29 @@ class Rebuilt:
         if id(node) not in self.functions:
             # Functions that call each other in a circle find this one here while it is being made.
             self.functions[id(node)] = lambda *args, **kwargs: self.functions[id(node)](*args, **kwargs)
-            self.functions[id(node)] = self._make(node)
+            self.functions[id(node)] = self._meant(node)
         return self.functions[id(node)]
+
+    def _meant(self, node: Function) -> Callable:
+        """The function with all that wrapping it, or a rule of its own, added to its code.
+
+        `known` has what is made already, by the identities of function and `self`.
+        """
+        known = self.known.get((id(node.live), id(node.bound)))
+        if known is not None:
+            call = known
+        elif node.meaning.rule is not None:
+            call = ruled.UserCall(node, node.meaning.rule, self.classes, self.again)
+        else:
+            call = self._make(node) if node.row is None else ruled.by_row(self._make(node), node.row)
+        wrt = node.meaning.wrt
+        return call if wrt is None else ruled.with_constants(call, node, wrt)
+
+    def again(self, node: Function, known: dict[tuple, Callable]) -> Callable:
+        """Another function, rebuilt, with what is captured read now."""
+        rebuilt = Rebuilt(node, self.classes, self.known | known)
+        rebuilt.set_captured(node.values())
+        return rebuilt.call
 
     def _make(self, node: Function) -> Callable:
         code, original = node.function.__code__, node.function
@@ -83,8 +117,10 @@ class Rebuilt:
             _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
         for path, (callee, _) in node.calls.items():
             plain = isinstance(node.lookup(path), types.FunctionType | types.MethodType)
-            if not plain or self._is_touched(callee):
+            if not plain or is_touched(callee, self.classes) or self._is_known(callee):
                 _insert(tree, path, ("is", self._with_operations(node.lookup(path), self.function(callee))))
+        for path in node.held:
+            _insert(tree, path, ("is", self.members_rebuilt(node.lookup(path))))
         for path, value in substitutes(node, self.classes):
             _insert(tree, path, ("is", value))
         return tree
@@ -95,8 +131,25 @@ class Rebuilt:
             vars(function).update(broadcast=value.broadcast, sum=value.sum)
         return function
 
-    def _is_touched(self, node: Function) -> bool:
-        return any(member.own or any(substitutes(member, self.classes)) for member in node.nodes())
+    def members_rebuilt(self, value: Any) -> Any:
+        """A container of functions, or a `functools.partial`, with those that have rules rebuilt."""
+        if isinstance(value, functools.partial):
+            func, *args = map(self.members_rebuilt, (value.func, *value.args))
+            keywords = {name: self.members_rebuilt(item) for name, item in value.keywords.items()}
+            return functools.partial(func, *args, **keywords)
+        if type(value) in (tuple, list):
+            return type(value)(map(self.members_rebuilt, value))
+        if type(value) is dict:
+            return {key: self.members_rebuilt(item) for key, item in value.items()}
+        if held_rule(value) is not None:
+            raise CaptureError(
+                f"a {type(value).__name__} holds a function with a rule of its own, which would be ignored. "
+                "Keep such functions in tuples, lists or dicts, or name them."
+            )
+        return self.again(plan(value, self.plan.owned), {}) if has_rule(value) and has_code(value) else value
+
+    def _is_known(self, node: Function) -> bool:
+        return any((id(n.live), id(n.bound)) in self.known for n in node.nodes())
 
     def _copy(self, value: Any, branch: dict[str, Any]) -> Any:
         """A shallow copy of an object, module or class with some attributes replaced."""
@@ -109,6 +162,19 @@ class Rebuilt:
             else:
                 self.setters[inner[1]].append(functools.partial(put, attribute))
         return copied
+
+
+def is_touched(node: Function, classes: Callable[[Any], Any]) -> bool:
+    """Whether the function, or one that it calls, has to be rebuilt."""
+    return any(
+        member.own
+        or member.held
+        or member.row
+        or member.meaning != NOTHING
+        or member.state is not None
+        or any(substitutes(member, classes))
+        for member in node.nodes()
+    )
 
 
 def _insert(tree: dict[str, Any], path: Path, leaf: tuple) -> None:

@@ -14,8 +14,9 @@ import optree
 
 from fwddiff._capture import Function, holds_host_array, is_foreign, plan, refuse_state
 from fwddiff._errors import CaptureError
-from fwddiff.engines.numpy.rebuild import Rebuilt, substitutes
+from fwddiff.engines.numpy.rebuild import Rebuilt, is_touched
 from fwddiff.engines.numpy.standins import StandIns
+from fwddiff.engines.numpy.trees import mapped
 
 
 class _Rebuilt(type):
@@ -56,7 +57,7 @@ class Structs:
         plans = self.plans.get(cls)
         if plans is None or not all(node.current() for node in plans.values()):
             plans = self.plans[cls] = method_plans(cls, self.owned)
-        changed = {name: node for name, node in plans.items() if _is_touched(node, self)}
+        changed = {name: node for name, node in plans.items() if is_touched(node, self)}
         for name, node in changed.items():
             setattr(rebuilt, name, self._method(node))
         return len(changed)
@@ -77,20 +78,7 @@ class Structs:
         return self._exchanged(tree, lambda cls: self.originals.get(cls, cls)) if self.originals else tree
 
     def _exchanged(self, tree: Any, choose: Callable[[type], type]) -> Any:
-        cls = type(tree)
-        if cls is dict:
-            return {key: self._exchanged(inner, choose) for key, inner in tree.items()}
-        if cls in (tuple, list):
-            return cls(self._exchanged(inner, choose) for inner in tree)
-        if optree.is_namedtuple(tree):
-            return tuple.__new__(choose(cls), [self._exchanged(inner, choose) for inner in tree])
-        if not dataclasses.is_dataclass(tree) or isinstance(tree, type):
-            return tree
-        fresh = object.__new__(choose(cls))
-        for field in dataclasses.fields(tree):
-            if hasattr(tree, field.name):
-                object.__setattr__(fresh, field.name, self._exchanged(getattr(tree, field.name), choose))
-        return fresh
+        return mapped(lambda leaf: leaf, tree, choose)
 
 
 def is_struct_class(value: Any) -> bool:
@@ -141,7 +129,3 @@ def _method_plan(cls: type, name: str, method: FunctionType, owned: Callable[[An
                 "whose derivative would be lost. Make it a field of the struct, or pass it as an argument."
             )
     return node
-
-
-def _is_touched(node: Function, classes: Structs) -> bool:
-    return any(any(substitutes(member, classes)) or member.state is not None for member in node.nodes())

@@ -216,7 +216,7 @@ def _check_room(a, added, sign: str) -> None:
 def register() -> None:
     """Register everything of this file."""
     _let_duals_into_array_expressions()
-    for row in rules.TABLE.values():
+    for row in rules.built_in():
         register_row(row)
     for function in (*scalars.COMPARISONS, *scalars.UFUNC_COMPARISONS):
         register_elementwise(function, 2)

@@ -1,4 +1,5 @@
-"""Functions that only kernels call: neither optimised by themselves nor made into machine code.
+"""Functions that only kernels call: neither optimised by themselves nor made into machine code, and alone in
+seeing what we teach Numba.
 
 Numba does both with everything it compiles, and never gives the machine code's memory back. What is linked
 into a kernel is optimised with the kernel, and never called alone: a sixth of the time to compile a kernel.
@@ -9,8 +10,10 @@ into a kernel is optimised with the kernel, and never called alone: a sixth of t
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -69,8 +72,41 @@ class InnerLibrary(JITCodeLibrary):
         return 0
 
 
+# What is put into Numba's tables while one of our functions is compiled: hook → function.
+HOOKS: dict[str, Any] = {}
+# How many of our functions are being compiled, inside each other; Numba's lock lets one thread compile.
+_depth = [0]
+
+
+def is_ours() -> bool:
+    """Whether a function of ours is being compiled: what we taught Numba holds for these alone."""
+    return _depth[0] > 0
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[None]:
+    """What Numba compiles here is ours; the user's own functions are compiled as if we did not exist."""
+    table = cpu_target.target_context.special_ops
+    before = {name: table.get(name) for name in HOOKS}
+    table.update(HOOKS)
+    _depth[0] += 1
+    try:
+        yield
+    finally:
+        _depth[0] -= 1
+        for name, hook in before.items():
+            if hook is None:
+                del table[name]
+            else:
+                table[name] = hook
+
+
 class InnerCompiler(CompilerBase):
     """Numba's compiler of nopython functions, into an `InnerLibrary`."""
+
+    def _compile_core(self):
+        with ours():
+            return super()._compile_core()
 
     def define_pipelines(self):
         self.state.library = InnerLibrary.new()

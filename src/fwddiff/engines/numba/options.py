@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 import numba.extending
-from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.inner import InnerCompiler, is_ours
 from numba.core import callconv
+from numba.core.typing import templates
 
 
 class _Errors(callconv.NumpyErrorModel):
@@ -37,6 +38,19 @@ INLINED = {**INTERNAL, "forceinline": True}
 
 
 def overload(function, **options):
-    """Numba's `overload`, compiled without wrappers for Python: half of the compile time of a small
-    function."""
-    return numba.extending.overload(function, jit_options=_INNER, **options)
+    """Numba's `overload` for fwddiff's own compilations alone.
+
+    A user's `@njit` function would else compile, or fail, by what a library that it never asked has taught
+    Numba. Implementations are compiled without wrappers for Python: half of the compile time of a small
+    function.
+    """
+
+    def decorate(typer):
+        numba.extending.overload(function, jit_options=_INNER, **options)(typer)
+        template: Any = templates.builtin_registry.functions[-1]
+        general = template.generic
+        # Not in the typer, whose answers Numba keeps.
+        template.generic = lambda self, args, kws: general(self, args, kws) if is_ours() else None
+        return typer
+
+    return decorate

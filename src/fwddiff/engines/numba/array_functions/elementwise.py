@@ -25,10 +25,10 @@ from fwddiff.engines.numba.array_functions.arguments import (
 )
 from fwddiff.engines.numba.arrays import element_type
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.inner import HOOKS
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import DualType, is_dual, is_number, join
 from numba.core import cgutils, types
-from numba.core.registry import cpu_target
 from numba.core.typing.npydecl import supported_array_operators
 from numba.extending import type_callable
 from numba.np import arrayobj
@@ -102,8 +102,7 @@ def _lower_array_expression(lowerer, expression):
 
 
 def _let_duals_into_array_expressions() -> None:
-    # Numba installs its own hook only where none is; without duals ours hands everything on unchanged.
-    cpu_target.target_context.special_ops["arrayexpr"] = _lower_array_expression
+    HOOKS["arrayexpr"] = _lower_array_expression
     # Numba fuses operators of its own types only.
     DualType._is_internal = True
 

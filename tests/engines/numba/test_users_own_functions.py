@@ -20,7 +20,8 @@ class Point:
 
 def load_engine():
     import fwddiff as fd
-    fd.gradient(lambda v: math.log(v[0], 2) + np.clip(v[1], 0.0, 1.0) + np.sum(v * v + 1.0), np.ones(3), backend="numba")
+    f = lambda v: math.log(v[0], 2) + np.clip(v[1], 0.0, 1.0) + np.sum(v * v + 1.0)
+    fd.gradient(f, np.ones(3), backend="numba")
     fd.gradient(lambda p: Point(p.x).x * p.x, Point(2.0), backend="numba")
 
 def namedtuple_branch(x):

@@ -415,6 +415,8 @@ def _make_rule(
     float_dtype = _float_dtype([kind for kind in strong if not (kind.yields and has_axes)], host)
     inputs, statics = [], {}
     for k, (leaf, ndim) in enumerate(zip(kinds, ndims, strict=True)):
+        if reason := _host.why_no_array(names.gathered.leaves[k], host):
+            raise ArgumentError(f"{names.caller.target.name}, {names.name(k)}: {reason}")
         if leaf.dtype is None:
             if not callable(names.caller.options.engine):
                 _capture.refuse_stateful(leaf.static, f"{names.caller.target.name}: {names.name(k)}")

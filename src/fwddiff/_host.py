@@ -72,20 +72,29 @@ def _framework(leaf: Any) -> ModuleType | None:
 _owners: dict[type, Any] = {}
 
 
+def _owner_or_type(leaf: Any) -> Any:
+    """The same for all types of arrays of a host, which share a rule: tensors, parameters, fake tensors;
+    arrays and tracers."""
+    kind = type(leaf)
+    found = _owners.get(kind)
+    if found is None:
+        found = _owners[kind] = owner(leaf) or kind
+    return found
+
+
 def leaf_signature(leaf: Any) -> Any:
     """What the choice of a rule may depend on, as cheaply as possible."""
     kind = type(leaf)
     if kind in (float, int, bool):
         return kind
     dtype = getattr(leaf, "dtype", None)
+    found = _owner_or_type(leaf)
     if dtype is not None:
         # Variables of TensorFlow have no `ndim`.
         axes = leaf.ndim if hasattr(leaf, "ndim") else str(leaf.shape)
-        # All types of arrays of a host share a rule: tensors, parameters, fake tensors; arrays and tracers.
-        found = _owners.get(kind)
-        if found is None:
-            found = _owners[kind] = owner(leaf) or kind
         return found, dtype, axes, getattr(leaf, "weak_type", False)
+    if found is not kind:  # arrays without a dtype of their own: the host knows it
+        return found, found.dtype(leaf), len(found.shape(leaf)), is_weak(found, leaf)
     return (kind, leaf) if isinstance(leaf, str | bytes) or callable(leaf) else _capture.content(leaf)
 
 
@@ -146,3 +155,39 @@ def plain_dtype(leaf: Any) -> np.dtype:
     if (dtype.itemsize == 2 and dtype.kind == "f") or dtype.itemsize > 8:
         raise ArgumentError(f"a leaf of dtype {dtype}: convert it to float32 or float64.")
     return dtype.newbyteorder("=")
+
+
+_TAKEN = (np.ndarray, np.memmap, np.recarray)
+_ARRAY_LIKE = ("__array__", "__array_ufunc__", "__array_interface__")
+
+
+def why_no_array(leaf: Any, host: ModuleType | None) -> str | None:
+    """Why the numbers in an array-like leaf must not be taken for the leaf, and what to pass instead; `None`
+    for NumPy's own arrays and what is not like an array."""
+    kind = type(leaf)
+    named = f"a {kind.__qualname__} of {kind.__module__.partition('.')[0]}"
+    if isinstance(leaf, np.ma.MaskedArray):
+        return (
+            f"{named}, whose mask would be lost: pass the elements that count, x.compressed(), or a value "
+            "for the others, x.filled(...); np.asarray(x) ignores the mask."
+        )
+    if isinstance(leaf, np.matrix):
+        return f"{named}, whose products are not elementwise: pass np.asarray(x)."
+    if isinstance(leaf, np.ndarray):
+        if kind in _TAKEN:
+            return None
+        return (
+            f"{named}, whose meaning beyond its numbers (a unit, say) would be lost: pass the numbers alone, "
+            "np.asarray(x), in the unit that the function expects."
+        )
+    if (
+        (host and host.owns(leaf))
+        or isinstance(leaf, np.generic | type)
+        or not any(hasattr(kind, name) for name in _ARRAY_LIKE)
+    ):
+        return None
+    if hasattr(leaf, "columns") and hasattr(leaf, "to_numpy"):
+        return f"{named}: pass its columns as NumPy arrays, one by one: x['name'].to_numpy()."
+    if hasattr(leaf, "to_numpy"):
+        return f"{named}: pass a NumPy array instead, x.to_numpy()."
+    return f"{named}, which no loaded framework owns: pass a NumPy array instead, as np.asarray(x) may give."

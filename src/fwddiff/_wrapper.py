@@ -6,6 +6,7 @@ records it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -127,10 +128,7 @@ class FwdDiff:
                 "call: call it once on this object before compiling."
             )
         bound = FwdDiff(types.MethodType(self.target.original, instance), **_bound(self.options, instance))
-        if hasattr(instance, "__dict__"):
-            if known is None or known.instance is not instance:
-                known = instance.__dict__[_BOUND] = _Bound(instance)
-            known.methods[self] = bound
+        _keep_bound(instance, self, bound)
         return bound
 
     def __repr__(self) -> str:
@@ -172,6 +170,13 @@ class FwdDiff:
         return self if same and options == self.options else self.again(function, options)
 
 
+class _ClassMethod(classmethod):
+    """Binds as our methods do. (From Python 3.13 on, `classmethod` binds by itself whatever it holds.)"""
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self.__func__.__get__(type(instance) if owner is None else owner)
+
+
 class _Bound:
     """The wrapped methods of one object, kept in its `__dict__` so that they compile once and die with it.
 
@@ -206,6 +211,19 @@ class _Shortcut:
                 return None
             last = self._last = (key, *found)
         return last[1] if last[2] is None or last[2]() else None
+
+
+def _keep_bound(instance: Any, method: FwdDiff, bound: FwdDiff) -> None:
+    """A class too is an instance that methods are bound to: a classmethod's."""
+    known = getattr(instance, "__dict__", {}).get(_BOUND)
+    if known is None or known.instance is not instance:
+        known = _Bound(instance)
+        if isinstance(instance, type):
+            with contextlib.suppress(TypeError):  # classes written in C take no attributes
+                type.__setattr__(instance, _BOUND, known)
+        elif hasattr(instance, "__dict__"):
+            instance.__dict__[_BOUND] = known
+    known.methods[method] = bound
 
 
 class Operation:
@@ -370,8 +388,11 @@ def fwddiff(
     _check_option("passes", passes, ("single", "per_argument"))
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
-    options = (engine, wrt, mode, passes, chunk, out_shape, None)
-    return FwdDiff.again(f, dict(zip(_OPTIONS, options, strict=True)))
+    options = dict(zip(_OPTIONS, (engine, wrt, mode, passes, chunk, out_shape, None), strict=True))
+    if isinstance(f, staticmethod | classmethod):
+        kind = staticmethod if isinstance(f, staticmethod) else _ClassMethod
+        return kind(FwdDiff.again(f.__func__, options))
+    return FwdDiff.again(f, options)
 
 
 def _check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

@@ -381,7 +381,7 @@ def fwddiff(
         ArgumentError: `wrt` names no argument, or an option is unknown.
     """
     if f is None:
-        choices = dict(zip(_OPTIONS, (engine, wrt, mode, passes, chunk, out_shape), strict=True))
+        choices = dict(zip(_OPTIONS[:-1], (engine, wrt, mode, passes, chunk, out_shape), strict=True))
         return functools.partial(fwddiff, **choices)
     _check_option("engine", engine, _ENGINES)
     _check_option("mode", mode, ("auto", "store", "recompute"))

@@ -1,4 +1,4 @@
-"""What Numba makes of a user's own `@njit` functions is the same whether fwddiff's engine is loaded or not."""
+"""What Numba makes of a user's own `@njit` functions is the same, whether our engine is loaded or not."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 # make test      the tests, under ten minutes on two cores
 # make test-all  the same with every cell of the conformance matrix and 2000 random programs (an hour or more)
 # make test-hosts  hosts that need an environment of their own: the oldest JAX, TensorFlow, PyTensor, MLX
+# make test-pythons  the tests on the other Pythons that are found here (3.12 to 3.14, in pyenv's folder or by name), with the
+#                newest JAX; make test-pythons-short, a part of them on the newest: under four minutes
 # make lint      ruff and pyright
 # make bench     the benchmarks against their peers, under 15 minutes; make bench-quick, under two
 # make hosts-table  docs/conformance.md, from the matrix of hosts and transformations
@@ -19,7 +21,7 @@ WORKERS ?= 2
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx lint bench bench-quick hosts-table docs
+.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx test-pythons test-pythons-short lint bench bench-quick hosts-table docs
 
 install: $(VENV)/.installed
 
@@ -52,6 +54,20 @@ test-all: install
 	@.venv-$*/bin/python -m pip install -qq "pip>=25.1"
 	@.venv-$*/bin/python -m pip install -qq --editable . --group test-$*
 	@touch $@
+
+# Other Pythons: one group for all, and pip takes what there is for each.
+.venv-newest-%/.installed: pyproject.toml
+	@echo "Installing into .venv-newest-$* with $(PYTHON) ..."
+	@$(PYTHON) -m venv --clear .venv-newest-$*
+	@.venv-newest-$*/bin/python -m pip install -qq "pip>=25.1"
+	@.venv-newest-$*/bin/python -m pip install -qq --editable . --group test-newest
+	@touch $@
+
+test-pythons:
+	@WORKERS=$(WORKERS) bash .ci/pythons $(ARGS)
+
+test-pythons-short:
+	@WORKERS=$(WORKERS) bash .ci/pythons --short $(ARGS)
 
 test-hosts: test-jax-oldest test-tensorflow test-pytensor test-mlx
 

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 
 import fwddiff as fd
 from fwddiff import fwddiff
 from fwddiff._capture import Description
+
+torch = pytest.importorskip("torch")
 
 
 @dataclass

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fwddiff import _capture, _host, _tree
-from fwddiff._errors import ArgumentError, PythonOnlyError
+from fwddiff._errors import ArgumentError
 from fwddiff._function import Target
 from fwddiff._problem import Problem
 from fwddiff._rule import Mode, Passes, Rule, Slot
@@ -198,8 +198,13 @@ class Caller:
         plan = self.plan()
         return self._planned() if plan.has_let_go else plan
 
+    @property
+    def has_own_rule(self) -> bool:
+        """Whether the user answers for the derivative."""
+        return callable(self.options.engine) or self.meaning.rule is not None
+
     def _planned(self) -> _capture.Function:
-        with_state = callable(self.options.engine)
+        with_state = self.has_own_rule
         meaning = self.meaning._replace(wrt=None)  # of the outermost call: hosts hand over constants
         return _capture.plan(self.target.function, _host.is_owned, meaning, with_state)
 
@@ -230,8 +235,7 @@ class Caller:
                 self._record = record
                 if key[0] is not None:
                     # A custom rule calls the function itself, which therefore may not be let go of.
-                    is_called = callable(self.options.engine) or self.meaning.rule is not None
-                    keep = not is_called and record.plan.is_small(values)
+                    keep = not self.has_own_rule and record.plan.is_small(values)
                     _records.add(key, record, keep)
                 return record, values
         return record, record.plan.values()  # names that lead to something new at each reading
@@ -418,7 +422,7 @@ def _make_rule(
         if reason := _host.why_no_array(names.gathered.leaves[k], host):
             raise ArgumentError(f"{names.caller.target.name}, {names.name(k)}: {reason}")
         if leaf.dtype is None:
-            if not callable(names.caller.options.engine):
+            if not names.caller.has_own_rule:
                 _capture.refuse_stateful(leaf.static, f"{names.caller.target.name}: {names.name(k)}")
             statics[k] = leaf.static
             continue
@@ -444,12 +448,7 @@ def _make_rule(
     rule = names.caller.meaning.rule
     if rule is not None:
         return engine("numpy").user_rule(problem, rule)
-    try:
-        return _engine_for(options.engine, gathered.plan)(problem)
-    except PythonOnlyError:
-        if options.engine != "auto":
-            raise
-        return engine("numpy").rule(problem)
+    return _engine_for(options.engine, gathered.plan)(problem)
 
 
 def _float_dtype(strong: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
@@ -469,5 +468,5 @@ def _engine_for(engine_or_name: str | Callable, plan: _capture.Function) -> Call
 
 @functools.cache
 def engine(name: str) -> ModuleType:
-    """The engine of this name; "auto" is Numba's."""
-    return importlib.import_module(f"fwddiff.engines.{'numba' if name == 'auto' else name}")
+    """The engine of this name."""
+    return importlib.import_module(f"fwddiff.engines.{name}")

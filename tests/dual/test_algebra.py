@@ -161,4 +161,4 @@ def test_text():
     x = dual.make(1.5, [1.0, 0], 2)
     assert repr(x) == "Dual(1.5, partials=(1.0, 0.0), level=2)"
     assert f"{x:.2f}" == "1.50"
-    assert f"{x}" == repr(x)
+    assert f"{x}" == str(x) == "1.5"  # users print their own number

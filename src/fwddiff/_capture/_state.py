@@ -70,9 +70,10 @@ _WRITING = {"next", "setattr", "delattr", "heappush", "heappop", "heapreplace", 
 
 
 def refuse_state(plan: Function) -> None:
-    """Raises the refusal of the first function reached that depends on state or changes it."""
+    """Raises the refusal of the first function reached that depends on state or changes it; who writes a rule
+    of a function answers for it."""
     for node in plan.nodes():
-        if node.state is not None:
+        if node.state is not None and node.meaning.rule is None:
             raise node.state.with_traceback(None)
 
 

@@ -20,7 +20,7 @@ _BY_VALUE = ("ceil", "floor", "trunc", "isfinite", "isinf", "isnan", "isclose")
 def math_namespace() -> types.SimpleNamespace:
     """An object with all attributes of `math`; plain numbers go to `math`, duals to the table of rules.
 
-    Functions without a derivative (`gcd`, `frexp`, …) raise `DerivativeError` when called with a dual.
+    Functions without a derivative (`gcd`, `nextafter`, …) raise `DerivativeError` when called with a dual.
     """
     names = {name: getattr(math, name) for name in dir(math) if not name.startswith("__")}
     functions = {name: _stand_in(name, f) for name, f in names.items() if callable(f)}
@@ -82,8 +82,13 @@ def _sumprod(p: Iterable[Operand], q: Iterable[Operand]) -> Operand:
 
 
 def _modf(x: Operand) -> tuple[Operand, float]:
-    whole = math.modf(strip(x))[1]
-    return x - whole, whole
+    fraction, whole = math.modf(strip(x))
+    return (fraction if math.isinf(whole) else x - whole), whole
+
+
+def _frexp(x: Operand) -> tuple[Operand, int]:
+    exponent = math.frexp(strip(x))[1]
+    return differentiable(math.ldexp)(x, -exponent), exponent
 
 
 def _ldexp(x: Operand, exponent: int) -> Operand:
@@ -104,6 +109,7 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
     "fsum": _fsum,
     "sumprod": _sumprod,
     "modf": _modf,
+    "frexp": _frexp,
     "ldexp": _ldexp,
     "fma": _fma,
 }

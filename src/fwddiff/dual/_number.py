@@ -144,8 +144,12 @@ class Number(Parts):
         parts = ", ".join(map(repr, self.partials))
         return f"Dual({self.value!r}, partials=({parts}), level={self.level})"
 
+    # What users print is the number of their own code.
+    def __str__(self) -> str:
+        return str(strip(self))
+
     def __format__(self, specification: str) -> str:
-        return format(strip(self), specification) if specification else repr(self)
+        return format(strip(self), specification)
 
     # Numbers of Python have these three; code for "any real number" reads them.
     @property

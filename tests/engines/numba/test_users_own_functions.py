@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 PROGRAM = """
-import builtins, collections, dataclasses, json, math, sys
+import builtins, collections, dataclasses, json, math, sys, typing
 import numba, numpy as np
 from numba.core.registry import cpu_target
 
@@ -17,6 +17,17 @@ Pair = collections.namedtuple("Pair", "a b")
 @dataclasses.dataclass
 class Point:
     x: float
+
+class Sized(typing.NamedTuple):
+    a: float
+    b: float = 2.0
+    def total(self): return self.a
+
+def over_a_tuple(x):
+    s = 0.0
+    for v in (x, 1, True):
+        s += v
+    return s
 
 def load_engine():
     import fwddiff as fd
@@ -74,6 +85,11 @@ FUNCTIONS = {
     "dataclass": (lambda x: Point(x).x, (0.5,)),
     "namedtuple": (lambda x: Pair(x, 1.0).a, (0.5,)),
     "branches of namedtuples": (namedtuple_branch, (0.5,)),
+    "loop over a tuple": (over_a_tuple, (3.0,)),
+    "method of a namedtuple": (lambda x: Sized(x, 1.0).total(), (3.0,)),
+    "any": (lambda x: any((x > 1.0, x > 2.0)), (3.0,)),
+    "reversed": (lambda x: [v for v in reversed((x, 2.0))], (3.0,)),
+    "prod": (lambda x: math.prod((x, 2.0)), (3.0,)),
     "index out of bounds": (lambda x: x[2] + 0.0 * x[-1], (x,)),
     "division by zero": (lambda x: 1.0 / x, (0.0,)),
     "integer division by zero": (lambda n: 1 // n, (0,)),

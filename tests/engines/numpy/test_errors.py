@@ -149,8 +149,8 @@ def test_integers_have_no_derivative():
 
 
 def test_functions_without_derivative_raise():
-    rule, arrays = rule_of(lambda x: math.frexp(x)[0], 3.0)
-    with pytest.raises(DerivativeError, match="frexp"):
+    rule, arrays = rule_of(lambda x: math.nextafter(x, 4.0), 3.0)
+    with pytest.raises(DerivativeError, match="nextafter"):
         rule.pullback((0,))([*arrays, np.float64(1.0)])
     rule, arrays = rule_of(lambda x: float(np.asarray(x)), 3.0)
     with pytest.raises(DerivativeError, match="lose its derivative"):

@@ -15,7 +15,16 @@ import numba
 from fwddiff import _capture, rules
 from fwddiff._errors import ArgumentError, CaptureError
 from fwddiff._problem import Problem
-from fwddiff.engines.numba import array_functions, magnitudes, named_tuples, operations, scalars, structs
+from fwddiff.engines.numba import (
+    array_functions,
+    builtins,
+    iteration,
+    magnitudes,
+    named_tuples,
+    operations,
+    scalars,
+    structs,
+)
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared, refuse_python_only
@@ -26,6 +35,9 @@ for _row in rules.built_in():
 scalars.register()
 magnitudes.register()
 named_tuples.register()
+iteration.register()
+builtins.register()
+structs.register_operators()
 array_functions.register()
 
 

@@ -64,16 +64,10 @@ def explained(function: FunctionType) -> Iterator[None]:
     except errors.NumbaError as error:
         own = _own_error(error)
         raise (own if own is not None else _translated(error, function)) from error
-    except (
-        AssertionError,
-        NotImplementedError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        IndexError,
-    ) as error:
-        raise CompileError(f"{_where(function, None)}: {type(error).__name__}: {error}. {_ADVICE}") from error
+    except Exception as error:  # whatever else its many parts raise
+        raise CompileError(
+            f"{_where(function, str(error))}: {_first_line(str(error) or type(error).__name__)}. {_ADVICE}"
+        ) from error
 
 
 def _own_error(error: BaseException | None) -> FwdDiffError | None:

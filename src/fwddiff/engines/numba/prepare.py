@@ -21,6 +21,7 @@ from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError, CompileError, PythonOnlyError
 from fwddiff.engines.numba import structs, taught, vector_math
+from fwddiff.engines.numba.closures import InlineClosures
 from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
@@ -196,7 +197,11 @@ class _Compiler(InnerCompiler):
         if _calls_itself(node):  # and is found by the address of its machine code
             self.state.library = None
         manager.passes[0] = (_Translate, "fwddiff: captured values become arguments")
-        manager.add_pass_after(_TranslateInlined, InlineClosureLikes)
+        manager.passes = [
+            (InlineClosures, done) if step is InlineClosureLikes else (step, done)
+            for step, done in manager.passes
+        ]
+        manager.add_pass_after(_TranslateInlined, InlineClosures)
         manager._finalized = False
         manager.finalize()
         return [manager]

@@ -13,7 +13,7 @@ import optree
 
 from fwddiff._capture import Function, Path
 from fwddiff._errors import CaptureError, CompileError
-from fwddiff.engines.numba import structs
+from fwddiff.engines.numba import named_tuples, structs
 from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
 from numba.core import ir
@@ -37,6 +37,8 @@ class Rewriter:
         for statement in self._statements():
             if isinstance(statement, ir.Assign):
                 self._assignment(statement)
+                if _is(statement.value, "call"):
+                    self._bind_builtin(statement.value)
         self._pass_captures_on()
         self._drop_unused()
         if self.node.meaning.wrt is not None:
@@ -77,10 +79,11 @@ class Rewriter:
         self.ir = function_ir
         for statement in self._statements():
             value = getattr(statement, "value", None)
-            if isinstance(value, ir.Global) or _is(value, "getattr"):
-                target, path = statement.target.name, self._path(value)
-                if path is None or path[0] in self.node.function.__code__.co_freevars:
-                    continue
+            if _is(value, "call"):
+                self._bind_builtin(value)
+            path = self._path_inlined(value)
+            if path is not None:
+                target = statement.target.name
                 self.paths[target] = path
                 replacement = self._replacement(path, statement.loc, target)
                 if replacement is not None:
@@ -89,6 +92,27 @@ class Rewriter:
                 self._copied(value.name, statement.target.name)
                 self.paths[statement.target.name] = self.paths[value.name]
         self._pass_captures_on()
+
+    def _bind_builtin(self, call) -> None:
+        """`enumerate(x, start=1)` and `zip(x, y, strict=False)`, of which Numba takes no keywords."""
+        if not call.kws:
+            return
+        callee = self.ir._definitions[call.func.name][0]
+        known = callee.value if isinstance(callee, ir.Global) else None
+        names = [name for name, _ in call.kws]
+        if known is enumerate and names == ["start"]:
+            call.args, call.kws = [*call.args, call.kws[0][1]], ()
+        elif known is zip and names == ["strict"]:
+            given = self.ir._definitions[call.kws[0][1].name]
+            if [value.value for value in given if isinstance(value, ir.Const)] == [False]:
+                call.kws = ()
+
+    def _path_inlined(self, value) -> Path | None:
+        """Of a global that still stands for what the user's name leads to, and of its attributes."""
+        if isinstance(value, ir.Global):
+            own = value.name in self.node.function.__code__.co_freevars
+            return None if own or value.value is not self.node.lookup((value.name, ())) else (value.name, ())
+        return self._path(value) if _is(value, "getattr") else None
 
     def _statements(self) -> Iterator[Any]:
         for block in self.ir.blocks.values():
@@ -153,12 +177,16 @@ class Rewriter:
                 positions = list(range(len(callee.captures)))  # recursion: its captures are ours
             self.called[target] = positions
             return ir.Global(callee.function.__name__, self.dispatcher(callee), loc)
-        value = None if path[0] == self.node.self_name else self.node.lookup(path)
+        own = path[0] == self.node.self_name
+        value = None if own and not isinstance(self.node.bound, type) else self.node.lookup(path)
         if isinstance(value, type):
             if dataclasses.is_dataclass(value) or optree.is_namedtuple_class(value):
                 structs.refuse_own_construction(value)
             if dataclasses.is_dataclass(value):
                 structs.register(value)
+                return ir.Global(value.__name__, value, loc) if own else None  # `cls` of a class method
+            if optree.is_namedtuple_class(value):
+                return ir.Global(value.__name__, named_tuples.constructor(value), loc)
         replacement = next((new for old, new in REPLACED.items() if old is value), None)
         return None if replacement is None else ir.Global(replacement.__name__, replacement, loc)
 

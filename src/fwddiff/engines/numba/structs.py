@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import operator
 from collections.abc import Callable
 
 from fwddiff import _capture
@@ -133,6 +134,8 @@ def register(cls: type) -> None:
         member = inspect.getattr_static(cls, name)
         if _is_method(member) and not name.startswith("__"):
             _register_method(cls, name, member)
+        elif isinstance(member, staticmethod | classmethod) and not name.startswith("__"):
+            _register_method(cls, name, getattr(cls, name), takes_self=False)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
     # A function may be half compiled already when its class is met.
@@ -174,7 +177,8 @@ def _register_constructor(cls: type) -> None:
     overload(cls)(typer)
 
 
-def _method_dispatcher(member):
+def method_dispatcher(member):
+    """The compiled form of a method, which may not capture data."""
     plan = _capture.plan(member, owned)
     if plan.captures:
         raise CompileError(
@@ -195,26 +199,86 @@ def compile_plan(plan: _capture.Function):
     raise NotImplementedError
 
 
-def _register_method(cls: type, name: str, member) -> None:
-    parameters = list(inspect.signature(member).parameters)
-    listing = ", ".join(parameters)
-    text = f"def typer({listing}):\n    return make() if {parameters[0]}.cls is cls else None\n"
-    body = f"def method({listing}):\n    return compiled({listing})\n"
+def _register_method(cls: type, name: str, member, takes_self: bool = True) -> None:
+    if not hasattr(member, "__code__"):
+        return  # of a class of Python's own
+    parameters = list(inspect.signature(member).parameters.values())
+    own = parameters[1:] if takes_self else parameters
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD, p.KEYWORD_ONLY) for p in own):
+        return
+    defaults = {f"default_{p.name}": p.default for p in own if p.default is not p.empty}
+    declared = [
+        "struct",
+        *(f"{p.name}=default_{p.name}" if p.default is not p.empty else p.name for p in own),
+    ]
+    passed = ["struct"] * takes_self + [p.name for p in own]
+    text = f"def typer({', '.join(declared)}):\n    return make() if struct.cls is cls else None\n"
+    body = f"def method({', '.join(declared)}):\n    return compiled({', '.join(passed)})\n"
 
     def make():
-        return compile_function("method", body, {"compiled": _method_dispatcher(member)})
+        return compile_function("method", body, defaults | {"compiled": method_dispatcher(member)})
 
-    overload_method(_numba_class(cls), name)(compile_function("typer", text, {"make": make, "cls": cls}))
+    typer = compile_function("typer", text, defaults | {"make": make, "cls": cls})
+    overload_method(_numba_class(cls), name)(typer)
 
 
 def _register_property(cls: type, name: str, getter) -> None:
     def typer(struct):
         if struct.cls is not cls:
             return None
-        compiled = _method_dispatcher(getter)
+        compiled = method_dispatcher(getter)
         return lambda struct: compiled(struct)
 
     overload_attribute(_numba_class(cls), name)(typer)
+
+
+# --- operators ----------------------------------------------------------------------------------------------
+
+_UNARY = {operator.neg: "__neg__", operator.pos: "__pos__", abs: "__abs__", len: "__len__", bool: "__bool__"}
+_BINARY = {
+    getattr(operator, name.strip("_")): (f"__{name.strip('_')}__", f"__r{name.strip('_')}__")
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+} | {
+    operator.getitem: ("__getitem__", ""),
+    **{getattr(operator, name): (f"__{name}__", "") for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+}
+
+
+def _written_method(kind, name: str):
+    """The compiled form of an operator that the user wrote for this class."""
+    member = getattr(kind.cls, name, None) if isinstance(kind, StructType) and not kind.is_dict else None
+    written = inspect.isfunction(member) and not member.__code__.co_filename.startswith("<")
+    return method_dispatcher(member) if written else None
+
+
+def _register_unary(function, name: str) -> None:
+    def typer(a):
+        compiled = _written_method(a, name)
+        return None if compiled is None else lambda a: compiled(a)
+
+    overload(function)(typer)
+
+
+def _register_binary(function, name: str, reflected: str) -> None:
+    def typer(a, b):
+        compiled = _written_method(a, name)
+        if compiled is not None:
+            return lambda a, b: compiled(a, b)
+        mirrored = _written_method(b, reflected) if reflected else None
+        return None if mirrored is None else lambda a, b: mirrored(b, a)
+
+    overload(function)(typer)
+    in_place = getattr(operator, f"i{name.strip('_')}", None) if reflected else None
+    if in_place is not None:
+        overload(in_place)(typer)
+
+
+def register_operators() -> None:
+    """Teach Numba the operators of all dataclasses."""
+    for function, name in _UNARY.items():
+        _register_unary(function, name)
+    for function, (name, reflected) in _BINARY.items():
+        _register_binary(function, name, reflected)
 
 
 # --- dicts: read with constant string keys ------------------------------------------------------------------

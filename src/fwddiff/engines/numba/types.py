@@ -23,7 +23,7 @@ import operator
 
 from numba.core import cgutils, types
 from numba.core.typeconv import Conversion
-from numba.extending import intrinsic, lower_cast, models, overload_attribute, register_model
+from numba.extending import box, intrinsic, lower_cast, models, overload_attribute, register_model
 
 Layer = tuple[int, tuple[int, ...]]
 
@@ -220,3 +220,12 @@ def strip_bottom(typing_context, x):
 @overload_attribute(DualType, "real")
 def real_part(dual):
     return lambda dual: dual
+
+
+@box(DualType)
+def _as_python(dual, value, boxing):
+    """The value alone, for `print`."""
+    kind: types.Type = dual
+    while is_dual(kind):
+        value, kind = boxing.builder.extract_value(value, 0), kind.value_type
+    return boxing.pyapi.float_from_double(boxing.context.cast(boxing.builder, value, kind, types.float64))

@@ -22,7 +22,7 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Shape
 from fwddiff.engines.numpy import unknown
 from fwddiff.engines.numpy.function import MethodPlans, UserFunction
-from fwddiff.engines.numpy.standins import StandIns
+from fwddiff.engines.numpy.standins import StandIns, of_plain
 from fwddiff.engines.numpy.unknown import Unclear, Unknown
 
 _TRIES = 64
@@ -74,8 +74,10 @@ def standins() -> StandIns:
     arrays = {getattr(np, name): unknown.new_array(getattr(np, name)) for name in _CREATORS}
     arrays |= {getattr(np, name): unknown.array(getattr(np, name)) for name in _ARRAYS}
     silent = {builtins.print: lambda *arguments, **options: None}
+    silent |= {isinstance: of_plain(isinstance, unknown.example)}
     kinds = (float, int, bool, np.float32, np.float64, np.int32, np.int64)
     types = {kind: unknown.conversion(kind) for kind in kinds}
+    types |= {type: of_plain(type, unknown.example)}
     return StandIns(unknown.math_namespace, arrays | silent, types)
 
 

@@ -51,8 +51,14 @@ def _conversion(dtype: type) -> Callable[[Any], Any]:
     return convert
 
 
+def of_plain(function: Callable, plain: Callable[[Any], Any]) -> Callable[..., Any]:
+    """`isinstance(x, cls)` and `type(x)` of what stands for a number: they say what the number is."""
+    return lambda x, *others: function(plain(x), *others)
+
+
 @functools.cache
 def duals() -> StandIns:
     """What user code may name that does not know dual numbers."""
     conversions = {dtype: _conversion(dtype) for dtype in (float, np.float32, np.float64)}
-    return StandIns(dual.math_namespace(), {}, conversions)
+    kinds = {isinstance: of_plain(isinstance, dual.strip)}
+    return StandIns(dual.math_namespace(), kinds, conversions | {type: of_plain(type, dual.strip)})

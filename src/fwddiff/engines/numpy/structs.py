@@ -6,6 +6,7 @@ A rebuilt class is a subclass of the user's own, made for one evaluation; result
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
@@ -59,7 +60,7 @@ class Structs:
             plans = self.plans[cls] = method_plans(cls, self.owned)
         changed = {name: node for name, node in plans.items() if is_touched(node, self)}
         for name, node in changed.items():
-            setattr(rebuilt, name, self._method(node))
+            setattr(rebuilt, name, _of_its_kind(inspect.getattr_static(cls, name), self._method(node)))
         return len(changed)
 
     def _method(self, node: Function) -> Callable:
@@ -81,6 +82,13 @@ class Structs:
         return mapped(lambda leaf: leaf, tree, choose)
 
 
+def _of_its_kind(member: Any, function: Callable) -> Any:
+    """A function as what the user's member is: a method, a property, a static method or one of the class."""
+    if isinstance(member, property):
+        return property(function)
+    return type(member)(function) if isinstance(member, staticmethod | classmethod) else function
+
+
 def is_struct_class(value: Any) -> bool:
     """Whether this is a class of the user whose instances are taken apart into leaves."""
     return (
@@ -100,12 +108,18 @@ def struct_classes(spec: optree.PyTreeSpec) -> Iterator[type]:
 
 
 def methods(cls: type) -> Iterator[tuple[str, FunctionType]]:
-    """Methods that the user wrote, inherited ones included."""
+    """Functions of the methods, properties, static and class methods that the user wrote, inherited ones
+    included."""
     for base in reversed(cls.__mro__):
         if not is_foreign(base.__module__):
-            yield from (
-                (n, m) for n, m in vars(base).items() if isinstance(m, FunctionType) and _is_written(m, base)
-            )
+            found = ((name, _function_of(member)) for name, member in vars(base).items())
+            yield from ((n, m) for n, m in found if isinstance(m, FunctionType) and _is_written(m, base))
+
+
+def _function_of(member: Any) -> Any:
+    if isinstance(member, property):
+        return member.fget
+    return member.__func__ if isinstance(member, staticmethod | classmethod) else member
 
 
 def _is_written(member: FunctionType, base: type) -> bool:

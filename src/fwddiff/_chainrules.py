@@ -13,6 +13,7 @@ import numpy as np
 
 from fwddiff import _dual_host, _nesting, _tree
 from fwddiff._call import Call
+from fwddiff._capture import STANDS_FOR
 from fwddiff._errors import ArgumentError, HostError, ShapeError, StructureError
 from fwddiff._rule import Rule
 from fwddiff._thunk import Thunk
@@ -80,6 +81,7 @@ def operation_of(f: Callable, backend: str = "auto") -> Operation:
     Inside a function that runs as Python, `f` runs as Python too: it may meet duals that it did not get as
     arguments, and is mostly made anew each time.
     """
+    f = getattr(f, STANDS_FOR, f)
     wrapped: FwdDiff = f.wrapped if isinstance(f, Operation) else f if isinstance(f, FwdDiff) else fwddiff(f)
     kind = f.kind if isinstance(f, Operation) else "whole"
     if backend == wrapped.options["engine"] == "auto" and kind == "whole" and _nesting.depth():

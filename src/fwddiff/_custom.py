@@ -32,9 +32,11 @@ def custom_rule(
         out_shape: What a result looks like, as in `fwddiff`: for hosts that trace.
 
     Returns:
-        A callable like that of `fwddiff`, with `broadcast` and `sum`. Second derivatives are not defined by a
-        rule of first order: asking for them raises DerivativeError. So does reverse mode without `rrule` and
-        forward mode without `frule`.
+        A callable like that of `fwddiff`, with `broadcast` and `sum`. One of `rrule` and `frule` is enough
+        for both modes: `frule` is then called once per input, `rrule` once per output. The rule holds inside
+        other functions too, which run as Python. Higher derivatives differentiate the rule's own code, in
+        which `f` means `f` with this rule; a rule that is not made of differentiable operations raises
+        DerivativeError. What `f` and the rule capture is constant: arrays of a framework are refused.
     """
     if rrule is None and frule is None:
         raise ArgumentError("custom_rule needs rrule=, frule= or both.")
@@ -53,7 +55,8 @@ def scalar_rule(function: Callable, *partials: str, value: str | None = None) ->
         value: Scalar code of the same language for the value, instead of calling `function`.
 
     Returns:
-        `function`, so that this can stand below its definition.
+        `function`, so that this can stand below its definition. The rule holds wherever it is called from
+        now on, also in functions that were called before.
 
     Raises:
         ArgumentError: an expression is not of the language, or the number of partials is not that of the

@@ -183,6 +183,8 @@ class _Bound:
     Copies of the object start without: a method that still belonged to the original would be silently wrong.
     """
 
+    __fwddiff_function__ = None  # the mark by which a search for captured arrays passes it by
+
     def __init__(self, instance: Any = None):
         self.instance, self.methods = instance, {}
 
@@ -363,7 +365,8 @@ def fwddiff(
     Args:
         f: The function. Arrays that it captures get their derivatives as if they were arguments.
         engine: "numba" compiles `f` (as "auto" does), "numpy" runs it as it is, slowly.
-        wrt: Names or positions of the arguments to differentiate; all by default. Integers never are.
+        wrt: Names or positions of the arguments to differentiate; all by default. Integers never are. It
+            holds where other functions call this one, too.
         mode: "store" computes partials with the value, "recompute" runs the duals in the pullback and keeps
             nothing, "auto" chooses (see `Rule.stores`).
         passes: "single" computes all cotangents in one pass, "per_argument" one at a time.

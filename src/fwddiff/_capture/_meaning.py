@@ -64,6 +64,8 @@ class Meaning(NamedTuple):
 
 
 NOTHING = Meaning()
+# The function that a stand-in of an engine's was made for: operators differentiate that.
+STANDS_FOR = "__fwddiff_stands_for__"
 
 
 def meaning_of(function: Any) -> Meaning:

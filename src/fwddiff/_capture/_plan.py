@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -295,10 +296,7 @@ class _Planner:
         """Something for the engine to make sense of; if it becomes something else, it is looked at again."""
         value = at.value
         followed = use.how == "neutral" and use.path == path
-        held = held_rule(value)
-        if held is not None:
-            node.held.append(path)
-            node.python_only = f"uses `{held}`, which has a rule of its own, through `{at.name}`"
+        self._find_held(node, path, at)
         if not followed and not is_operation(value):
             refuse_hidden(value, at.name, self.owned)
         is_kept = at.read() is value
@@ -312,6 +310,18 @@ class _Planner:
             self.guard.content(at.variable, value)
         if isinstance(value, type):
             self.struct_class(value, at.variable)
+
+    def _find_held(self, node: Function, path: Path, at: _Value) -> None:
+        """Functions that the code does not name: only Python can be made to call them as they are meant."""
+        held = held_rule(at.value)
+        if held is not None:
+            node.held.append(path)
+            node.python_only = f"uses `{held}`, which has a rule of its own, through `{at.name}`"
+        elif isinstance(at.value, functools.partial):
+            node.held.append(path)
+            node.python_only = f"calls `{at.name}`, a functools.partial"
+        elif hasattr(type(at.value), "__fwddiff_meaning__"):
+            node.python_only = f"calls `{at.name}`, a wrapped functools.partial"
 
     def _add_edge(self, node: Function, path: Path, at: _Value, checks: dict[Path, tuple]) -> bool:
         """A function that the code refers to is planned too."""

@@ -147,6 +147,8 @@ def _parts(value: Any, owned: Owned) -> Iterator[Any]:
         yield from _function_parts(value)
     elif hasattr(value, "py_func"):  # compiled: what else it holds is the compiler's
         yield value.py_func
+    elif hasattr(type(value), "__fwddiff_function__"):  # wrapped: what else it holds is ours
+        yield value.__fwddiff_function__
     elif isinstance(value, _MAPPINGS):
         yield from value.values()
     elif isinstance(value, _CONTAINERS):
@@ -194,6 +196,7 @@ def _function_parts(function: types.FunctionType) -> Iterator[Any]:
     if is_foreign(function.__module__):  # the variables of a library are not the user's
         return
     for code in (function.__code__, *nested_codes(function.__code__)):
+        local = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
         for root in dict.fromkeys(use.path[0] for use in uses(code)):
-            if root in function.__globals__ and not hasattr(builtins, root):
+            if root in function.__globals__ and root not in local and not hasattr(builtins, root):
                 yield function.__globals__[root]

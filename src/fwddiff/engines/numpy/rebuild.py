@@ -14,14 +14,17 @@ from typing import Any
 
 from fwddiff._capture import (
     NOTHING,
+    STANDS_FOR,
     Function,
     Path,
     attributes,
     has_code,
     has_rule,
     held_rule,
+    is_foreign,
     nested_codes,
     plan,
+    unbound,
     uses,
 )
 from fwddiff._errors import CaptureError
@@ -67,7 +70,10 @@ class Rebuilt:
         else:
             call = self._make(node) if node.row is None else ruled.by_row(self._make(node), node.row)
         wrt = node.meaning.wrt
-        return call if wrt is None else ruled.with_constants(call, node, wrt)
+        call = call if wrt is None else ruled.with_constants(call, node, wrt)
+        if node.row is not None or node.meaning != NOTHING:
+            setattr(call, STANDS_FOR, node.original)
+        return call
 
     def again(self, node: Function, known: dict[tuple, Callable]) -> Callable:
         """Another function, rebuilt, with what is captured read now."""
@@ -132,7 +138,7 @@ class Rebuilt:
         return function
 
     def members_rebuilt(self, value: Any) -> Any:
-        """A container of functions, or a `functools.partial`, with those that have rules rebuilt."""
+        """A container of functions, or a `functools.partial`, with the user's own rebuilt."""
         if isinstance(value, functools.partial):
             func, *args = map(self.members_rebuilt, (value.func, *value.args))
             keywords = {name: self.members_rebuilt(item) for name, item in value.keywords.items()}
@@ -146,7 +152,8 @@ class Rebuilt:
                 f"a {type(value).__name__} holds a function with a rule of its own, which would be ignored. "
                 "Keep such functions in tuples, lists or dicts, or name them."
             )
-        return self.again(plan(value, self.plan.owned), {}) if has_rule(value) and has_code(value) else value
+        is_own = has_code(value) and (has_rule(value) or not is_foreign(unbound(value)[1].__module__))
+        return self.again(plan(value, self.plan.owned), {}) if is_own else value
 
     def _is_known(self, node: Function) -> bool:
         return any((id(n.live), id(n.bound)) in self.known for n in node.nodes())

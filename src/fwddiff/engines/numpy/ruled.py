@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from fwddiff import _tree, dual
-from fwddiff._capture import Function, UserRule, has_code, plan, unbound
+from fwddiff._capture import Function, Meaning, UserRule, has_code, plan, unbound
 from fwddiff._errors import DerivativeError, ShapeError, StructureError
 from fwddiff._thunk import unthunk
 from fwddiff.engines.numpy.seeding import map_plain, stacked, weighted
@@ -86,6 +86,15 @@ class UserCall:
         self.node, self.rule, self.classes, self.rebuild = node, rule, classes, rebuild
         self.name = getattr(node.function, "__name__", "function")
         self._rebuilt: dict[int, Callable] = {}
+
+    @property
+    def __fwddiff_function__(self) -> Callable:
+        """Where code that is differentiated inside calls this, it is the same function by the same rule."""
+        return self.rule.function
+
+    @property
+    def __fwddiff_meaning__(self) -> Meaning:
+        return self.node.meaning
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         arguments = positional(self.rule.function, args, kwargs)

@@ -4,6 +4,7 @@ Files, each importing only those above it:
 
     _parts       what a dual number is made of; taking it apart, putting it together
     _chain       the chain rule: a row of `fwddiff.rules` applied to duals
+    _elimination the determinant, for kernels too
     _number      Python's operators and conversions
     _shapes      NumPy functions that are linear, or linear in each argument
     _reductions  sums, products, extrema, norms and sorting
@@ -14,6 +15,7 @@ Files, each importing only those above it:
 
 from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._chain import apply, differentiable, where
+from fwddiff.dual._elimination import determinant
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._parts import level_of, make, partials, strip, terms, value, value_at
 
@@ -21,6 +23,7 @@ __all__ = [
     "Dual",
     "DualArray",
     "apply",
+    "determinant",
     "differentiable",
     "level_of",
     "make",

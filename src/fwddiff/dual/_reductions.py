@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
-from fwddiff.dual._chain import locally_constant
+from fwddiff.dual._chain import locally_constant, missing, where
+from fwddiff.dual._elimination import determinant
 from fwddiff.dual._parts import Operand, level_of, make, map_parts, partials, strip, value_at
 from fwddiff.dual._shapes import Handler
 
@@ -193,6 +194,23 @@ def _inverse(a: Operand) -> Operand:
     return _solve(a, np.eye(a.shape[-1], dtype=a.dtype))
 
 
+def _determinant(a: Operand) -> Operand:
+    if np.ndim(strip(a)) != 2:
+        raise missing(np.linalg.det)
+    return determinant(a.copy(), 1.0)
+
+
+def _interpolated(x: Operand, xp: Operand, fp: Operand, *others: Any, **options: Any) -> Operand:
+    """`numpy.interp`: in a node the slope is that of the piece to the right, as the value is."""
+    if others or options:
+        raise missing(np.interp)
+    xp, fp = (table if level_of(table) >= 0 else np.asarray(table) for table in (xp, fp))
+    at, nodes = strip(x), strip(xp)
+    k = np.clip(np.searchsorted(nodes, at, side="right") - 1, 0, len(nodes) - 2)
+    inside = fp[k] + (fp[k + 1] - fp[k]) / (xp[k + 1] - xp[k]) * (x - xp[k])
+    return where(at < nodes[0], fp[0], where(at >= nodes[-1], fp[-1], inside))
+
+
 def _rounded(x: Operand, decimals: int = 0, out: None = None) -> Operand:
     return locally_constant(lambda part: np.round(part, decimals), x)
 
@@ -218,5 +236,7 @@ def reduction_handlers() -> dict[Any, Handler]:
         np.cumprod: _cumulative_product,
         np.linalg.solve: _solve,
         np.linalg.inv: _inverse,
+        np.linalg.det: _determinant,
+        np.interp: _interpolated,
     }
     return handlers | {np.round: _rounded, np.around: _rounded}

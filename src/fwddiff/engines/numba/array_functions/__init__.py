@@ -6,13 +6,20 @@ which compile a whole formula into one loop (`elementwise`). Sums, products, con
 
 from __future__ import annotations
 
-from fwddiff.engines.numba.array_functions import construction, elementwise, methods, products, reductions
+from fwddiff.engines.numba.array_functions import (
+    construction,
+    elementwise,
+    linear_algebra,
+    methods,
+    products,
+    reductions,
+)
 
 
 def register() -> None:
     """Register the overloads of this folder; call it after the scalar rows are registered."""
     elementwise.register()
-    for part in (construction, products, reductions):
+    for part in (construction, linear_algebra, products, reductions):
         part.register()
     methods.register()
 

@@ -183,8 +183,8 @@ class Rewriter:
             if dataclasses.is_dataclass(value) or optree.is_namedtuple_class(value):
                 structs.refuse_own_construction(value)
             if dataclasses.is_dataclass(value):
-                structs.register(value)
-                return ir.Global(value.__name__, value, loc) if own else None  # `cls` of a class method
+                value = structs.constructor(value)
+                return ir.Global(value.__name__, value, loc)
             if optree.is_namedtuple_class(value):
                 return ir.Global(value.__name__, named_tuples.constructor(value), loc)
         replacement = next((new for old, new in REPLACED.items() if old is value), None)

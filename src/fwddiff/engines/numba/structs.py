@@ -128,8 +128,6 @@ def register(cls: type) -> None:
     if version and (current is None or current()):
         return
     _registered[cls] = _capture.guard_parts([cls], owned), version + 1
-    if not version:
-        _register_constructor(cls)
     for name in dir(cls):
         member = inspect.getattr_static(cls, name)
         if _is_method(member) and not name.startswith("__"):
@@ -138,9 +136,7 @@ def register(cls: type) -> None:
             _register_method(cls, name, getattr(cls, name), takes_self=False)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
-    # A function may be half compiled already when its class is met.
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
+    _refresh()
 
 
 def _is_method(member: object) -> bool:
@@ -154,7 +150,31 @@ def methods(cls: type) -> list[Callable]:
     return [member for name, member in found if _is_method(member) and not name.startswith("__")]
 
 
-def _register_constructor(cls: type) -> None:
+def constructor(cls: type) -> Callable:
+    """What kernels call instead of the class. Numba keeps what a function has once been compiled to, so it is
+    another function once the class has changed."""
+    register(cls)
+    return _constructor(cls, _version(cls))
+
+
+@functools.cache
+def _constructor(cls: type, version: int) -> Callable:
+    def construct():
+        raise NotImplementedError
+
+    construct.__name__ = construct.__qualname__ = cls.__name__
+    _register_constructor(cls, construct)
+    _refresh()
+    return construct
+
+
+def _refresh() -> None:
+    """A function may be half compiled already when its class is met."""
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+
+
+def _register_constructor(cls: type, stand_in: Callable) -> None:
     fields = dataclasses.fields(cls)
     names = tuple(field.name for field in fields)
     namespace: dict[str, object] = {"build": _constructor_of(cls, names)}
@@ -174,7 +194,7 @@ def _register_constructor(cls: type) -> None:
         f"def typer({', '.join(parameters)}):\n    return implementation\n",
         namespace | {"implementation": implementation},
     )
-    overload(cls)(typer)
+    overload(stand_in)(typer)
 
 
 def method_dispatcher(member):

@@ -250,7 +250,7 @@ class _Explainer:
 def _engine(rule: Rule) -> str:
     """Name of the engine that made the rule."""
     module = type(rule).__module__.split(".")
-    return module[2] if module[1] == "engines" else "custom rule"
+    return "custom rule" if module[-1] == "user_rule" else module[2]
 
 
 def _strides(shape: Shape, itemsize: int) -> tuple[int, ...]:

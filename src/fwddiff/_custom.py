@@ -56,7 +56,8 @@ def scalar_rule(function: Callable, *partials: str, value: str | None = None) ->
 
     Returns:
         `function`, so that this can stand below its definition. The rule holds wherever it is called from
-        now on, also in functions that were called before.
+        now on, also in functions that were called before; what `jax.jit` or `torch.compile` has traced
+        already keeps what held then.
 
     Raises:
         ArgumentError: an expression is not of the language, or the number of partials is not that of the

@@ -1,5 +1,6 @@
 """Bad input: each error says what happened, to which argument or line, and what to do."""
 
+import math
 import re
 
 import numpy as np
@@ -39,6 +40,7 @@ def refusal(call, *args, **kwargs) -> fd.FwdDiffError:
     with pytest.raises(fd.FwdDiffError) as caught:
         call(*args, **kwargs)
     assert len(str(caught.value).splitlines()) < 6, "an error is a sentence, not a traceback"
+    assert "nopython" not in str(caught.value)
     return caught.value
 
 
@@ -149,3 +151,196 @@ def test_a_users_exception_arrives_as_it_is():
         fwddiff(checked).broadcast(X)
     with pytest.raises(ValueError, match="x is too large"):
         fd.rrule(checked, 2.0)
+
+
+# --- the commonest mistakes ---------------------------------------------------------------------------------
+
+
+def exponential(x):
+    return math.exp(x)
+
+
+def rectified(x):
+    return x if x > 1 else 0.0 * x
+
+
+def largest(x):
+    return max(x, 0.0)
+
+
+def halved(x):
+    while abs(x) > 0.1:
+        x = x * 0.5
+    return x
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("f", [exponential, rectified, largest, halved])
+def test_a_function_of_numbers_that_is_called_with_an_array(f, engine):
+    g = fwddiff(f, engine=engine)
+    for call in (lambda: fd.rrule(g, X), lambda: g(X), lambda: fd.jacobian(g, X)):
+        error = refusal(call)
+        assert isinstance(error, fd.ShapeError)
+        assert ".broadcast(...)" in str(error)
+        assert "'x' is an array" in str(error)
+
+
+def first_times_second(v):
+    return v[0] * v[1]
+
+
+def length(v):
+    return 1.0 * len(v)
+
+
+def unpacked(v):
+    a, b = v
+    return a * b
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("f", [first_times_second, length, unpacked])
+def test_a_function_of_rows_without_signature(f, engine):
+    rows = np.ones((5, 2))
+    for operation in (fwddiff(f, engine=engine).broadcast, fwddiff(f, engine=engine).sum):
+        error = refusal(operation, rows)
+        assert "signature='(n)->()'" in str(error)
+        assert operation(rows, signature="(n)->()") is not None
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("f", [exponential, lambda x: x * x, lambda x: x + 1.0, lambda x: x.sum()])
+def test_a_list_where_an_array_is_meant(f, engine):
+    for call in (fwddiff(f, engine=engine).broadcast, fwddiff(f, engine=engine).sum):
+        assert "pass `np.array(x)`" in str(refusal(call, [1.0, 2.0]))
+
+
+def test_what_is_no_mistake_keeps_its_own_error():
+    def picky(x):
+        if x[0] > 0:
+            raise TypeError("not for positive numbers")
+        return x[0]
+
+    with pytest.raises(TypeError, match="not for positive numbers") as caught:
+        fwddiff(picky)(X)
+    assert not isinstance(caught.value, fd.FwdDiffError)
+    error = refusal(fd.rrule, fwddiff(lambda m: np.linalg.svd(m)[1][0], engine="numba"), np.eye(2))
+    assert "broadcast" not in str(error)
+
+
+# --- binding, and what cannot be compiled -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "words"),
+    [
+        ((X,), {}, "missing a required argument: 'y'"),
+        ((X, X, X), {}, "too many positional arguments"),
+        ((X, X), {"z": 1.0}, "unexpected keyword argument 'z'"),
+    ],
+)
+def test_arguments_that_do_not_fit(args, kwargs, words):
+    for call in (fwddiff(product), fwddiff(product).broadcast, fwddiff(product).sum):
+        error = refusal(call, *args, **kwargs)
+        assert isinstance(error, TypeError)
+        assert str(error).startswith("product(x, y): ")
+        assert words in str(error)
+
+
+class Plain:
+    def __init__(self, x):
+        self.x = x
+
+
+def makes_an_object(x):
+    return Plain(x).x
+
+
+table_of_functions = [math.sin, math.cos]
+
+
+def picks_a_function(x):
+    return table_of_functions[0](x)
+
+
+def imports(x):
+    import math as mathematics
+
+    return mathematics.exp(x)
+
+
+def catches(x):
+    try:
+        return math.log(x)
+    except ValueError:
+        return 0.0
+
+
+def formats(x):
+    return x * len(f"{x:.3f}")
+
+
+def spreads(x):
+    rest = {"y": 2.0}
+    return product(x, **rest)
+
+
+def adds_text(x):
+    return x + "a"
+
+
+def names_nothing(x):
+    return x * nothing_of_that_name  # noqa: F821
+
+
+wrapped_product = fwddiff(product)
+
+
+def maps(x):
+    return wrapped_product.sum(X, x)
+
+
+@pytest.mark.parametrize(
+    ("f", "words"),
+    [
+        (makes_an_object, "`Plain` is a class"),
+        (picks_a_function, "`table_of_functions` is a list"),
+        (imports, "`import` inside"),
+        (catches, "`except` of one kind"),
+        (formats, "format specification"),
+        (spreads, r"`\*\*` of a dict"),
+        (adds_text, r"no compiled form for \(float64, str\)"),
+        (names_nothing, "`nothing_of_that_name` is not defined.$"),
+        (maps, "Call `wrapped_product` itself"),
+    ],
+)
+def test_what_cannot_be_compiled_is_said(f, words):
+    error = refusal(fd.rrule, fwddiff(f, engine="numba"), 1.5)
+    assert isinstance(error, fd.CompileError)
+    assert re.search(words, str(error))
+    assert re.search(rf"`{f.__name__}` cannot be compiled, line \d+ of .*test_messages\.py", str(error))
+
+
+def test_an_argument_without_meaning_is_named():
+    error = refusal(fd.rrule, fwddiff(lambda x, thing: x * thing.k, engine="numba"), 1.5, Plain(1.0))
+    assert "argument 'thing' holds a Plain" in str(error)
+
+
+def test_functions_of_frameworks_inside():
+    torch = pytest.importorskip("torch")
+    error = refusal(fd.rrule, fwddiff(lambda x: torch.sin(x), engine="numba"), 1.5)
+    assert "`torch.sin` cannot be compiled" in str(error)
+    assert "engine='numpy'" not in str(error)  # which could not run it either
+
+
+def test_failures_of_the_compiler_are_ours(monkeypatch):
+    from fwddiff.engines.numba import kernel
+
+    def fails(*_):
+        raise RuntimeError("LLVM ERROR: out of registers")
+
+    monkeypatch.setattr(kernel, "build", fails)
+    monkeypatch.setenv("FWDDIFF_CACHE_DIR", "off")
+    error = refusal(fwddiff(lambda x: x * 3.0 - 0.125 * x * x, engine="numba").broadcast, X)
+    assert isinstance(error, fd.CompileError)
+    assert "out of registers" in str(error)

@@ -40,6 +40,7 @@ LAYERS = (
     "hosts",
     "engines",
     "_sizes",
+    "_mistakes",
     "_problem",
     "_capture",
     "_tree",

@@ -442,6 +442,9 @@ def _make_rule(
         mode=options.mode,
         passes=options.passes,
         chunk=options.chunk,
+        kind=gathered.structure[0],
+        signature=gathered.structure[1],
+        axes=tuple(kind.ndim for kind in kinds if kind.dtype is not None),
         out_shape=options.out_shape,
         current=current,
     )

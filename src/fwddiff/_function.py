@@ -60,7 +60,10 @@ class Target:
         now = self._given_defaults()
         if len(now) != len(self._defaults) or not all(map(operator.is_, now, self._defaults)):
             self.refresh()
-        bound = self.signature.bind(*self.preset_args, *args, **{**self.preset_kwargs, **kwargs})
+        try:
+            bound = self.signature.bind(*self.preset_args, *args, **{**self.preset_kwargs, **kwargs})
+        except TypeError as error:
+            raise ArgumentError(f"{self.name}{self.signature}: {error}.") from None
         bound.apply_defaults()
         if self.takes_keywords and any(bound.arguments[p] for p in bound.arguments if self._is_keywords(p)):
             raise ArgumentError(

@@ -37,6 +37,10 @@ class Problem:
     mode: Mode = "auto"
     passes: Passes = "single"
     chunk: int | None = None
+    # For messages: how it is called (`whole`, `broadcast`, `sum`), by which signature; axes of each input.
+    kind: str = "whole"
+    signature: str | None = None
+    axes: tuple[int, ...] = ()
     out_shape: Any = None  # an example of the result, or a function of the arguments that makes one
     # Whether the classes and functions among the arguments are what they were; `None`: there are none.
     current: Callable[[], bool] | None = None

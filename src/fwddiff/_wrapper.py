@@ -25,6 +25,7 @@ from fwddiff._capture import Meaning, UserRule, meaning_of
 from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
+from fwddiff._mistakes import is_about_arrays, mistake
 from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
@@ -269,13 +270,25 @@ class Operation:
             structure, leaves = self._caller.gather(self.kind, args, kwargs, captured or values)
         gathered = Gathered(structure, leaves, record)
         if self.kind == "whole" and self._caller.recipe(gathered).host is None:
-            return self.wrapped.target.original(*args, **kwargs)
+            try:
+                return self.wrapped.target.original(*args, **kwargs)
+            except (TypeError, ValueError) as error:
+                self._name_mistake(gathered, error)
+                raise
         try:
             return self._serve(gathered)
         except StaleError:  # another thread changed something while the function was compiled
             record, values = self._caller.find()
             gathered = Gathered(*self._caller.gather(self.kind, args, kwargs, captured or values), record)
             return self._serve(gathered)
+
+    def _name_mistake(self, gathered: Gathered, error: Exception) -> None:
+        """Python says of arrays only that they are no numbers."""
+        if is_about_arrays(error):
+            problem = getattr(self._caller.call(gathered).rule, "problem", None)
+            found = None if problem is None else mistake(problem, str(error))
+            if found is not None:
+                raise found from error
 
     def _serve(self, gathered: Gathered) -> Any:
         """The first call of its kind; a host may show a shortcut for the next ones."""

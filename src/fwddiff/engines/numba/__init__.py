@@ -14,6 +14,7 @@ import optree
 import numba
 from fwddiff import _capture, rules
 from fwddiff._errors import ArgumentError, CaptureError
+from fwddiff._mistakes import argument_names
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import (
     array_functions,
@@ -102,6 +103,12 @@ class _ArgumentWriter:
         self.namespace[name] = structs.plain_constructor(spec.type)
         return f"{name}(({listing}))"
 
+    def _owner(self, leaf: int) -> str:
+        """Name of the argument that holds a leaf."""
+        children = self.problem.arguments.children()
+        owners = [k for k, child in enumerate(children) for _ in range(child.num_leaves)]
+        return argument_names(self.problem)[owners[leaf]] if leaf < len(owners) else "captured"
+
     def _leaf(self) -> str:
         leaf, self.leaf = self.leaf, self.leaf + 1
         if leaf not in self.problem.statics:
@@ -109,7 +116,9 @@ class _ArgumentWriter:
         static = self.problem.statics[leaf]
         if not isinstance(static, str | bytes) and not callable(static):
             raise ArgumentError(
-                f"an argument of type {type(static).__name__} has no meaning inside a compiled function."
+                f"{self.problem.name}: argument '{self._owner(leaf)}' holds a {type(static).__name__}, which "
+                "has no meaning inside a compiled function. Pass numbers, arrays, strings, functions, and "
+                "tuples, dicts or dataclasses of them; or use engine='numpy'."
             )
         name = f"static{leaf}"
         self.namespace[name] = (

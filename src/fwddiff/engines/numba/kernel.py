@@ -16,7 +16,9 @@ from llvmlite import ir
 
 import numba
 from fwddiff._errors import FwdDiffError, StructureError
+from fwddiff._mistakes import named
 from fwddiff._native import tasks
+from fwddiff._problem import Problem
 from fwddiff._rule import Shape, Slot
 from fwddiff.engines.numba import groups, loops
 from fwddiff.engines.numba.expressions import compile_function
@@ -104,12 +106,29 @@ class Launch:
     thread.
     """
 
-    __slots__ = ("_call", "_pack", "_table", "_table_address", "kernel", "name", "outputs", "tasks")
+    __slots__ = (
+        "_call",
+        "_pack",
+        "_table",
+        "_table_address",
+        "kernel",
+        "name",
+        "outputs",
+        "problem",
+        "tasks",
+    )
 
     def __init__(
-        self, kernel: Kernel, table: np.ndarray, parts: int, outputs: list[tuple[Shape, np.dtype]], name: str
+        self,
+        kernel: Kernel,
+        table: np.ndarray,
+        parts: int,
+        outputs: list[tuple[Shape, np.dtype]],
+        name: str,
+        problem: Problem,
     ):
         self.kernel, self.outputs, self.name, self.tasks = kernel, outputs, name, parts
+        self.problem = problem
         self._table, self._table_address = table, table.ctypes.data
         self._call = kernel.call
         if parts == 1:
@@ -149,5 +168,6 @@ class Launch:
         if status == tasks.NO_MEMORY:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
         addresses = struct.unpack(f"{len(pointers) // 8}q", pointers)
-        self.kernel.raising()(self._table.ctypes.data + 8 * int(self._table[1]), *addresses)
+        with named(self.problem):
+            self.kernel.raising()(self._table.ctypes.data + 8 * int(self._table[1]), *addresses)
         raise FwdDiffError(f"{self.name} raised an exception on one thread, but not when called again.")

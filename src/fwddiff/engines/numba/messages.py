@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import inspect
 import linecache
@@ -10,10 +11,13 @@ from collections.abc import Iterator
 from types import FunctionType
 
 from fwddiff._errors import CompileError, FwdDiffError, StructureError
-from numba.core import errors
+from fwddiff._mistakes import mistake
+from fwddiff._problem import Problem
 
 _LOCATION = re.compile(r'File "([^"]+)", line (\d+)')
-_ADVICE = "Rewrite that line with what Numba supports, or use engine='numpy', which runs any Python."
+_LEGACY_PLACE = re.compile(r"Raised from (.+) \((\d+)\)")
+_ADVICE = "Rewrite that line, or use engine='numpy', which runs the function as Python, slowly."
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 # What a typing error says → what it means for the user; `{0}` is the first group.
 _MEANINGS: list[tuple[str, str]] = [
@@ -29,8 +33,20 @@ _MEANINGS: list[tuple[str, str]] = [
         r"Cannot unify (.+) and (.+) for '(.+)'",
         "the variable `{2}` has different types on different paths: {0} and {1}",
     ),
-    (r"Untyped global name '([^']+)'", "the name `{0}` is nothing that can be compiled"),
-    (r"NameError: name '([^']+)' is not defined", "the name `{0}` is not defined"),
+    (
+        r"Cannot capture the non-constant value associated with variable '([^']+)'",
+        "a function defined inside uses `{0}` and is handed to what is not compiled with it",
+    ),
+    (r"The use of yield in a closure", "it has a generator that is defined inside"),
+    (r"runaway recursion", "the function calls itself, and no branch that ends this was found"),
+    (r"exception_match", "it uses `except` of one kind of exception; only `except Exception` is compiled"),
+    (r"print\(\) function implementation does not", "it uses `print` with keywords"),
+    (r"Type of variable 'arg\.", "it has `**keywords` among its parameters. Pass a dict, or name them"),
+    (r"failed to unpack (.+)", "{0} cannot be unpacked"),
+    (r"construct is not supported", "it uses the `with` statement"),
+    (r"opcode \(IMPORT_\w+\)", "it uses an `import` inside of the function. Import at the top of the file"),
+    (r"opcode \(DICT_MERGE\)", "it uses a call with `**` of a dict. Name the arguments"),
+    (r"format spec in f-strings", "it uses a format specification in an f-string"),
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
     (
         r"setitem\(array\((?:float|int|uint|bool)\w*, .*Dual\(",
@@ -46,28 +62,29 @@ _MEANINGS: list[tuple[str, str]] = [
     ),
     (
         r"No implementation of function (.+?) found for signature",
-        "{0} has no compiled form for these arguments",
+        "{0} has no compiled form for {call}",
     ),
     (r"Use of unsupported (.+)", "unsupported {0}"),
     (r"Unsupported (.+)", "unsupported {0}"),
-    (r"Failed in nopython mode pipeline \(step: (.+)\)\s*\n(.+)", "{1}"),
 ]
 
 
 @contextlib.contextmanager
-def explained(function: FunctionType) -> Iterator[None]:
+def explained(function: FunctionType, problem: Problem) -> Iterator[None]:
     """Errors of the compiler leave as ours, with the original as their cause."""
     try:
         yield
     except FwdDiffError:
         raise
-    except errors.NumbaError as error:
+    except Exception as error:  # Numba's errors, and whatever else its many parts and LLVM raise
         own = _own_error(error)
-        raise (own if own is not None else _translated(error, function)) from error
-    except Exception as error:  # whatever else its many parts raise
-        raise CompileError(
-            f"{_where(function, str(error))}: {_first_line(str(error) or type(error).__name__)}. {_ADVICE}"
-        ) from error
+        if own is None:
+            own = mistake(problem, _plain(error)) or _translated(error, function, problem)
+        raise own from error
+
+
+def _plain(error: BaseException) -> str:
+    return _COLOUR.sub("", str(error)) or type(error).__name__
 
 
 def _own_error(error: BaseException | None) -> FwdDiffError | None:
@@ -79,36 +96,86 @@ def _own_error(error: BaseException | None) -> FwdDiffError | None:
     return None
 
 
-def _translated(error: errors.NumbaError, function: FunctionType) -> FwdDiffError:
-    text = str(error)
-    meaning, kind = _first_line(text), CompileError
+def _translated(error: Exception, function: FunctionType, problem: Problem) -> FwdDiffError:
+    text = _plain(error)
+    meaning, advice = _named(text, problem) or _framework(text) or (_meaning(text), _ADVICE)
+    kind = StructureError if "different structure" in meaning else CompileError
+    return kind(f"{_where(function, text)}: {_readable(meaning)}. {advice}".strip())
+
+
+def _meaning(text: str) -> str:
     for pattern, sentence in _MEANINGS:
         if match := re.search(pattern, text):
-            meaning = sentence.format(*match.groups())
-            kind = StructureError if "different structure" in meaning else CompileError
-            break
-    return kind(f"{_where(function, text)}: {_readable(meaning)}. {_ADVICE}")
+            return sentence.format(*match.groups(), call=_call(text))
+    return _first_line(text)
+
+
+def _call(text: str) -> str:
+    """Types of the arguments of a call that has no compiled form."""
+    found = re.search(r">>> .+?(\(.*\))\s*$", text, re.MULTILINE)
+    return "these arguments" if found is None else found.group(1)
+
+
+def _named(text: str, problem: Problem) -> tuple[str, str] | None:
+    """What is wrong with a name, and what to do: Numba calls names not defined that it has no type for."""
+    found = re.search(r"(?:NameError: name|Untyped global name) '([^']+)'", text)
+    if found is None:
+        return None
+    name = found.group(1)
+    values = [node.lookup((name, ())) for node in problem.plan.nodes()]
+    value = next((v for v in values if v is not None), getattr(builtins, name, None))
+    if value is None:
+        return f"the name `{name}` is not defined", ""
+    if hasattr(value, "__fwddiff_function__"):
+        return (
+            f"`{name}.broadcast` and `{name}.sum` run over arrays and are not compiled inside of functions",
+            f"Call `{name}` itself, or use engine='numpy'.",
+        )
+    if isinstance(value, type) and value.__module__ != "builtins":
+        return f"`{name}` is a class, and kernels make dataclasses and NamedTuples alone", _ADVICE
+    kind = "function" if callable(value) else type(value).__name__
+    return f"`{name}` is a {kind} that cannot be compiled", _ADVICE
+
+
+def _framework(text: str) -> tuple[str, str] | None:
+    """A function of another framework: no engine runs it on numbers of its own."""
+    found = re.search(r"Unknown attribute '(\w+)' of type Module\(<module '([\w.]+)'", text)
+    if found is None or found.group(2).partition(".")[0] in ("math", "numpy", "scipy", "builtins"):
+        return None
+    return (
+        f"`{found.group(2)}.{found.group(1)}` cannot be compiled: a function of numbers is written with "
+        "`math` and NumPy",
+        "The arguments may be arrays of the framework all the same.",
+    )
 
 
 def _first_line(text: str) -> str:
+    """What the innermost step says."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next(
-        (line for line in lines if not line.startswith("Failed in")), lines[0] if lines else "unknown error"
-    )
+    inner = next((k for k in reversed(range(len(lines))) if lines[k].startswith("Failed in ")), -1)
+    return (lines[inner + 1 :] or ["the compiler failed"])[0]
 
 
 def _readable(text: str) -> str:
     """Names of our types and of Numba's function objects in words."""
-    text = re.sub(r"Dual\(float(\d\d)[^)]*(\([^)]*\)[^)]*)*\)", r"float\1", text)
-    text = re.sub(r"Function\(<(?:built-in function|ufunc|function) '?([\w.]+)'?[^>]*>\)", r"`\1`", text)
-    return text.rstrip(". ")
+    text = re.sub(r"Dual\(float(\d\d)[^()]*(\([^()]*(\([^()]*\))*[^()]*\)[^()]*)*\)", r"float\1", text)
+    text = re.sub(
+        r"(?:Function|NumberClass|class)\(<(?:built-in function|ufunc|function|class|intrinsic) '?([\w.]+)'?"
+        r"[^>]*>\)",
+        r"`\1`",
+        text,
+    )
+    text = re.sub(r"(?:readonly )?array\((\w+), (\d)d, \w\)", r"array of \1 (\2 axes)", text)
+    text = re.sub(r"Literal\[(\w+)\]\([^)]*\)|unicode_type", lambda m: m.group(1) or "str", text)
+    return text.replace("(1 axes)", "(1 axis)").rstrip(". ")
 
 
 def _where(function: FunctionType, text: str | None) -> str:
     """`f cannot be compiled, in line 3 of model.py: \\`x = open(p)\\``: the innermost location in the user's
     own files."""
     name = getattr(function, "__name__", str(function))
-    spots = [(file, int(line)) for file, line in _LOCATION.findall(text or "")]
+    places = (*_LOCATION.findall(text or ""), *_LEGACY_PLACE.findall(text or ""))
+    spots = [(file, int(line)) for file, line in places]
     own = [
         spot for spot in spots if spot[1] > 0 and "<fwddiff" not in spot[0] and "site-packages" not in spot[0]
     ]

@@ -17,6 +17,7 @@ import numpy as np
 import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError, StructureError
+from fwddiff._mistakes import named
 from fwddiff._native import tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots
@@ -85,7 +86,9 @@ class NumbaRule(Rule):
                 (shape, slot.dtype) for shape, slot in zip(plan.output_shapes, self.outputs, strict=True)
             ]
             machine_code = self._kernel(plan.pattern)
-            found = self._launchers[key] = Launch(machine_code, plan.layout, plan.tasks, outputs, self.name)
+            found = self._launchers[key] = Launch(
+                machine_code, plan.layout, plan.tasks, outputs, self.name, self.store.problem
+            )
         return found
 
     def _learn_from(self, arrays: Sequence[np.ndarray]) -> None:
@@ -104,7 +107,7 @@ class NumbaRule(Rule):
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
-        with explained(self.function):
+        with explained(self.function, self.store.problem):
             made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear)
         self.store.problem.refuse_changes()  # while it was compiled
         self.store.keep_kernel(f"{self.key} {pattern}", made.owner)
@@ -193,7 +196,7 @@ class BaseRule(FunctionRule, NumbaRule):
             return
         found = self.store.results()
         if found is None:
-            with explained(self.function):
+            with explained(self.function, self.store.problem):
                 self.core.compile(kinds)
             returned = self.core.overloads[kinds].signature.return_type
             slots = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
@@ -217,6 +220,11 @@ class BaseRule(FunctionRule, NumbaRule):
             return Slot(dtype, ndim, False, self.problem.reduce)
         if isinstance(element, types.Integer):
             return Slot(self.problem.integer_dtype, ndim, False, self.problem.reduce)
+        if isinstance(kind, types.Optional | types.NoneType):
+            raise StructureError(
+                f"{self.name} returns a number on one path and None on another (output {position}). A path "
+                "without `return` gives None: return a number on each."
+            )
         raise StructureError(
             f"{self.name} returns a value of type {kind} (output {position}). Return numbers, small arrays, "
             "and tuples, "
@@ -239,7 +247,8 @@ class BaseRule(FunctionRule, NumbaRule):
         extents = np.array([extent for leaf in leaves for extent in np.shape(leaf)] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
-        self._shape_kernel()(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
+        with named(self.problem):
+            self._shape_kernel()(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
         remaining = iter(found.tolist())
         return tuple(tuple(next(remaining) for _ in range(slot.core_ndim)) for slot in self.outputs)
 
@@ -247,7 +256,7 @@ class BaseRule(FunctionRule, NumbaRule):
         if self.model is not None:
             return self.model._shape_kernel()
         if "_shapes_of_first" not in vars(self):
-            with explained(self.function):
+            with explained(self.function, self.store.problem):
                 self._shapes_of_first = loops.build_shapes(self.core, self.inputs, self.outputs)
         return self._shapes_of_first
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from fwddiff import _derive, _nesting, _tree, dual
 from fwddiff._errors import ArgumentError, DerivativeError
+from fwddiff._mistakes import named
 from fwddiff._problem import Problem
 from fwddiff._rule import Rule, Shape, Slot, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
@@ -73,7 +74,8 @@ class BaseRule(FunctionRule, PythonRule):
 
         def core(*leaves: Any) -> list[Any]:
             try:
-                result = function(*leaves)
+                with named(self.problem):
+                    result = function(*leaves)
             except ValueError as error:
                 self._explain_write(error, function.arguments)
                 raise

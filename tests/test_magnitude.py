@@ -9,7 +9,9 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import dual
-from fwddiff._operators import _At
+from fwddiff._capture import plan, refers_to_us
+
+mpmath = pytest.importorskip("mpmath")
 
 ENGINES = ["numba", "numpy"]
 
@@ -158,4 +160,129 @@ def test_of_arrays_in_kernels(engine):
 
 def test_operators_compile_functions_that_call_it():
     """`magnitude` is no reason to run a function as plain Python."""
-    assert not _At(lambda x: fd.magnitude(x) * x, 1.0, (), "auto").python
+    assert not refers_to_us(plan(lambda x: fd.magnitude(x) * x))
+
+
+# --- relative to a scale: loops that end --------------------------------------------------------------------
+
+
+def colebrook(reynolds, roughness):
+    """1/sqrt(f) of the flow in a pipe, from x + 2 log10(roughness / 3.7 + 2.51 x / reynolds) = 0."""
+    x = 8.0
+    for _ in range(50):
+        a = roughness / 3.7 + 2.51 * x / reynolds
+        step = (x + 2 * math.log10(a)) / (1 + 2 / math.log(10) * 2.51 / (reynolds * a))
+        x -= step
+        if fd.magnitude(step, x) <= 1e-12:
+            break
+    return x
+
+
+def cube_root(start, x):
+    """By Newton's iteration; near x = 0 derivatives are huge."""
+    y = start * x
+    for _ in range(200):
+        step = (y - x / (y * y)) / 3
+        y -= step
+        if fd.magnitude(step, y) <= 1e-12:
+            break
+    return y
+
+
+def lambert(x, scale):
+    """w with w exp(w) = scale x."""
+    w = 1.0
+    for _ in range(50):
+        step = (w - scale * x * math.exp(-w)) / (1 + w)
+        w -= step
+        if fd.magnitude(step, w) <= 1e-12:
+            break
+    return w
+
+
+def exact_colebrook(reynolds, roughness):
+    c, d = mpmath.mpf("3.7"), mpmath.mpf("2.51")
+    return mpmath.findroot(lambda x: x + 2 * mpmath.log(roughness / c + d * x / reynolds, 10), 8)
+
+
+EQUATIONS = {
+    "pipe, smooth": (colebrook, exact_colebrook, (1e6, 1e-6)),
+    "pipe, rough": (colebrook, exact_colebrook, (1e8, 1e-2)),
+    "cube root": (cube_root, lambda s, x: mpmath.cbrt(x), (1.0, 1e-4)),
+    "lambert": (lambert, lambda x, s: mpmath.lambertw(s * x), (2e-4, 1e4)),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_equations_with_large_derivatives(equation, engine):
+    solve, exact, point = EQUATIONS[equation]
+    with mpmath.workdps(40):
+        slopes = [float(mpmath.diff(exact, point, order)) for order in [(1, 0), (0, 1)]]
+        curvatures = [float(mpmath.diff(exact, point, order)) for order in [(2, 0), (1, 1), (0, 2)]]
+    found = fd.gradient(solve, *point, argnum=(0, 1), backend=engine)
+    np.testing.assert_allclose(found, slopes, rtol=1e-11, atol=1e-11 * max(map(abs, slopes)))
+    (a, b), (_, c) = fd.hessian(solve, *point, argnum=(0, 1), backend=engine)
+    np.testing.assert_allclose([a, b, c], curvatures, rtol=1e-9, atol=1e-9 * max(map(abs, curvatures)))
+
+
+def test_third_order_ends():
+    third = fd.derivative(fd.derivative(fd.derivative(lambda e: colebrook(1e6, e))))(1e-6)
+    with mpmath.workdps(40):
+        exact = float(mpmath.diff(lambda e: exact_colebrook(1e6, e), 1e-6, 3))
+    assert third == pytest.approx(exact, rel=1e-9)
+
+
+def steps_and_last(roughness):
+    """Number of steps and size of the last, times the argument: so their derivatives are what a pass with
+    partials finds."""
+    x, count, size = 8.0, 0, 0.0
+    for _ in range(50):
+        a = roughness / 3.7 + 2.51 * x / 1e6
+        step = (x + 2 * math.log10(a)) / (1 + 2 / math.log(10) * 2.51 / (1e6 * a))
+        x, count, size = x - step, count + 1, fd.magnitude(step)
+        if fd.magnitude(step, x) <= 1e-12:
+            break
+    return count * roughness, size * roughness
+
+
+def test_the_scale_ends_the_loop_and_not_its_bound():
+    count, size = fd.derivative(steps_and_last, 1e-6, backend="numpy")
+    assert count < 10
+    assert size > 1e-12  # what a bare tolerance would wait for in vain
+
+
+@pytest.mark.parametrize(
+    ("x", "scale", "expected"),
+    [
+        (3.0, 0.5, 3.0),
+        (3.0, -6.0, 0.5),
+        (dual.make(0.0, (8.0, 1.0), 1), dual.make(5.0, (4.0, 1e-3), 1), 2.0),
+        (dual.make(0.0, (8.0,), 1), 5.0, 8.0),
+        (0.5, dual.make(5.0, (4.0,), 1), 0.1),
+        (dual.make(0.0, (math.inf, math.nan), 1), 1.0, 0.0),
+        (math.nan, 1.0, math.nan),
+        (np.array([1.0, -6.0]), np.array([4.0, 3.0]), 2.0),
+    ],
+)
+def test_relative_to_a_scale(x, scale, expected):
+    assert fd.magnitude(x, scale) == pytest.approx(expected, nan_ok=True)
+
+
+def relative_step(x, y):
+    return fd.magnitude(x * y, y * 4.0) + 0.0 * x
+
+
+def relative_steps(x, y):
+    return fd.magnitude(x * y, y * 4.0) + 0.0 * x[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_relative_sizes_in_kernels(engine):
+    """x y = 6 against 4 y = 12: 1/2; partials: y = 3 by x (of 0: itself), x = 2 by y (of 4: 1/2)."""
+    rule = fd.fwddiff(relative_step, engine=engine).whole.prepare(2.0, 3.0).rule
+    assert rule([np.array(2.0), np.array(3.0)])[0] == 0.5
+    assert rule.partials((0, 1))([np.array(2.0), np.array(3.0)])[0] == 3.0
+    assert rule.partials((1,))([np.array(2.0), np.array(3.0)])[0] == 0.5
+    x, y = np.array([2.0, 4.0]), np.array([3.0, 0.125])
+    assert fd.fwddiff(relative_steps, engine=engine).whole.prepare(x, y).rule([x, y])[0] == 0.5

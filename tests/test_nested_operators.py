@@ -153,15 +153,12 @@ def test_constants_stay_constants():
 def test_dtypes():
     scaled = fwddiff(lambda x, a: x * a)
     x = np.ones(2, np.float32)
-    seen = []
-
     def total(q):
         y = scaled.broadcast(x, q)
-        seen.append(y.dtype)
+        assert y.dtype == np.float32
         return np.sum(y)
 
     assert fd.derivative(total, 3.0) == 2.0
-    assert set(seen) == {np.dtype(np.float32)}
 
 
 def test_in_a_framework():

@@ -29,8 +29,9 @@ _SEQUENCE = re.compile(
 _CALL = re.compile(r">>> (.+?)\((.*)\)\s*$", re.MULTILINE)
 # What makes sense of arrays alone.
 _OF_ARRAYS = {
-    "len", "getitem", "static_getitem", "iter", "getiter", "sum", "prod", "mean", "std", "var", "dot", "matmul",
-    "norm", "cumsum", "argmax", "argmin", "amax", "amin", "enumerate", "zip", "outer", "diag", "trace",
+    "len", "getitem", "static_getitem", "iter", "getiter", "sum", "prod", "mean", "std", "var", "dot",
+    "matmul", "norm", "cumsum", "argmax", "argmin", "amax", "amin", "enumerate", "zip", "outer", "diag",
+    "trace",
 }  # fmt: skip
 # What makes sense of numbers alone.
 _OF_NUMBERS = (frozenset(dir(math)) | {"max", "min", "float", "int", "round", "divmod"}) - _OF_ARRAYS

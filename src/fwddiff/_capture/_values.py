@@ -145,6 +145,10 @@ def _parts(value: Any, owned: Owned) -> Iterator[Any]:
         return
     if isinstance(value, types.FunctionType):
         yield from _function_parts(value)
+    elif is_operation(value):  # of a wrapped function: beside it, what calls have left behind
+        yield value.wrapped
+    elif hasattr(type(value), "__fwddiff_function__"):
+        yield from (value.__fwddiff_function__, value.options)
     elif hasattr(value, "py_func"):  # compiled: what else it holds is the compiler's
         yield value.py_func
     elif hasattr(type(value), "__fwddiff_function__"):  # wrapped: what else it holds is ours

@@ -21,7 +21,7 @@ _NUDGE = 1e-3
 _LOOP = (
     "At arguments {nudge:g} away, derivatives and differences agree, and {name} has a loop: it probably "
     "stopped before its derivatives had settled, because its stopping test sees values alone. Test "
-    "`fwddiff.magnitude(step) > tolerance` instead, which sees derivatives too."
+    "`fwddiff.magnitude(step, y) > tolerance` instead, which sees derivatives too."
 )
 _POINT = (
     "At arguments {nudge:g} away, derivatives and differences agree: these arguments are at a kink or a jump "

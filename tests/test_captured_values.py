@@ -3,6 +3,7 @@ tables."""
 
 import functools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -184,8 +185,11 @@ def test_helpers_chosen_at_run_time_do_not_get_each_others_captured_values(insid
     chosen = lambda x: (first if x > 0 else second)(x)  # noqa: E731 - one of two lambdas
     within = lambda x: (lambda u: (first if u > 0 else second)(u))(x)  # noqa: E731 - the other
     f = within if inside else chosen
-    with pytest.raises(fd.CaptureError, match="chosen among several"):
-        fwddiff(f).broadcast(X)
+    if sys.version_info >= (3, 12):  # whose compiler writes a call of each
+        assert fwddiff(f).broadcast(X).tolist() == [1.0, 2.0, 4.0]
+    else:
+        with pytest.raises(fd.CaptureError, match="chosen among several"):
+            fwddiff(f).broadcast(X)
     assert fwddiff(f, engine="numpy").broadcast(X).tolist() == [1.0, 2.0, 4.0]
 
 

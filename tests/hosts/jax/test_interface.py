@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from fwddiff import fwddiff
 from fwddiff._errors import ArgumentError, HostError
@@ -161,3 +162,41 @@ def test_a_captured_tracer_gets_its_gradient():
     found = jax.jit(jax.grad(loss, (0, 1)))(3.0, x)
     np.testing.assert_allclose(found[0], (x**2).sum())
     np.testing.assert_allclose(found[1], 6 * x)
+
+
+@pytest.mark.parametrize(
+    "name", ["broadcast", "sum", "whole", "jit", "grad", "jit of grad", "vmap", "second order"]
+)
+def test_arrays_of_another_setting_become_what_jax_makes_of_them(name):
+    """64 bits kept from before `jax_enable_x64` was switched off: values are rounded to 32."""
+    wave = fwddiff(lambda a, x: a * math.sin(x))
+    a, x = jnp.asarray(2.0), jnp.linspace(0.1, 0.9, 3)
+    jax.config.update("jax_enable_x64", False)
+    x32 = np.linspace(0.1, 0.9, 3, dtype=np.float32)
+    call, expected = {
+        "broadcast": (wave.broadcast, 2 * np.sin(x32)),
+        "sum": (wave.sum, 2 * np.sin(x32).sum()),
+        "whole": (lambda a, x: fwddiff(lambda x: x * x)(x), x32 * x32),
+        "jit": (jax.jit(wave.broadcast), 2 * np.sin(x32)),
+        "grad": (jax.grad(wave.sum), np.sin(x32).sum()),
+        "jit of grad": (jax.jit(jax.grad(wave.sum, 1)), 2 * np.cos(x32)),
+        "vmap": (jax.vmap(jax.grad(wave, 1), (None, 0)), 2 * np.cos(x32)),
+        "second order": (lambda a, x: jax.jacfwd(jax.grad(wave.sum, 1))(a, x), np.cos(x32)),
+    }[name]
+    np.testing.assert_allclose(call(a, x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["broadcast", "sum", "grad", "vmap", "whole", "array"])
+def test_symbolic_sizes_are_refused_in_our_words(name):
+    wave, doubled = fwddiff(lambda x: math.sin(x)), fwddiff(lambda x: x * 2.0 + x[0])
+    call = {
+        "broadcast": wave.broadcast,
+        "sum": wave.sum,
+        "grad": jax.grad(wave.sum),
+        "vmap": jax.vmap(wave),
+        "whole": doubled,
+        "array": jax.grad(fwddiff(lambda x: x[0] * x[1])),
+    }[name]
+    sizes = jax.ShapeDtypeStruct(export.symbolic_shape("2*n"), jnp.float64)
+    with pytest.raises(HostError, match=r"symbolic shape \(2\*n\); .* export once per shape"):
+        export.export(jax.jit(call))(sizes)

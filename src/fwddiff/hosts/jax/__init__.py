@@ -26,7 +26,7 @@ from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
 from fwddiff.hosts.jax import public, ways
 from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer, carried
-from fwddiff.hosts.jax.operation import Operation, jax_dtype
+from fwddiff.hosts.jax.operation import Operation, jax_dtype, symbolic_size
 
 __all__ = [
     "apply",
@@ -55,8 +55,11 @@ def owns(leaf: object) -> bool:
 
 
 def shape(leaf: jax.Array) -> tuple[int, ...]:
-    """Shape of an array or tracer."""
-    return tuple(leaf.shape)
+    """Shape of an array or tracer. Raises `HostError` for the symbolic sizes of `jax.export`."""
+    found = tuple(leaf.shape)
+    if not all(isinstance(n, int) for n in found):
+        raise symbolic_size("this array", found)
+    return found
 
 
 def dtype(leaf: jax.Array) -> np.dtype:
@@ -123,7 +126,15 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
 
 
 def _in_dtype(leaf: Any, slot: Slot) -> Any:
-    """The leaf in its slot's dtype: weak arrays and constants give way, other arrays have it already."""
+    """The leaf in its slot's dtype: weak arrays and constants give way, and arrays of 64 bits that were made
+    before `jax_enable_x64` was switched off become what JAX's own functions make of them. Others have it."""
     if not isinstance(leaf, jax.Array):
         return np.asarray(leaf, jax_dtype(slot))
-    return lax.convert_element_type(leaf, jax_dtype(slot)) if weak(leaf) else leaf
+    if weak(leaf) or (leaf.dtype.itemsize == 8 and not _wide()):
+        return lax.convert_element_type(leaf, jax_dtype(slot))
+    return leaf
+
+
+def _wide() -> bool:
+    config: Any = jax.config
+    return config.jax_enable_x64

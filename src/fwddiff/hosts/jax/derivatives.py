@@ -13,7 +13,7 @@ from jax import lax
 from fwddiff._errors import DerivativeError
 from fwddiff._rule import Rule, Shape, Slot
 from fwddiff.hosts.jax.internals import ad, divided_alike, drop_unused_by, is_zero, zero_tangent
-from fwddiff.hosts.jax.operation import Operation, jax_dtype
+from fwddiff.hosts.jax.operation import Operation, jax_dtype, static_shapes
 from fwddiff.hosts.jax.primitive import bind, primitive
 
 
@@ -35,7 +35,7 @@ def push_forward(
     elif _linear_in(operation, active):
         values = bind(operation, primals, batch_ndim)
         results = _push_linear(operation, primals, active, moved, batch_ndim)
-    elif _stores(rule, active, [jnp.shape(x)[batch_ndim:] for x in primals]):
+    elif _stores(rule, active, [shape[batch_ndim:] for shape in static_shapes(rule, primals)]):
         values, results = _push_stored(operation, primals, active, moved, batch_ndim)
     else:
         values = bind(operation, primals, batch_ndim)

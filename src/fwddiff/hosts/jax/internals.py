@@ -86,8 +86,9 @@ def carried(leaf: Any) -> np.ndarray | None:
             return found
         return np.take(found, 0, axis) if isinstance(axis, int) and found.shape[axis] else None
     known = getattr(leaf, "primal", None)  # of `grad` and `jvp`
-    if known is None and hasattr(leaf, "pval"):  # of a partial evaluation
-        known = leaf.pval.get_known()
+    partial: Any = getattr(leaf, "pval", None)  # of a partial evaluation
+    if known is None and partial is not None:
+        known = partial.get_known()
     return None if known is None else carried(known)
 
 

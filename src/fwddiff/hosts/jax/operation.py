@@ -45,11 +45,15 @@ def static_shapes(rule: Rule, avals: Sequence[Any]) -> list[Shape]:
     shapes = [tuple(aval.shape) for aval in avals]
     for i, shape in enumerate(shapes):
         if not all(isinstance(n, int) for n in shape):
-            raise HostError(
-                f"{rule.name}: array {i} has the symbolic shape {shape}; "
-                "fwddiff compiles for known sizes: export once per shape."
-            )
+            raise symbolic_size(f"{rule.name}: array {i}", shape)
     return shapes
+
+
+def symbolic_size(what: str, shape: Sequence[Any]) -> HostError:
+    return HostError(
+        f"{what} has the symbolic shape ({', '.join(map(str, shape))}); "
+        "fwddiff compiles for known sizes: export once per shape."
+    )
 
 
 def in_python(operation: Operation, batch_ndim: int, dtypes: Sequence[Any], *arrays: Any) -> list[np.ndarray]:

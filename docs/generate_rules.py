@@ -13,8 +13,9 @@ _START = """# The rules
 
 Every derivative of a scalar function is one row of `fwddiff.rules.RULES`, read by all engines. In a row, `y`
 is the function's value and `where(condition, a, b)` picks `a` or `b`. SymPy proves the smooth rows, mpmath
-checks first and second derivatives of all of them, at extreme arguments too. `fd.scalar_rule` adds rows of
-your own.
+checks first and second derivatives of all of them, at extreme arguments and where formulas meet, by every
+pair of arguments in both orders. Second derivatives at kinks, poles and infinities: see [Limits](limits.md).
+`fd.scalar_rule` adds rows of your own.
 
 | function | derivative | where none exists, or the limit | callables |
 | --- | --- | --- | --- |

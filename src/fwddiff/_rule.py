@@ -52,6 +52,16 @@ VALUE_PER_PARTIAL = 1.0
 MANY = 10_000
 
 
+class Unbounded(tuple):
+    """Results of a rule of partials some of which are infinite or nan.
+
+    Contracted by a host's own operations, such a partial and a cotangent of zero would give nan: what nobody
+    asked for would be heard. A host that is handed these records the call as if it did not store.
+    """
+
+    __slots__ = ()
+
+
 class Rule(ABC):
     """A differentiable function of plain arrays. Compared by identity; engines and derived rules cache them.
 
@@ -111,7 +121,8 @@ class Rule(ABC):
 
         The cotangent of a is the sum over j of ct[j] * P[j][a], un-broadcast to a's shape (for
         `reduce="sum"`, P[j][a] has a's shape already); the tangent of j is the sum over a of P[j][a] *
-        tangent[a] (for `reduce="sum"`: summed over all elements). Only where `storable`.
+        tangent[a] (for `reduce="sum"`: summed over all elements). A cotangent or tangent of zero gives zero,
+        whatever the partial (see `Unbounded`). Only where `storable`.
         """
         if not self.storable:
             raise DerivativeError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numba
 import numpy as np
@@ -153,13 +153,17 @@ def apply(name: str, *arguments):
 
 def nested(name: str, at: tuple[float, ...], orders: tuple[int, ...]) -> float:
     """Mixed partial derivative of row `name` by one level of duals per order."""
+    return nested_along(name, at, [k for k, order in enumerate(orders) for _ in range(order)])
+
+
+def nested_along(name: str, at: tuple[float, ...], positions: Sequence[int]) -> float:
+    """The same, by the arguments at these positions; the last is differentiated first."""
     arguments: list = list(at)
-    for k, order in enumerate(orders):
-        for _ in range(order):
-            level = max(map(_depth, arguments))
-            arguments = [_lift(x, level, 1.0 if i == k else 0) for i, x in enumerate(arguments)]
+    for k in positions:
+        level = max(map(_depth, arguments))
+        arguments = [_lift(x, level, 1.0 if i == k else 0) for i, x in enumerate(arguments)]
     result = apply(name, *arguments)
-    for _ in range(sum(orders)):
+    for _ in positions:
         result = result.tangent if isinstance(result, Dual) else 0.0
     return plain(result)
 

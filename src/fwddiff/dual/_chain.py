@@ -23,10 +23,8 @@ from fwddiff.dual._parts import (
     value_at,
     zeros_like,
 )
-from fwddiff.rules import INTEGER_ARGUMENTS, TABLE, Row
+from fwddiff.rules import INTEGER_ARGUMENTS, SELECTIONS, TABLE, Row
 
-# Rows whose slopes say which argument is the value: a slope 0 means that the argument is not there at all.
-SELECTIONS = frozenset({"maximum", "minimum", "fmax", "fmin"})
 _rows_found: dict[Any, Row] = {}
 
 

@@ -15,9 +15,18 @@ from typing import NamedTuple
 from fwddiff._errors import ArgumentError
 from fwddiff.rules._callables import VALUES, functions_of, scalar_functions
 from fwddiff.rules._language import check_partial, check_value, parse_signature
-from fwddiff.rules._rows import CHOICES, RULES
+from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
 
-__all__ = ["CHOICES", "INTEGER_ARGUMENTS", "RULES", "TABLE", "Row", "add_rule", "scalar_namespace"]
+__all__ = [
+    "CHOICES",
+    "INTEGER_ARGUMENTS",
+    "RULES",
+    "SELECTIONS",
+    "TABLE",
+    "Row",
+    "add_rule",
+    "scalar_namespace",
+]
 
 
 class Row(NamedTuple):

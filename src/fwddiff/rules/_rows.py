@@ -17,11 +17,15 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "positive(x)": "1",
     "square(x)": "2*x",
     "reciprocal(x)": "-y*y",
-    # y == 0 covers 0**b, b > 0, and inf**b, b < 0, where log(a) is infinite. -sqrt(a) is zero at a = 0 with
-    # an infinite slope, which is what the mixed second derivative a**(b - 1) * (1 + b*log(a)) has for b <= 1.
+    # Every branch keeps what second derivatives need. At b = 0 the slope in a is 0 and grows with b like
+    # 1 / a: where that is infinite, the power is of 1, and sqrt(b) is added, 0 with an infinite slope. At
+    # a = 0, -sqrt(a) is 0 and has the infinite slope of a**(b - 1) * (1 + b*log(a)) for 0 < b <= 1. y == 0
+    # covers what underflows, and inf**b, b < 0, where log(a) is infinite.
     "pow(a, b)": (
-        "where(b == 0, 0, b*pow(a, b - 1))",
-        "where(y == 0, where(a == 0, where(b > 1, 0, -sqrt(a)), 0), y*log(a))",
+        "b*pow(where(b == 0, where(1 / a - 1 / a == 0, a, 1), a), b - 1)"
+        " + where(b == 0, where(1 / a - 1 / a == 0, 0, sqrt(b)), 0)",
+        "where(a == 0, where(b > 1, 0, where(b > 0, -sqrt(a), where(b == 0, -1 / (a + b + 0), -y))), "
+        "where(y == 0, 0, y*log(a)))",
     ),
     "remainder(a, b)": ("1", "-floor_divide(a, b)"),
     # floor(a/b) and trunc(a/b) round up to the next integer just below it; (a - y)/b is an integer but for
@@ -121,6 +125,9 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "digamma(x)": "polygamma(1, x)",
     "polygamma(n, x)": ("0", "polygamma(n + 1, x)"),
 }
+
+# Rows whose slopes say which argument is the value: a slope 0 means that the argument is not there at all.
+SELECTIONS = frozenset({"maximum", "minimum", "fmax", "fmin", "heaviside"})
 
 _TIE = "at a = b half each: symmetric, 1 in total, and abs(x) = max(x, -x) keeps its slope 0 at 0"
 _STEP = "0 everywhere, at the jumps too"

@@ -22,8 +22,14 @@ def chunk_sum(size: int):
     return register_jitable(_tuple_function("chunk_sum", "p, q", "p[{k}] + q[{k}]", size))
 
 
-def scaled(size: int):
-    return register_jitable(_tuple_function("scaled", "c, p", "c * p[{k}]", size))
+def scaled(size: int, times):
+    """`times(c, partial)` of every partial."""
+    return register_jitable(_tuple_function("scaled", "c, p", "times(c, p[{k}])", size, {"times": times}))
+
+
+def each(name: str, size: int, function):
+    """`function` of every partial."""
+    return register_jitable(_tuple_function(name, "p", "function(p[{k}])", size, {"function": function}))
 
 
 def zero_chunk(size: int):
@@ -35,12 +41,13 @@ def widened(size: int, kind: DualType):
     return register_jitable(_tuple_function("zeros", "", "cast(0.0)", size, {"cast": converter(kind)}))
 
 
-def zeros(x):
+def new_cotangents(x):
+    """Zeros like `x`."""
     raise NotImplementedError
 
 
-@overload(zeros)
-def _zeros(x):
+@overload(new_cotangents)
+def _new_cotangents(x):
     empty = empty_like_of(x.dtype)
 
     def implementation(x):

@@ -9,7 +9,7 @@ import ctypes
 import functools
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from llvmlite import ir
@@ -52,17 +52,22 @@ class Kernel:
 
 
 def build(
-    core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str, loops_inside: bool = False
+    core: Any,
+    inputs: tuple[Slot, ...],
+    outputs: tuple[Slot, ...],
+    pattern: str,
+    loops_inside: bool = False,
+    checks: loops.Checks = loops.NO_CHECKS,
 ) -> Kernel:
     """Compile `core(*leaves) → tuple`, applied along operands of this pattern; one that loops or branches
     much is applied to several elements side by side where it can be."""
     kinds = tuple(map(loops.leaf_type, inputs))
     is_tangled = has_many_blocks(core, kinds)
-    scalar = loops.kernel_function(core, inputs, outputs, pattern, vectorise=not is_tangled)
+    scalar = loops.kernel_function(core, inputs, outputs, pattern, checks, vectorise=not is_tangled)
     kernel = scalar
     if (loops_inside or is_tangled) and not any(slot.core_ndim for slot in (*inputs, *outputs)):
         lanes = side_by_side(core, kinds, [letter != "0" for letter in pattern[: len(inputs)]])
-        kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern)
+        kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern, checks)
     signature = types.int64(*[types.int64] * (1 + len(pattern)))
     inner = numba.njit(signature, **INTERNAL)(kernel)
     owner = _without_exceptions(inner, len(pattern))
@@ -103,10 +108,11 @@ class Launch:
 
     `outputs` are the shapes and dtypes of the arrays that the caller provides, C-contiguous. `tasks` is the
     number of parts into which several threads may divide the call; 1 means that it runs on the calling
-    thread.
+    thread. `again()` is the launch of the exact kernel (`zeros`), for results that are nan.
     """
 
     __slots__ = (
+        "_again",
         "_call",
         "_pack",
         "_table",
@@ -126,7 +132,9 @@ class Launch:
         outputs: list[tuple[Shape, np.dtype]],
         name: str,
         problem: Problem,
+        again: Callable[[], Launch],
     ):
+        self._again = again
         self.kernel, self.outputs, self.name, self.tasks = kernel, outputs, name, parts
         self.problem = problem
         self._table, self._table_address = table, table.ctypes.data
@@ -135,31 +143,36 @@ class Launch:
             self._table_address += 8 * int(table[1])
         self._pack: Any = None
 
-    def __call__(self, *addresses: int, threads: int = 0) -> None:
-        """Run. At most `threads` threads work, by default as many as `default_threads` says; `-threads` of
-        the team, where a host lends one (`tasks.use_team`).
+    def __call__(self, *addresses: int, threads: int = 0) -> bool:
+        """Run; `False` where derivatives are nan (or infinite, if they are partials to be stored).
 
-        Raises what the user's function raises, `StructureError` where an array result has another shape than
-        expected, and `MemoryError`.
+        At most `threads` threads work, by default as many as `default_threads` says; `-threads` of the team,
+        where a host lends one (`tasks.use_team`). Raises what the user's function raises, `StructureError`
+        where an array result has another shape than expected, and `MemoryError`.
         """
         if self._pack is None:
             self._pack = struct.Struct(f"{len(addresses)}q").pack
-        self._run(self._pack(*addresses), threads)
+        return self._run(self._pack(*addresses), threads)
 
-    def _run(self, pointers: bytes, threads: int) -> None:
+    def _run(self, pointers: bytes, threads: int) -> bool:
         if self.tasks == 1:
             status = self._call(pointers, self._table_address)
         else:
             limit = threads or tasks.default_threads()
             status = tasks.runner().call(self.kernel.address, pointers, self._table_address, limit)
-        if status:
-            self._raise(status, pointers)
+        return status == 0 or self._answer(status, pointers, threads)
 
-    def bound(self, *addresses: int, threads: int = 0) -> Callable[[], None]:
+    def bound(self, *addresses: int, threads: int = 0) -> Callable[[], bool]:
         """The same call, for operands that stay where they are: their addresses are packed once."""
         return functools.partial(self._run, struct.pack(f"{len(addresses)}q", *addresses), threads)
 
-    def _raise(self, status: int, pointers: bytes) -> None:
+    def _answer(self, status: int, pointers: bytes, threads: int) -> bool:
+        if status != tasks.UNDEFINED:
+            self._raise(status, pointers)
+        self._again()._run(pointers, threads)
+        return False
+
+    def _raise(self, status: int, pointers: bytes) -> NoReturn:
         if status == tasks.SHAPE_MISMATCH:
             raise StructureError(
                 f"{self.name} returns an array whose shape depends on the values of its arguments. Return an "

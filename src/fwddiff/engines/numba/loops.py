@@ -13,6 +13,8 @@ serves all shapes:
      for each operand: d outer strides and the inner one, in bytes,
      the core extents of each operand in order, the number of elements of each output]
 
+A kernel of derivatives looks for nan among them (`Checks`): it then finishes, and says `UNDEFINED`.
+
 A summed output is accumulated over blocks in a register and the blocks' sums are added with their rounding
 errors kept (Neumaier 1974), so that ten million terms lose no digits.
 """
@@ -22,10 +24,15 @@ errors kept (Neumaier 1974), so that ten million terms lose no digits.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection
+from typing import NamedTuple
+
 from llvmlite import ir
 
 import numba
 from fwddiff._native.memory import Operands, barrier, pointer_to
+from fwddiff._native.tasks import UNDEFINED
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.arrays import flat, load_int64, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
@@ -36,6 +43,16 @@ from numba.np import numpy_support
 
 BLOCK = 256
 SHAPE_MISMATCH = 2
+
+
+class Checks(NamedTuple):
+    """Outputs that are looked at for nan, and whether for infinities too."""
+
+    outputs: tuple[int, ...]
+    infinities: bool
+
+
+NO_CHECKS = Checks((), False)
 
 
 def leaf_type(slot: Slot) -> types.Type:
@@ -70,12 +87,29 @@ def as_float64(typing_context, a):
     return types.float64(a), codegen
 
 
+@intrinsic
+def is_nan(typing_context, a, b):
+    """Whether one of the two is nan."""
+
+    def codegen(context, builder, signature, arguments):
+        numbers = [context.cast(builder, x, t, kind) for x, t in zip(arguments, (a, b), strict=True)]
+        return builder.fcmp_unordered("uno", *numbers)
+
+    kind = max(a, b, key=lambda t: t.bitwidth)
+    return types.boolean(a, b), codegen
+
+
 def kernel_function(
-    core, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str, vectorise: bool = True
+    core,
+    inputs: tuple[Slot, ...],
+    outputs: tuple[Slot, ...],
+    pattern: str,
+    checks: Checks = NO_CHECKS,
+    vectorise: bool = True,
 ):
     """`core(*leaves) → tuple` as a function `kernel(layout, *addresses) → status` for this pattern, to be
     compiled; all are int64. `vectorise`: whether LLVM may try to."""
-    writer = Writer(inputs, outputs, pattern)
+    writer = Writer(inputs, outputs, pattern, checks)
     writer.namespace["core"] = core
     if not vectorise:
         writer.namespace["barrier"] = barrier
@@ -85,7 +119,8 @@ def kernel_function(
 class Writer:
     """Writes the source of one kernel."""
 
-    def __init__(self, inputs, outputs, pattern):
+    def __init__(self, inputs, outputs, pattern, checks=NO_CHECKS):
+        self.checked, self.infinities = frozenset(checks.outputs), checks.infinities
         self.slots = (*inputs, *outputs)
         self.inputs, self.outputs, self.pattern = inputs, outputs, pattern
         self.n_in = len(inputs)
@@ -95,6 +130,7 @@ class Writer:
             "add_in_any_order": add_in_any_order,
             "as_float64": as_float64,
             "flat": flat,
+            "is_nan": is_nan,
         }
         self.cells = Operands(*[[stored_type(slot) for slot in slots] for slots in (inputs, outputs)])
         for k, slot in enumerate(self.slots):
@@ -140,11 +176,19 @@ class Writer:
         lines += [f"        a{k} += index * at(layout, table + {k} * (axes + 1) + axis)" for k in operands]
         lines += [f"    {line}" for line in self.inner()]
         parameters = ", ".join(["layout", *(f"address{k}" for k in operands)])
-        return f"def kernel({parameters}):\n" + "".join(f"    {line}\n" for line in [*lines, "return 0"])
+        lines.append(f"return {UNDEFINED} if undefined else 0" if self.checked else "return 0")
+        return f"def kernel({parameters}):\n" + "".join(f"    {line}\n" for line in lines)
 
     def before(self) -> list[str]:
         """Lines ahead of all loops."""
-        return []
+        return ["undefined = False"] if self.checked else []
+
+    def check(self, *texts: str) -> list[str]:
+        """Lines that look at numbers: a comparison of two is enough for both."""
+        if self.infinities:
+            texts = tuple(f"{text} - {text}" for text in texts)
+        pairs = itertools.zip_longest(texts[::2], texts[1::2])
+        return [f"undefined |= is_nan({a}, {b or a})" for a, b in pairs]
 
     def _core_extents(self) -> list[str]:
         lines, position = [], 0
@@ -171,6 +215,7 @@ class Writer:
         body = ["barrier()"] if "barrier" in self.namespace else []
         body += [f"x{k} = {self._load(k)}" for k in range(self.n_in) if self.letter(k) != "0"]
         body.append(f"r = core({', '.join(f'x{k}' for k in range(self.n_in))})")
+        body += self.checks()
         stores = [line for j in range(len(self.outputs)) for line in self.store(j)]
         if not self.sums:
             return [*hoisted, "for i in range(n):", *(f"    {line}" for line in [*body, *stores])]
@@ -203,7 +248,7 @@ class Writer:
             self._add(self.n_in + j, f"(total{j} + lost{j} if lost{j} == lost{j} else total{j})")
             for j in self.sums
         ]
-        return lines
+        return [*lines, *self.check(*[f"total{j}" for j in self.sums if j in self.checked])]
 
     def cell(self, k: int) -> str:
         """Address and index of operand k's element in the current iteration."""
@@ -241,6 +286,7 @@ class Writer:
                 f"w{k} = flat(view{k}({self._address(k)}, {self._core_shape(k)}))",
                 f"e{k} = 0",
                 f"for element{k} in flat(m{k}):",
+                *(f"    {line}" for line in self.check(f"strip{k}(element{k})") if j in self.checked),
                 f"    {cell} {operator} strip{k}(element{k})",
                 f"    e{k} += 1",
             ]
@@ -249,6 +295,12 @@ class Writer:
         if operator == "+=":
             return [self._add(k, f"strip{k}(r[{j}])")]
         return [f"write{k}({self.cell(k)}, strip{k}(r[{j}]))"]
+
+    def checks(self, *, but: Collection[int] = ()) -> list[str]:
+        """Lines that look at the results of one element. Sums are looked at in the end, arrays when they are
+        stored."""
+        numbers = [j for j in sorted(self.checked) if self.outputs[j].core_ndim == 0]
+        return self.check(*[f"strip{self.n_in + j}(r[{j}])" for j in numbers if j not in {*but, *self.sums}])
 
     def _add(self, k: int, term: str) -> str:
         return f"write{k}({self.cell(k)}, strip{k}(read{k}({self.cell(k)}) + {term}))"

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from fwddiff import rules
+from fwddiff.engines.numba import zeros
 from fwddiff.engines.numba.expressions import Source
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import (
@@ -141,6 +142,8 @@ def _of_layers(row: rules.Row, kinds: tuple, result, names: Mapping[str, object]
         ):
             source.line(f"{name} = strip({name})")
     source.line(f"y = {source.expression(row.value)}")
+    if target.exact:
+        source.namespace.update(zeros.NAMES)
     if not carriers:
         source.bind("wrap", converter(target))
         source.line("return wrap(y)")
@@ -148,7 +151,8 @@ def _of_layers(row: rules.Row, kinds: tuple, result, names: Mapping[str, object]
     for name, text, _ in carriers:
         if text not in ("1", "-1"):
             source.line(f"d_{name} = {source.expression(text)}")
-    parts = ", ".join(_chain(position, carriers) for position in target.positions)
+    times = _product_text(row, target.exact)
+    parts = ", ".join(_chain(position, carriers, times) for position in target.positions)
     source.bind("construct", constructor(target))
     source.line(f"return construct(y, ({parts},))")
     return source.compile(row.name, (*captured, *row.arguments))
@@ -162,11 +166,24 @@ def _without(kind, level: int):
     return inner if is_dual(inner) else type(kind)(kind.base)
 
 
-def _chain(position: int, carriers: list) -> str:
+def _product_text(row: rules.Row, exact: bool) -> Callable[[str, str], str]:
+    """How slope * partial is written; a slope is text of the table, or the name of a variable."""
+    function = "chain_selected" if row.name in rules.SELECTIONS else "chain_product"
+
+    def times(slope: str, part: str) -> str:
+        if slope in ("1", "-1"):
+            sign = "chain_opposite({})" if exact else "-{}"
+            return part if slope == "1" else sign.format(part)
+        return f"{function}({slope}, {part})" if exact else f"{slope} * {part}"
+
+    return times
+
+
+def _chain(position: int, carriers: list, times: Callable[[str, str], str]) -> str:
     """Sum over the arguments that carry this position of (partial of f) * (partial of the argument)."""
     terms = []
     for name, text, kind in carriers:
         if position in kind.positions:
-            part = f"p_{name}[{kind.positions.index(position)}]"
-            terms.append({"1": part, "-1": f"-{part}"}.get(text, f"d_{name} * {part}"))
+            slope = text if text in ("1", "-1") else f"d_{name}"
+            terms.append(times(slope, f"p_{name}[{kind.positions.index(position)}]"))
     return " + ".join(terms)

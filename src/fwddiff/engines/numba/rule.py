@@ -20,7 +20,7 @@ from fwddiff._errors import CompileError, DerivativeError, StructureError
 from fwddiff._mistakes import named
 from fwddiff._native import tasks
 from fwddiff._problem import Problem
-from fwddiff._rule import Native, Rule, Shape, Slot, derived_core_shapes, derived_slots
+from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines.numba import kernel, layout, loops
 from fwddiff.engines.numba.cache import Store
@@ -46,6 +46,15 @@ class NumbaRule(Rule):
     core: Any
     has_jacobian = True
     model: NumbaRule | None = None  # whose kernels this rule shares (`FunctionRule`'s twins)
+    # Outputs that are derivatives: where one is nan, the call is made again, by `exactly`. Of partials that
+    # hosts store, infinite ones are told too.
+    checked: tuple[int, ...] = ()
+    stored = False
+
+    @property
+    def exactly(self) -> NumbaRule:
+        """The same rule on exact duals (see `zeros`)."""
+        return self
 
     def __init__(
         self,
@@ -72,8 +81,8 @@ class NumbaRule(Rule):
             self._learn_from(arrays)
             launch = self.launcher(key)
         outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
-        launch(*map(address, arrays), *map(address, outputs))
-        return tuple(outputs)
+        bounded = launch(*map(address, arrays), *map(address, outputs))
+        return tuple(outputs) if bounded or not self.stored else Unbounded(outputs)
 
     def launcher(self, key: tuple) -> Launch:
         """The call of a kernel for inputs of these shapes and byte strides: `(batch_ndim, (shape, strides),
@@ -86,10 +95,14 @@ class NumbaRule(Rule):
                 (shape, slot.dtype) for shape, slot in zip(plan.output_shapes, self.outputs, strict=True)
             ]
             machine_code = self._kernel(plan.pattern)
+            again = functools.partial(self._launch_again, key)
             found = self._launchers[key] = Launch(
-                machine_code, plan.layout, plan.tasks, outputs, self.name, self.store.problem
+                machine_code, plan.layout, plan.tasks, outputs, self.name, self.store.problem, again
             )
         return found
+
+    def _launch_again(self, key: tuple) -> Launch:
+        return self.exactly.launcher(key)
 
     def _learn_from(self, arrays: Sequence[np.ndarray]) -> None:
         """Make sure that the shapes of the results are known for inputs like these."""
@@ -108,7 +121,8 @@ class NumbaRule(Rule):
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
         with explained(self.function, self.store.problem):
-            made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear)
+            checks = loops.Checks(self.checked, self.stored)
+            made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear, checks)
         self.store.problem.refuse_changes()  # while it was compiled
         self.store.keep_kernel(f"{self.key} {pattern}", made.owner)
         return made
@@ -167,7 +181,8 @@ class NumbaRule(Rule):
 
 _SHARED = (
     *("name", "inputs", "mode", "passes", "store", "depth", "chunk", "function", "dear", "elementary"),
-    *("problem", "prepared", "core", "_outputs", "_tree", "kind", "active", "level"),
+    *("problem", "prepared", "core", "_outputs", "_tree", "kind", "active", "level", "exact", "checked"),
+    "stored",
 )
 
 
@@ -282,9 +297,10 @@ class BaseRule(FunctionRule, NumbaRule):
 
 
 class DerivedRule(NumbaRule):
-    """Pushforward, pullback or partials of another rule."""
+    """Pushforward, pullback or partials of another rule, on ordinary duals or exact ones."""
 
-    def __init__(self, base: NumbaRule, kind: str, active: tuple[int, ...]):
+    def __init__(self, base: NumbaRule, kind: str, active: tuple[int, ...], exact: bool = False):
+        self.exact = exact
         depth = base.depth + 1
         level = _derive.OUTERMOST_LEVEL - depth
         if isinstance(base, BaseRule) and (kinds := base.seeded_types(kind, active, level)) is not None:
@@ -297,10 +313,24 @@ class DerivedRule(NumbaRule):
             )
         inputs, self._outputs = derived_slots(kind, base.inputs, base.outputs, active)
         self.level = level
-        key = _derived_key(base, kind, active)
+        key = _derived_key(base, kind, active, exact)
         name = f"{kind} of {base.name}"
         super().__init__(name, inputs, key, depth, base.chunk, base.function, base.store)
         self.dear, self.elementary = base.dear, base.elementary
+        self.stored = kind == "partials"
+        if not exact:
+            values = len(base.outputs) if kind == "partials" else 0
+            self.checked = tuple(j for j in range(len(self._outputs)) if j in base.checked or j >= values)
+
+    @functools.cached_property
+    def exactly(self) -> NumbaRule:
+        if not self.checked:
+            return self
+        if self.model is None:
+            return DerivedRule(self.base.exactly, self.kind, self.active, exact=True)
+        found = self.model.exactly.sharing()
+        found.base, found.key = self.base.exactly, _derived_key(self.base, self.kind, self.active, True)
+        return found
 
     @functools.cached_property
     def core(self) -> Any:
@@ -309,9 +339,9 @@ class DerivedRule(NumbaRule):
     def _derived_core(self, widened: Sequence[int] = ()):
         base, kind, chunk = self.base, self.kind, self.base.chunk
         text = _derive.derived_source(kind, base.inputs, base.outputs, self.active, chunk, widened)
-        namespace = primitives(self.level, chunk or _derive.chunk_of(base.depth), len(self.active)) | {
-            "f": base.core
-        }
+        namespace = primitives(
+            self.level, chunk or _derive.chunk_of(base.depth), len(self.active), self.exact
+        ) | {"f": base.core}
         return numba.njit(compile_function(kind, text, namespace), **INLINED)
 
     def _compiled(self, pattern: str) -> Kernel:
@@ -343,8 +373,8 @@ class DerivedRule(NumbaRule):
         return derived_core_shapes(self.kind, self.base, self.active, core_inputs)
 
 
-def _derived_key(base: NumbaRule, kind: str, active: tuple[int, ...]) -> str:
-    return hashlib.sha256(f"{base.key} {kind} {active}".encode()).hexdigest()
+def _derived_key(base: NumbaRule, kind: str, active: tuple[int, ...], exact: bool = False) -> str:
+    return hashlib.sha256(f"{base.key} {kind} {active}{' exact' * exact}".encode()).hexdigest()
 
 
 _owners: dict[str, Any] = {}

@@ -16,7 +16,7 @@ import operator
 import numpy as np
 
 from fwddiff import rules
-from fwddiff.engines.numba import operations
+from fwddiff.engines.numba import operations, zeros
 from fwddiff.engines.numba.expressions import Source
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import (
@@ -229,7 +229,9 @@ def _integer_power(a):
     source.line("v = value_of(a)")
     source.line("p = partials_of(a)")
     source.line(f"d = cast(b * pow(v, {exponent.format('b - 1')})) if b != 0 else cast(0.0)")
-    parts = ", ".join(f"d * p[{k}]" for k in range(len(a.positions)))
+    source.namespace.update(zeros.NAMES)
+    term = "chain_product(d, p[{}])" if a.exact else "d * p[{}]"
+    parts = ", ".join(term.format(k) for k in range(len(a.positions)))
     source.line(f"return construct(pow(v, {exponent.format('b')}), ({parts},))")
     return source.compile("power", ("a", "b"))
 
@@ -272,7 +274,7 @@ def to_float32(x):
 def _register_dtype_conversion(function, base) -> None:
     @overload(function)
     def convert(x):
-        target = DualType(base, x.layers) if is_dual(x) else base
+        target = DualType(base, x.layers, x.exact) if is_dual(x) else base
         cast = converter(target)
         return (lambda x: cast(x)) if is_dual(x) or is_number(x) else None
 

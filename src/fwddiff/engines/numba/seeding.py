@@ -5,8 +5,18 @@
 
 from __future__ import annotations
 
+from fwddiff.engines.numba import zeros
 from fwddiff.engines.numba.arrays import element_type, empty_block_of, empty_like_of, flat, frozen
-from fwddiff.engines.numba.chunks import chunk_sum, pick, scaled, scatter, widened, zero_chunk, zeros
+from fwddiff.engines.numba.chunks import (
+    chunk_sum,
+    each,
+    new_cotangents,
+    pick,
+    scaled,
+    scatter,
+    widened,
+    zero_chunk,
+)
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import (
@@ -21,12 +31,13 @@ from fwddiff.engines.numba.types import (
     value_of,
 )
 from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 
-def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
-    """Namespace for derived source: `count` static positions, chunks of `chunk`."""
-    layer = _Level(level)
+def primitives(level: int, chunk: int, count: int, exact: bool) -> dict[str, object]:
+    """Namespace for derived source: `count` static positions, chunks of `chunk`, on exact duals or ordinary
+    ones."""
+    layer = _Level(level, exact)
     dense = tuple(range(chunk))
     namespace: dict[str, object] = {
         "lift": layer.lift(),
@@ -37,40 +48,41 @@ def primitives(level: int, chunk: int, count: int) -> dict[str, object]:
         "chunk_partials": layer.chunk_partials(dense),
         "chunk_weighted": layer.chunk_weighted(dense),
         "chunk_sum": chunk_sum(chunk),
-        "zeros": zeros,
+        "zeros": new_cotangents,
         "pick": pick,
         "scatter": scatter,
         "block": layer.block(),
-        "scatter_rows": layer.scatter_rows(),
+        "scatter_rows": layer.scatter_rows(chunk),
         "chunk": chunk,
     }
     for k in range(max(count, 1)):
         namespace[f"seed_{k}"] = layer.seed(k)
         namespace[f"partial_{k}"] = layer.partial(k)
-        namespace[f"weighted_{k}"] = layer.weighted(k, namespace[f"partial_{k}"])
+        namespace[f"weighted_{k}"] = layer.weighted(k)
     return namespace
-
-
-def _with_layer(kind: DualType, level: int, positions: tuple[int, ...]) -> DualType:
-    return DualType(kind.base, (*kind.layers, (level, positions)))
 
 
 class _Level:
     """Makes the primitives of one level. Each is an intrinsic or an overload, chosen by the types it
     meets."""
 
-    def __init__(self, level: int):
-        self.level = level
+    def __init__(self, level: int, exact: bool):
+        self.level, self.exact = level, exact
+        self.weigh = zeros.weighted if exact else zeros.skipped
+
+    def on(self, kind: DualType, positions: tuple[int, ...]) -> DualType:
+        """The type with this level on top."""
+        return DualType(kind.base, (*kind.layers, (self.level, positions)), self.exact)
 
     def has(self, kind) -> bool:
         return is_dual(kind) and kind.level == self.level
 
     def seed(self, position: int):
-        level = self.level
+        on = self.on
 
         @intrinsic
         def seed(typing_context, x):
-            result = _with_layer(x, level, (position,))
+            result = on(x, (position,))
 
             def codegen(context, builder, signature, arguments):
                 value = context.cast(
@@ -86,7 +98,7 @@ class _Level:
         return seed
 
     def lift(self):
-        level = self.level
+        on, tangent = self.on, zeros.seed if self.exact else strip_bottom
 
         def lift(x, t):
             raise NotImplementedError
@@ -94,42 +106,43 @@ class _Level:
         @overload(lift)
         def typer(x, t):
             if isinstance(x, types.Array):
-                return _lift_array(_with_layer(join(x.dtype, t.dtype), level, (0,)))
-            build = constructor(_with_layer(join(x, t), level, (0,)))
+                return _lift_array(on(join(x.dtype, t.dtype), (0,)), tangent)
+            build = constructor(on(join(x, t), (0,)))
             bare = strip_bottom
-            return lambda x, t: build(bare(x), (bare(t),))
+            return lambda x, t: build(bare(x), (tangent(t),))
 
         return lift
 
     def seed_at(self, dense: tuple[int, ...]):
-        level, slots = self.level, ", ".join(f"one if k == {p} else zero" for p in dense)
+        on, slots = self.on, ", ".join(f"one if k == {p} else zero" for p in dense)
 
         def seed_at(x, k):
             raise NotImplementedError
 
         @overload(seed_at)
         def typer(x, k):
-            result = _with_layer(x, level, dense)
+            result = on(x, dense)
             namespace = {
+                "nothing": result.no_partial,
                 "build": constructor(result),
                 "cast": converter(result.value_type),
                 "bare": strip_bottom,
             }
-            body = f"one, zero = cast(1.0), cast(0.0)\n    return build(bare(x), ({slots},))"
+            body = f"one, zero = cast(1.0), cast(nothing)\n    return build(bare(x), ({slots},))"
             text = f"def seed_at(x, k):\n    {body}\n"
             return compile_function("seed_at", text, namespace)
 
         return seed_at
 
     def seed_array(self, dense: tuple[int, ...]):
-        seed_at, level = self.seed_at(dense), self.level
+        seed_at, on = self.seed_at(dense), self.on
 
         def seed_array(x, k):
             raise NotImplementedError
 
         @overload(seed_array)
         def typer(x, k):
-            empty = empty_like_of(_with_layer(x.dtype, level, dense))
+            empty = empty_like_of(on(x.dtype, dense))
 
             def implementation(x, k):
                 out = empty(x)
@@ -155,10 +168,23 @@ class _Level:
         return value
 
     def partial(self, position: int):
+        """A partial as a result."""
+        held = self.held(position)
+        if not self.exact:
+            return held
+
+        def partial(y):
+            raise NotImplementedError
+
+        overload(partial)(lambda y: lambda y: zeros.settled(held(y)))
+        return partial
+
+    def held(self, position: int):
+        """A partial as the dual has it."""
         has = self.has
 
         @intrinsic
-        def partial(typing_context, y):
+        def held(typing_context, y):
             found = has(y) and position in y.positions
             result = y.value_type if found else (y.base if is_dual(y) else types.float64)
 
@@ -170,7 +196,7 @@ class _Level:
 
             return result(y), codegen
 
-        return partial
+        return held
 
     def tangent_array(self):
         partial, has = self.partial(0), self.has
@@ -218,8 +244,8 @@ class _Level:
 
         return block
 
-    def scatter_rows(self):
-        has = self.has
+    def scatter_rows(self, size: int):
+        has, finish = self.has, self.results_of(size)
 
         def scatter_rows(m, y, k):
             raise NotImplementedError
@@ -229,13 +255,13 @@ class _Level:
             if not has(element_type(y)):
                 return lambda m, y, k: None
             if not isinstance(y, types.Array):
-                return lambda m, y, k: scatter(m, partials_of(y), k)
+                return lambda m, y, k: scatter(m, finish(y), k)
 
             def implementation(m, y, k):
                 target, elements = flat(m), flat(y)
                 columns = target.size // max(elements.size, 1)
                 for i in range(elements.size):
-                    p = partials_of(elements[i])
+                    p = finish(elements[i])
                     for j in range(len(p)):
                         if 0 <= j - k < columns:
                             target[i * columns + j - k] = p[j]
@@ -244,8 +270,8 @@ class _Level:
 
         return scatter_rows
 
-    def weighted(self, position: int, partial):
-        has = self.has
+    def weighted(self, position: int):
+        has, weigh, partial = self.has, self.weigh, self.held(position)
 
         def weighted(c, y):
             raise NotImplementedError
@@ -256,21 +282,29 @@ class _Level:
             if not has(kind) or position not in kind.positions:
                 return lambda c, y: 0.0
             if not isinstance(y, types.Array):
-                return lambda c, y: c * partial(y)
+                return lambda c, y: weigh(c, partial(y))
 
             def implementation(c, y):
                 total = 0.0
                 weights, elements = flat(c), flat(y)
                 for e in range(elements.size):
-                    total += weights[e] * partial(elements[e])
+                    total += weigh(weights[e], partial(elements[e]))
                 return total
 
             return implementation
 
         return weighted
 
+    def results_of(self, size: int):
+        """All partials of a dual as results."""
+        if not self.exact:
+            return partials_of
+        settle = each("settled", size, zeros.settled)
+        return register_jitable(lambda y: settle(partials_of(y)))
+
     def chunk_partials(self, dense: tuple[int, ...]):
-        has, zeros_text = self.has, ", ".join("0.0" for _ in dense)
+        has, finish = self.has, self.results_of(len(dense))
+        nothing = ", ".join("0.0" for _ in dense)
 
         def chunk_partials(y):
             raise NotImplementedError
@@ -278,15 +312,15 @@ class _Level:
         @overload(chunk_partials)
         def typer(y):
             if has(y):
-                return lambda y: partials_of(y)
+                return lambda y: finish(y)
             return compile_function(
-                "chunk_partials", f"def chunk_partials(y):\n    return ({zeros_text},)\n", {}
+                "chunk_partials", f"def chunk_partials(y):\n    return ({nothing},)\n", {}
             )
 
         return chunk_partials
 
     def chunk_weighted(self, dense: tuple[int, ...]):
-        has, size = self.has, len(dense)
+        has, size, times = self.has, len(dense), scaled(len(dense), self.weigh)
         add = chunk_sum(size)
 
         def chunk_weighted(c, y):
@@ -297,7 +331,6 @@ class _Level:
             kind = y.dtype if isinstance(y, types.Array) else y
             if not has(kind):
                 return zero_chunk(size)
-            times = scaled(size)
             if not isinstance(y, types.Array):
                 return lambda c, y: times(c, partials_of(y))
             start = widened(
@@ -331,14 +364,14 @@ def _float_type(kind):
     return kind if isinstance(kind, types.Float) else types.float64
 
 
-def _lift_array(result: DualType):
+def _lift_array(result: DualType, partial):
     build, bare, empty = constructor(result), strip_bottom, empty_like_of(result)
 
     def implementation(x, t):
         out = empty(x)
         target, source, tangent = flat(out), flat(x), flat(t)
         for e in range(source.size):
-            target[e] = build(bare(source[e]), (bare(tangent[e]),))
+            target[e] = build(bare(source[e]), (partial(tangent[e]),))
         return frozen(out)
 
     return implementation

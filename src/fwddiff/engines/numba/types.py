@@ -12,6 +12,10 @@ around a loop) in their `join`.
     lower levels
 
 A higher level wraps outermost; it belongs to the derivative that is taken first (innermost).
+
+Where types have met, and in arrays, a partial may be zero only because nothing on this way depends on the
+input, and `inf * 0` does arise. A kernel that finds nan in its results is therefore run again on *exact*
+duals (see `zeros`), in which such a zero is told from one that was computed.
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
@@ -29,17 +33,19 @@ Layer = tuple[int, tuple[int, ...]]
 
 
 class DualType(types.Type):
-    """Numba type of a dual: floating `base` type and `layers` (level, positions), levels ascending."""
+    """Numba type of a dual: floating `base` type and `layers` (level, positions), levels ascending; `exact`:
+    a partial that is zero for want of dependence is stored as -0.0, a computed one never is."""
 
-    def __init__(self, base: types.Float, layers: tuple[Layer, ...] = ()):
+    def __init__(self, base: types.Float, layers: tuple[Layer, ...] = (), exact: bool = False):
         self.base = base
         self.layers = layers
+        self.exact = exact and bool(layers)
         listing = "".join(f", {level}:{positions}" for level, positions in layers)
-        super().__init__(name=f"Dual({base}{listing})")
+        super().__init__(name=f"Dual({base}{listing}{', exact' if self.exact else ''})")
 
     @property
     def key(self):
-        return self.base, self.layers
+        return self.base, self.layers, self.exact
 
     @property
     def level(self) -> int:
@@ -54,7 +60,12 @@ class DualType(types.Type):
     @property
     def value_type(self) -> types.Type:
         """Type of the value and of each partial of the outermost layer."""
-        return DualType(self.base, self.layers[:-1]) if len(self.layers) > 1 else self.base
+        return DualType(self.base, self.layers[:-1], self.exact) if len(self.layers) > 1 else self.base
+
+    @property
+    def no_partial(self) -> float:
+        """What stands for a partial of an input that the dual does not depend on."""
+        return -0.0 if self.exact else 0.0
 
     def unify(self, context, other):
         if is_number(other):
@@ -85,7 +96,8 @@ def join(*duals: types.Type) -> DualType:
         for level, positions in dual.layers:
             layers.setdefault(level, set()).update(positions)
     base = max((dual.base for dual in kinds), key=operator.attrgetter("bitwidth"))
-    return DualType(base, tuple((level, tuple(sorted(layers[level]))) for level in sorted(layers)))
+    exact = any(dual.exact for dual in kinds)
+    return DualType(base, tuple((level, tuple(sorted(layers[level]))) for level in sorted(layers)), exact)
 
 
 @register_model(DualType)
@@ -107,11 +119,15 @@ def build_dual(context, builder, dual, value, partials):
     if dual.layers:
         inner = dual.value_type
         if not partials:
-            partials = [context.cast(builder, context.get_constant(dual.base, 0.0), dual.base, inner)] * len(
-                dual.positions
-            )
+            partials = [no_partial(context, builder, dual)] * len(dual.positions)
         proxy.partials = context.make_tuple(builder, types.UniTuple(inner, len(partials)), partials)
     return proxy._getvalue()
+
+
+def no_partial(context, builder, dual):
+    """LLVM value of a partial of `dual` that is zero for want of dependence."""
+    zero = context.get_constant(dual.base, dual.no_partial)
+    return context.cast(builder, zero, dual.base, dual.value_type)
 
 
 @lower_cast(types.Float, DualType)
@@ -136,7 +152,7 @@ def cast_dual(context, builder, source, target, dual):
     value = context.cast(builder, proxy.value, source.value_type, inner)
     if not source.layers:
         return build_dual(context, builder, target, value, [])
-    zero = context.cast(builder, context.get_constant(target.base, 0.0), target.base, inner)
+    zero = no_partial(context, builder, target)
     held = {
         position: context.cast(builder, builder.extract_value(proxy.partials, k), source.value_type, inner)
         for k, position in enumerate(source.positions)

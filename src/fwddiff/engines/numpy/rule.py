@@ -14,7 +14,7 @@ from fwddiff import _derive, _nesting, _tree, dual
 from fwddiff._errors import ArgumentError, DerivativeError
 from fwddiff._mistakes import named
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, Slot, derived_core_shapes, derived_slots
+from fwddiff._rule import Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines.numpy.function import UserFunction, parameter_names, plans_of_methods
 from fwddiff.engines.numpy.loop import evaluate, usable_leaf
@@ -33,6 +33,7 @@ class PythonRule(Rule):
     depth: int
     chunk: int | None
     has_jacobian = True
+    stored: int | None = None  # of partials: the number of values that they come after
 
     def core(self) -> Callable[..., Sequence[Any]]:
         """A function of leaves that returns the outputs' leaves."""
@@ -40,7 +41,8 @@ class PythonRule(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         with np.errstate(all="ignore"), _nesting.nested():
-            return evaluate(self, self.core(), arrays, batch_ndim)
+            results = evaluate(self, self.core(), arrays, batch_ndim)
+        return results if self.stored is None or _bounded(results[self.stored :]) else Unbounded(results)
 
     def on_leaves(self, leaves: Sequence[Any]) -> Sequence[Any]:
         """Evaluate one element on numbers, arrays or duals of an evaluation that this one is nested in."""
@@ -152,6 +154,7 @@ class DerivedRule(PythonRule):
         self.base, self.kind, self.active = base, kind, active
         self.depth, self.chunk, self.dear = base.depth + 1, base.chunk, base.dear
         self.name = f"{kind} of {base.name}"
+        self.stored = len(base.outputs) if kind == "partials" else None
         if not base.differentiable_outputs:
             raise DerivativeError(
                 f"{base.name} has no output that depends smoothly on its arguments: all are integers."
@@ -178,3 +181,7 @@ class DerivedRule(PythonRule):
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return derived_core_shapes(self.kind, self.base, self.active, core_inputs)
+
+
+def _bounded(partials: Sequence[np.ndarray]) -> bool:
+    return all(np.isfinite(partial).all() for partial in partials)

@@ -10,8 +10,8 @@ import numpy as np
 from autograd.extend import Box, defjvp_argnums, defvjp_argnums, primitive
 from autograd.tracer import getval, isbox, new_box
 
-from fwddiff._rule import Rule
-from fwddiff.hosts.autograd._operations import differentiable, evaluate, full, packed
+from fwddiff._rule import Rule, Unbounded
+from fwddiff.hosts.autograd._operations import differentiable, evaluate, full, packed, primitive_of
 
 # autograd fills this module at run time, so type checkers do not know what is in it.
 anp: Any = importlib.import_module("autograd.numpy")
@@ -34,6 +34,8 @@ def one_trace(boxes: Sequence[Box]) -> bool:
 def store(rule: Rule, active: tuple[int, ...], leaves: Sequence[Any]) -> Any:
     values = [leaf._value if isbox(leaf) else leaf for leaf in leaves]
     results = evaluate(rule.partials(active), values)
+    if isinstance(results, Unbounded):
+        return primitive_of(rule)(*leaves)
     count = len(rule.outputs)
     answer = packed(rule, results[:count])
     return _recorded((rule, active, results[count:]), answer, values, [leaves[a] for a in active])

@@ -15,6 +15,7 @@ from fwddiff._rule import Rule, Shape, Slot
 from fwddiff.hosts.jax.internals import ad, divided_alike, drop_unused_by, is_zero, zero_tangent
 from fwddiff.hosts.jax.operation import Operation, jax_dtype, static_shapes
 from fwddiff.hosts.jax.primitive import bind, primitive
+from fwddiff.hosts.jax.products import product
 
 
 def push_forward(
@@ -22,7 +23,7 @@ def push_forward(
 ) -> tuple[list[Any], list[Any]]:
     """Values and tangents. Reverse mode comes from here too: JAX transposes what is linear in the tangents.
 
-    Stored partials are contracted with JAX's own operations, so their transpose is `cotangent * partial`;
+    Stored partials are contracted by `product`, whose transpose is `cotangent * partial`;
     otherwise the tangents are a call of the pushforward rule, transposed below.
     """
     rule = operation.rule
@@ -93,9 +94,9 @@ def _contracted(partial: Any, tangent: Any, source: Slot, output: Slot, batch_nd
     missing = partial.ndim - jnp.ndim(tangent)
     if missing:
         tangent = lax.expand_dims(tangent, range(batch_ndim, batch_ndim + missing))
-    product = lax.mul(partial, lax.convert_element_type(tangent, partial.dtype))
+    term = product(partial, lax.convert_element_type(tangent, partial.dtype))
     first = batch_ndim if output.reduce == "sum" else partial.ndim - source.core_ndim
-    return jnp.sum(product, axis=tuple(range(first, partial.ndim))) if first < partial.ndim else product
+    return jnp.sum(term, axis=tuple(range(first, partial.ndim))) if first < partial.ndim else term
 
 
 # --- linearity ---------------------------------------------------------------------------------------------

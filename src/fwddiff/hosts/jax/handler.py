@@ -2,8 +2,8 @@
 
 XLA calls the handler with a call frame, on threads of its own, without the GIL. The handler finds the kernel
 by the attribute `key` (see `kernels`), collects the addresses of operands and results, and turns a status
-other than 0 into an XLA error. It calls Python only for a key that it does not know and for the text of an
-error.
+other than 0 into an XLA error. It calls Python only for a key that it does not know, for derivatives that are
+nan, and for the text of an error.
 
 Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, in jaxlib 0.6 to 0.10.
 """
@@ -25,7 +25,7 @@ from fwddiff._native.memory import (
     store,
     store_int32,
 )
-from fwddiff._native.tasks import call_kernel
+from fwddiff._native.tasks import UNDEFINED, call_kernel
 from fwddiff.hosts.jax import kernels
 
 NOT_FOUND, INTERNAL = 5, 13
@@ -35,6 +35,7 @@ _ROW = 8 * kernels.ROW  # bytes
 _table = global_word(kernels.TABLE)
 _finder = global_word(kernels.FINDER)
 _explainer = global_word(kernels.EXPLAINER)
+_completer = global_word(kernels.COMPLETER)
 
 
 @njit(inline="always")
@@ -99,6 +100,8 @@ def _fwddiff_xla_handler(frame):
     status = MISSING
     if kernel != 0:
         status = _run(frame, kernel, load(load(attributes + 8) + 16))
+    if status == UNDEFINED:
+        status = call_1(_completer(), frame)
     if status != 0:
         code = NOT_FOUND if status == MISSING else INTERNAL
         return _failed(frame, call_2(_explainer(), frame, status), code)

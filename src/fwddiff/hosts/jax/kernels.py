@@ -22,6 +22,7 @@ from fwddiff._native import tasks
 from fwddiff._rule import Native, Rule, Shape, recall
 
 TABLE, FINDER, EXPLAINER = "fwddiff_jax_kernels", "fwddiff_jax_finder", "fwddiff_jax_explainer"
+COMPLETER = "fwddiff_jax_completer"
 ROW = 2  # words per kernel: key, address
 MISSING = -1  # a status that no kernel returns
 
@@ -144,6 +145,7 @@ class _Frame:
     def __init__(self, address: int):
         self.attributes, self.attribute_count = _word(address + 160), _word(address + 136)
         self.operands = [_word(_word(address + 72) + 8 * i) for i in range(_word(address + 56))]
+        self.results = [_word(_word(address + 112) + 8 * i) for i in range(_word(address + 96))]
 
     @property
     def key(self) -> int:
@@ -170,6 +172,11 @@ class _Frame:
             for size in [slot.dtype.itemsize * int(np.prod(shape))]
         ]
 
+    def write(self, arrays: Sequence[np.ndarray]) -> None:
+        """Put these where XLA wants the results."""
+        for result, array in zip(self.results, arrays, strict=True):
+            ctypes.memmove(_word(result + 24), array.ctypes.data, array.nbytes)
+
 
 def _word(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
@@ -191,6 +198,17 @@ def _find(address: int) -> int:
     tasks.runner()
     _table.add(frame.key, found[0], found)
     return found[0]
+
+
+def _complete(address: int) -> int:
+    """The call once more, where a derivative was nan. A rule that this process has not lowered stays as it
+    is."""
+    frame = _Frame(address)
+    name, _, _ = frame.source()
+    if name in _origins:
+        rule, batch_ndim = _origins[name]
+        frame.write(rule(frame.arrays(rule), batch_ndim))
+    return 0
 
 
 def _explain(address: int, status: int) -> int:
@@ -227,7 +245,9 @@ def _guarded(function: Callable[..., int]) -> Callable[..., int]:
         try:
             return function(*arguments)
         except Exception as error:
-            return 0 if function is _find else _text(f"fwddiff: {type(error).__name__}: {error}")
+            if function is _explain:
+                return _text(f"fwddiff: {type(error).__name__}: {error}")
+            return 0 if function is _find else tasks.EXCEPTION
 
     return call
 
@@ -235,6 +255,7 @@ def _guarded(function: Callable[..., int]) -> Callable[..., int]:
 _callbacks = (
     ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_guarded(_find)),
     ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(_guarded(_explain)),
+    ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_guarded(_complete)),
 )
 _callback_cells = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in _callbacks], np.int64)
 
@@ -242,5 +263,5 @@ _callback_cells = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in _call
 def prepare() -> None:
     """Give the linker the names by which machine code finds the table and Python."""
     binding.add_symbol(TABLE, _table.cell.ctypes.data)
-    for k, name in enumerate((FINDER, EXPLAINER)):
+    for k, name in enumerate((FINDER, EXPLAINER, COMPLETER)):
         binding.add_symbol(name, _callback_cells.ctypes.data + 8 * k)

@@ -143,4 +143,4 @@ def _term(core_ndim: int, cotangent: Any, partial: Any) -> Any:
     # A cotangent has the output's loop axes, the partial has the input's core axes after them.
     if cotangent.shape.rank and core_ndim:
         cotangent = cotangent[(..., *(tf.newaxis,) * core_ndim)]
-    return tf.cast(cotangent, partial.dtype) * partial
+    return tf.math.multiply_no_nan(partial, tf.cast(cotangent, partial.dtype))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fwddiff._rule import Rule
+from fwddiff._rule import Rule, Unbounded
 from fwddiff.hosts.tensorflow import _internals
 from fwddiff.hosts.tensorflow._derivatives import contract, floats, given_cotangents, pull, push
 from fwddiff.hosts.tensorflow._tensors import as_array, from_array
@@ -24,6 +24,7 @@ def call(rule: Rule, batch_ndim: int, values: Sequence[Any], candidates: tuple[i
     moving = tuple(candidates[k] for k in sorted(_internals.moving(tensors)))
     stores = bool(active) and not batch_ndim and rule.stores(active, [array.shape for array in arrays])
     found = (rule.partials(active) if stores else rule)(arrays, batch_ndim)
+    stores = stores and not isinstance(found, Unbounded)
     outputs = [from_array(array) for array in found[: len(rule.outputs)]]
     if active or moving:
         # The caller may write to its NumPy arrays before the backward pass.

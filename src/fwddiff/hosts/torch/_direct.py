@@ -15,7 +15,7 @@ import torch
 from torch.autograd import Function
 
 from fwddiff._rule import Rule, Shape
-from fwddiff.hosts.torch._evaluation import Launch, evaluate
+from fwddiff.hosts.torch._evaluation import Launch, Unbounded, evaluate
 from fwddiff.hosts.torch._function import (
     MakeOperation,
     contract,
@@ -68,6 +68,13 @@ def _shaped_like_inputs(rule: Rule, active: Sequence[int], shapes: Sequence[Shap
     return total or all(shapes[a] == loop for a in active)
 
 
+def _evaluated(way: Way, tensors: Tensors) -> Sequence[torch.Tensor]:
+    results = evaluate(way.forward, 0, tensors, recorded=True)
+    if way.stores and not all(bool(p.isfinite().all()) for p in results[len(way.rule.outputs) :]):
+        return Unbounded(results)
+    return results
+
+
 def make_direct(rule: Rule, operation: MakeOperation) -> Callable[..., Tensors]:
     """`record(way, launch, *tensors)`: the outputs, with a node. `launch` may be `None`."""
     n_inputs, n_outputs = len(rule.inputs), len(rule.outputs)
@@ -75,10 +82,11 @@ def make_direct(rule: Rule, operation: MakeOperation) -> Callable[..., Tensors]:
     class Recorded(Function):
         @staticmethod
         def forward(ctx: Any, way: Way, launch: Launch | None, *tensors: torch.Tensor) -> Any:
-            results = (launch and launch(tensors)) or evaluate(way.forward, 0, tensors, recorded=True)
+            results = (launch and launch(tensors)) or _evaluated(way, tensors)
             outputs = tuple(results[:n_outputs])
             ctx.way = way
-            ctx.save_for_backward(*tensors, *results[n_outputs:])
+            ctx.stores = way.stores and type(results) is not Unbounded
+            ctx.save_for_backward(*tensors, *(results[n_outputs:] if ctx.stores else ()))
             describe_outputs(ctx, outputs, way.integers)
             return outputs
 
@@ -88,7 +96,7 @@ def make_direct(rule: Rule, operation: MakeOperation) -> Callable[..., Tensors]:
             if all(cotangent is None for cotangent in cotangents):
                 return way.nothing
             active, tensors = way.wanted(ctx), saved[:n_inputs]
-            if way.stores and not torch.is_grad_enabled():
+            if ctx.stores and not torch.is_grad_enabled():
                 partials = saved[n_inputs:]
                 return None, None, *contract(rule, way.active, active, tensors, partials, cotangents)
             given = filled(rule, ctx.output_shapes, cotangents, tensors[0])
@@ -105,8 +113,9 @@ def make_product(rule: Rule, operation: MakeOperation) -> Callable[..., Tensors]
     class RecordedProduct(Function):
         @staticmethod
         def forward(ctx: Any, way: Way, launch: Launch | None, *tensors: torch.Tensor) -> Any:
-            results = (launch and launch(tensors)) or evaluate(way.forward, 0, tensors, recorded=True)
+            results = (launch and launch(tensors)) or _evaluated(way, tensors)
             ctx.way = way
+            ctx.stores = type(results) is not Unbounded
             ctx.save_for_backward(*tensors, *results[1:])
             ctx.set_materialize_grads(False)
             return (results[0],)
@@ -117,7 +126,7 @@ def make_product(rule: Rule, operation: MakeOperation) -> Callable[..., Tensors]
             if cotangent is None:
                 return way.nothing
             active = way.wanted(ctx)
-            if torch.is_grad_enabled():
+            if not ctx.stores or torch.is_grad_enabled():
                 found = run_pullback(rule, 0, operation, active, saved[:n_inputs], (cotangent,))
                 return None, None, *found
             results = list(way.nothing)

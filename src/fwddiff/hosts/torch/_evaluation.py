@@ -42,13 +42,19 @@ class LegacyBatchError(Exception):
     """Tensors batched by `is_grads_batched` cannot be recorded: the library operator takes the call."""
 
 
+class Unbounded(list):
+    """Outputs of a launch of partials some of which are infinite or nan (see `fwddiff._rule.Unbounded`)."""
+
+    __slots__ = ()
+
+
 class Launch:
     """A rule for inputs of one layout: `launch(tensors)` gives its outputs, or `None` where the tensors'
     memory is not what their layout says (lazy zeros have none)."""
 
     __slots__ = ("_divided", "_launch", "_templates")
 
-    def __init__(self, launch: Callable[..., None], templates: list[torch.Tensor]):
+    def __init__(self, launch: Callable[..., bool], templates: list[torch.Tensor]):
         self._launch, self._templates = launch, templates
         self._divided = getattr(launch, "tasks", 1) > 1
 
@@ -61,10 +67,10 @@ class Launch:
             return None
         outputs = [*map(torch.empty_like, self._templates)]
         if self._divided:
-            self._launch(*addresses, *map(_data_ptr, outputs), threads=_team.threads())
+            bounded = self._launch(*addresses, *map(_data_ptr, outputs), threads=_team.threads())
         else:
-            self._launch(*addresses, *map(_data_ptr, outputs))
-        return outputs
+            bounded = self._launch(*addresses, *map(_data_ptr, outputs))
+        return outputs if bounded else Unbounded(outputs)
 
 
 def layout(tensors: Sequence[torch.Tensor]) -> tuple | None:

@@ -15,7 +15,7 @@ import pytest
 import fwddiff as fd
 from fwddiff import fwddiff
 
-ENGINES = ("numba",)
+ENGINES = ("numba", "numpy")
 
 
 def pulled(g, *arguments, cotangent=1.0):

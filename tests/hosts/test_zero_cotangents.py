@@ -35,7 +35,7 @@ def lower(a, b):
 equal = np.testing.assert_array_equal
 
 
-@pytest.mark.parametrize("engine", ["numba"])
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
 @pytest.mark.parametrize("mode", MODES)
 def test_torch(mode, engine):
     torch = pytest.importorskip("torch")
@@ -85,7 +85,7 @@ def test_jax(mode):
         equal(jax.grad(fwddiff(lower, mode=mode), (0, 1))(0.0, 1.0), (inf, 0))
 
 
-@pytest.mark.parametrize("engine", ["numba"])
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
 @pytest.mark.parametrize("mode", MODES)
 def test_autograd(mode, engine):
     autograd = pytest.importorskip("autograd")

@@ -17,7 +17,7 @@ from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._chain import apply, differentiable, where
 from fwddiff.dual._elimination import determinant
 from fwddiff.dual._math import math_namespace
-from fwddiff.dual._parts import level_of, make, partials, strip, terms, value, value_at
+from fwddiff.dual._parts import independent, level_of, make, partials, settled, strip, terms, value, value_at
 
 __all__ = [
     "Dual",
@@ -25,10 +25,12 @@ __all__ = [
     "apply",
     "determinant",
     "differentiable",
+    "independent",
     "level_of",
     "make",
     "math_namespace",
     "partials",
+    "settled",
     "strip",
     "terms",
     "value",

@@ -187,7 +187,7 @@ class DualArray(Dual):
         items = terms(item, self.level, len(self.partials))
         _write(self.value, index, value_at(item, self.level))
         for k, part in enumerate(self.partials):
-            _write(part, index, items[k])
+            _write(part, index, -0.0 if type(items[k]) is int else items[k])
             self.depends[k] |= type(items[k]) is not int
 
     def fill(self, item: Operand) -> None:

@@ -16,8 +16,10 @@ from fwddiff.dual._parts import (
     Parts,
     build,
     floating,
+    independent,
     level_of,
     make,
+    settled,
     strip,
     terms,
     value_at,
@@ -111,14 +113,18 @@ def _ieee(x: Operand) -> Operand:
 def _times(row: Row, slope: Operand, partial: Operand) -> Operand:
     """Slope · partial, where the 0 of a selection drops even a partial that is nan or inf.
 
-    Those are literal zeros, which stay integers, and the zeros of rows that only select. All other zeros are
-    numbers like any other: at x = 0 the slope 0 of t**2 times the slope inf of t = sqrt(x) is nan, not 0.
+    Those are literal zeros, which stay integers, and the zeros of rows that only select. Where nothing
+    depends on the seed (`independent`), any slope leaves it so. All other zeros are numbers like any other:
+    at x = 0 the slope 0 of t**2 times the slope inf of t = sqrt(x) is nan, not 0.
     """
     if _is_nothing(slope) or _is_nothing(partial):
         return 0
+    absent = independent(partial)
     if row.name in SELECTIONS:
-        return where(strip(slope) != 0, slope * partial, 0.0)
-    return slope * partial
+        absent = absent | (strip(slope) == 0)
+    if absent is True or absent is np.True_:
+        return 0
+    return settled(slope * partial, absent)
 
 
 def _total(terms) -> Operand:
@@ -143,8 +149,15 @@ def where(condition: Operand, a: Operand, b: Operand) -> Operand:
     count = len((a if level_of(a) == level else b).partials)
     chosen = where(condition, value_at(a, level), value_at(b, level))
     pairs = zip(terms(a, level, count), terms(b, level, count), strict=True)
-    chosen_parts = [0 if _is_nothing(p) and _is_nothing(q) else where(condition, p, q) for p, q in pairs]
+    chosen_parts = [
+        0 if _is_nothing(p) and _is_nothing(q) else where(condition, _present(p), _present(q))
+        for p, q in pairs
+    ]
     return make(chosen, chosen_parts, level)
+
+
+def _present(term: Operand) -> Operand:
+    return -0.0 if _is_nothing(term) else term
 
 
 def locally_constant(function: Callable[..., Operand], x: Operand) -> Operand:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, differentiable, row_of
-from fwddiff.dual._parts import Operand, Parts, level_of, strip
+from fwddiff.dual._parts import Operand, Parts, level_of, settled, strip
 
 
 def is_operand(x: object) -> bool:
@@ -141,7 +141,7 @@ class Number(Parts):
         )
 
     def __repr__(self) -> str:
-        parts = ", ".join(map(repr, self.partials))
+        parts = ", ".join(repr(settled(p)) for p in self.partials)
         return f"Dual({self.value!r}, partials=({parts}), level={self.level})"
 
     # What users print is the number of their own code.

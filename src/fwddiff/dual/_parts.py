@@ -8,6 +8,7 @@ never confused (Siskind and Pearlmutter, "Nesting forward-mode AD in a functiona
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -25,7 +26,8 @@ class Parts:
     `depends[k]` is False where partial k is zero because nothing on the way here depends on that seed. Such
     a zero stays zero under any slope, also an infinite one: in sqrt(a) + b at a = 0, the slope in b is 1,
     not nan. Zeros that were computed are numbers like any other: sqrt(x*x) at x = 0 has the slope inf * 0 =
-    nan. Views share the list.
+    nan. Views share the list. Single elements of an array that do not depend on a seed have -0.0 in its
+    partial; no computed partial is -0.0.
     """
 
     __slots__ = ("depends", "level", "partials", "value")
@@ -80,7 +82,7 @@ def partials(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
         raise DerivativeError(
             f"Partials of level {level} asked of a dual of level {x.level}; take its value first."
         )
-    return tuple(zeros_like(x) for _ in range(count))
+    return tuple(absent_like(x) for _ in range(count))
 
 
 def strip(x: Operand) -> Operand:
@@ -101,9 +103,46 @@ def map_parts(function, x: Operand) -> Operand:
 def zeros_like(x: Operand) -> Operand:
     """Zero of the same shape, dtype and levels."""
     if isinstance(x, Parts):
-        zeros = tuple(zeros_like(p) for p in x.partials)
-        return build(zeros_like(x.value), zeros, x.level, [False] * len(zeros))
+        absent = tuple(absent_like(p) for p in x.partials)
+        return build(zeros_like(x.value), absent, x.level, [False] * len(absent))
     return np.zeros_like(x) if isinstance(x, np.ndarray) else type(x)(0)
+
+
+def absent_like(x: Operand) -> Operand:
+    """A partial, of the same shape, dtype and levels, of what does not depend on the seed."""
+    if isinstance(x, Parts):
+        absent = tuple(absent_like(p) for p in x.partials)
+        return build(absent_like(x.value), absent, x.level, [False] * len(absent))
+    if isinstance(x, np.ndarray):
+        return np.full_like(x, -0.0) if x.dtype.kind == "f" else np.full(x.shape, -0.0)
+    return type(x)(-0.0)
+
+
+def independent(partial: Operand) -> Any:
+    """Where a partial says that nothing depends on the seed: a bool, or an array of them."""
+    leaf = strip(partial)
+    if isinstance(leaf, np.ndarray):
+        return (leaf == 0) & np.signbit(leaf)
+    return leaf == 0 and math.copysign(1.0, leaf) < 0
+
+
+def settled(partial: Operand, absent: Any = False) -> Operand:
+    """A partial that was computed, so not -0.0; `absent` where it says that nothing depends on the seed."""
+    if isinstance(partial, Parts):
+        parts = tuple(_marked(p, absent) for p in partial.partials)
+        return build(settled(partial.value, absent), parts, partial.level, partial.depends)
+    return _marked(partial + 0.0, absent)
+
+
+def _marked(part: Operand, absent: Any) -> Operand:
+    if not np.any(absent):
+        return part
+    if isinstance(part, Parts):
+        parts = tuple(_marked(p, absent) for p in part.partials)
+        return build(_marked(part.value, absent), parts, part.level, part.depends)
+    if isinstance(part, np.ndarray):
+        return np.where(absent, part.dtype.type(-0.0), part)
+    return type(part)(-0.0)
 
 
 def terms(x: Operand, level: int, count: int) -> tuple[Operand, ...]:
@@ -138,7 +177,10 @@ def make(
     """
     depends = [not (type(p) is int and p == 0) for p in partials] if depends is None else depends
     if type(value) is float and all(isinstance(p, float | int) for p in partials):
-        return build(value, tuple(float(p) for p in partials), level, depends)
+        return build(
+            value, tuple(-0.0 if type(p) is int and p == 0 else float(p) for p in partials), level, depends
+        )
+    partials = [-0.0 if type(p) is int and p == 0 else p for p in partials]
     levels: dict[int, int] = {}
     for part in (value, *partials):
         levels |= _levels(part)
@@ -184,7 +226,7 @@ def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:
         return _cast(x, leaf)
     (level, count), rest = levels[0], levels[1:]
     inside = level_of(x) == level
-    parts = _counted(x, count).partials if inside else (0.0,) * count
+    parts = _counted(x, count).partials if inside else (-0.0,) * count
     depends = x.depends if inside else [False] * count
     return build(
         _form(value_at(x, level), rest, leaf), tuple(_form(p, rest, leaf) for p in parts), level, depends

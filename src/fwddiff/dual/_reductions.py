@@ -43,7 +43,13 @@ def total(
     where: Any = True,
 ) -> Operand:
     """`numpy.sum`."""
-    result = map_parts(lambda part: np.sum(part, axis=axis, keepdims=_flag(keepdims)), x)
+
+    # NumPy's sum of -0.0 is 0.0 unless it starts from -0.0, which says "does not depend" in partials.
+    def added(part: Any) -> Any:
+        start = part.dtype.type(-0.0) if part.dtype.kind == "f" else 0
+        return np.sum(part, axis=axis, keepdims=_flag(keepdims), initial=start)
+
+    result = map_parts(added, x)
     return result if _absent(initial) else result + initial
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +15,12 @@ from fwddiff.dual._number import max_level
 from fwddiff.dual._parts import (
     Operand,
     Parts,
+    independent,
     level_of,
     make,
     map_parts,
     partials,
+    settled,
     strip,
     terms,
     value_at,
@@ -124,9 +127,27 @@ def multilinear(function: Handler, factors: Sequence[Operand]) -> Operand:
     totals = []
     for k in range(count):
         changed = [(i, p[k]) for i, p in slots if type(p[k]) is not int]
-        parts = [multilinear(function, [*values[:i], part, *values[i + 1 :]]) for i, part in changed]
+        parts = [_term(function, values, i, part) for i, part in changed]
         totals.append(sum(parts[1:], start=parts[0]) if parts else 0)
     return make(multilinear(function, values), totals, level)
+
+
+def _term(function: Handler, values: Sequence[Operand], i: int, part: Operand) -> Operand:
+    """`function` with `part` in place of factor i; what meets only elements that do not depend on the seed
+    does not either, also beside infinite factors."""
+    result = multilinear(function, [*values[:i], part, *values[i + 1 :]])
+    absent = np.asarray(independent(part))
+    if not absent.any():
+        return settled(result)
+    # Weights without a pattern, so that no sum of them is zero by chance.
+    factors = [_weights(np.shape(strip(value))) for value in values]
+    factors[i] = np.where(absent, 0.0, factors[i])
+    return settled(result, (function(*factors) == 0)[()])
+
+
+def _weights(shape: tuple[int, ...]) -> Any:
+    numbers = 0.5 + np.arange(1, math.prod(shape) + 1) * 0.6180339887498949 % 1
+    return numbers.reshape(shape)[()]
 
 
 def _product(function: Any) -> Handler:
@@ -160,7 +181,7 @@ def _like(function: Any) -> Handler:
         if dtype is not None and np.dtype(dtype).kind != "f":
             return function(strip(x), *arguments, dtype=dtype, **options)
         # Room for partials of the same levels, as the buffer is there to be written to.
-        start = map_parts(lambda part: np.zeros_like(part, dtype=dtype, **options), zeros_like(x))
+        start = zeros_like(map_parts(lambda part: np.zeros_like(part, dtype=dtype, **options), x))
         if function is not np.zeros_like and function is not np.empty_like:
             start[...] = arguments[0] if arguments else options.get("fill_value", 1.0)
         return start

@@ -21,15 +21,15 @@ def primitives(level: int, chunk: int, count: int) -> dict[str, Any]:
         "seed_at": layer.seed_at,
         "seed_array": layer.seed_array,
         "value": layer.value,
-        "tangent_array": lambda y: dual.partials(y, level, 1)[0],
-        "chunk_partials": lambda y: dual.partials(y, level, chunk),
+        "tangent_array": lambda y: dual.settled(dual.partials(y, level, 1)[0]),
+        "chunk_partials": layer.chunk_partials,
         "chunk_weighted": lambda c, y: tuple(weighted(c, p) for p in dual.partials(y, level, chunk)),
         "chunk_sum": lambda p, q: tuple(a + b for a, b in zip(p, q, strict=True)),
         "zeros": Cotangents,
         "pick": lambda p, k, default: p[k] if 0 <= k < len(p) else default,
         "scatter": lambda array, p, k: array.scatter(p, k),
         "block": Block,
-        "scatter_rows": lambda block, y, k: block.scatter(dual.partials(y, level, chunk), k),
+        "scatter_rows": lambda block, y, k: block.scatter(layer.chunk_partials(y), k),
         "chunk": chunk,
     }
     for k in range(max(count, 1)):
@@ -47,7 +47,7 @@ class _Level:
         return dual.make(x, [_seed(k == position) for k in range(self.count)], self.level)
 
     def lift(self, x: Leaf, tangent: Leaf) -> Leaf:
-        return frozen(dual.make(x, [tangent], self.level))
+        return frozen(dual.make(x, [_asked(tangent)], self.level))
 
     def seed_at(self, x: Leaf, k: int) -> Leaf:
         return dual.make(x, [_seed(p == k) for p in range(self.chunk)], self.level)
@@ -56,16 +56,21 @@ class _Level:
         shape = np.shape(dual.strip(x))
         elements = np.arange(np.prod(shape, dtype=int)).reshape(shape)
         hits = [elements + k == p for p in range(self.chunk)]
-        return frozen(dual.make(x, [hit.astype(float) if hit.any() else 0 for hit in hits], self.level))
+        return frozen(
+            dual.make(x, [np.where(hit, 1.0, -0.0) if hit.any() else 0 for hit in hits], self.level)
+        )
 
     def value(self, y: Leaf) -> Leaf:
         return dual.value(y) if dual.level_of(y) == self.level else y
 
     def partial(self, position: int, y: Leaf) -> Leaf:
-        return dual.partials(y, self.level, self.count)[position]
+        return dual.settled(dual.partials(y, self.level, self.count)[position])
+
+    def chunk_partials(self, y: Leaf) -> tuple[Leaf, ...]:
+        return tuple(dual.settled(p) for p in dual.partials(y, self.level, self.chunk))
 
     def weighted_partial(self, position: int, c: Leaf, y: Leaf) -> Leaf:
-        return weighted(c, self.partial(position, y))
+        return weighted(c, dual.partials(y, self.level, self.count)[position])
 
 
 def _seed(hit: bool) -> float | int:
@@ -74,9 +79,34 @@ def _seed(hit: bool) -> float | int:
 
 
 def weighted(c: Leaf, p: Leaf) -> Leaf:
-    """c · p, summed over all elements."""
-    product = c * p
+    """c · p, summed over all elements; a cotangent of zero asks for nothing."""
+    product = _weighed(c, p, strong=True, marked=False)
     return product if np.ndim(dual.strip(product)) == 0 else map_plain(np.sum, product)
+
+
+def _weighed(c: Leaf, p: Leaf, strong: bool, marked: bool) -> Leaf:
+    """The product rule through all levels. `strong`: zeros of c ask for nothing (its partials' are numbers).
+    `marked`: the result is a partial, so -0.0 says that it does not depend."""
+    level = max(dual.level_of(c), dual.level_of(p))
+    if level < 0:
+        absent = dual.independent(p) | ((c == 0) if strong else dual.independent(c))
+        found = dual.settled(c * p, absent)
+        return found if marked else dual.settled(found)
+    count = len((c if dual.level_of(c) == level else p).partials)
+    cv, pv = dual.value_at(c, level), dual.value_at(p, level)
+    totals = []
+    for dc, dp in zip(dual.terms(c, level, count), dual.terms(p, level, count), strict=True):
+        found = [] if type(dc) is int else [_weighed(dc, pv, False, True)]
+        found += [] if type(dp) is int else [_weighed(cv, dp, strong, True)]
+        totals.append(sum(found[1:], start=found[0]) if found else 0)
+    return dual.make(_weighed(cv, pv, strong, marked), totals, level)
+
+
+def _asked(tangent: Leaf) -> Leaf:
+    """A tangent as a partial: zeros ask for nothing."""
+    if dual.level_of(tangent) >= 0:
+        return dual.settled(tangent)
+    return dual.settled(tangent, tangent == 0)
 
 
 class Cotangents:

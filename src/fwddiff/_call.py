@@ -219,7 +219,8 @@ class Caller:
 
     def _found(self) -> tuple[Record, list[Any]]:
         target = self.target
-        target.refresh()
+        if self._record is not None:
+            target.refresh()
         key = target.live.__code__ if target.has_code else None, self.options, self.meaning
         known = _records.of(key) if key[0] is not None else []
         for record in known:

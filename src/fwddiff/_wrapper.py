@@ -30,7 +30,7 @@ from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
 _ENGINES = ("auto", "numba", "numpy")
-_OPTIONS = ("engine", "wrt", "mode", "passes", "chunk", "out_shape", "rule")
+_OPTIONS: tuple[str, ...] = ("engine", "wrt", "mode", "passes", "chunk", "out_shape", "rule")
 _KINDS = ("whole", "broadcast", "sum")
 _BOUND = "_fwddiff_methods"
 _numbers = itertools.count()

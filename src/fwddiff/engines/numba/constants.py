@@ -1,7 +1,7 @@
 """Arguments that a wrapped function does not differentiate (`wrt`): their values, without any partials."""
 
-# Numba's types have attributes that no stub lists.
-# pyright: reportAttributeAccessIssue=false
+# Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

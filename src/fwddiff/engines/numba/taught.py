@@ -5,6 +5,9 @@ that code; on duals it is the row, with that code for the value. Nothing is regi
 function, which Numba may know as well.
 """
 
+# Numba's modules have exports that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import ast

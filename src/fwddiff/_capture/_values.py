@@ -148,11 +148,9 @@ def _parts(value: Any, owned: Owned) -> Iterator[Any]:
     elif is_operation(value):  # of a wrapped function: beside it, what calls have left behind
         yield value.wrapped
     elif hasattr(type(value), "__fwddiff_function__"):
-        yield from (value.__fwddiff_function__, value.options)
+        yield from (value.__fwddiff_function__, getattr(value, "options", None))
     elif hasattr(value, "py_func"):  # compiled: what else it holds is the compiler's
         yield value.py_func
-    elif hasattr(type(value), "__fwddiff_function__"):  # wrapped: what else it holds is ours
-        yield value.__fwddiff_function__
     elif isinstance(value, _MAPPINGS):
         yield from value.values()
     elif isinstance(value, _CONTAINERS):

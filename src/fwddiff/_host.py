@@ -51,9 +51,14 @@ def host_module(name: str) -> ModuleType:
     return importlib.import_module(f"fwddiff.hosts.{name}")
 
 
+def _is_plain(leaf: Any) -> bool:
+    """Kinds of NumPy's array are asked about: the typed constants of jax 0.12 are such."""
+    return isinstance(leaf, _PLAIN) and (type(leaf) is np.ndarray or not isinstance(leaf, np.ndarray))
+
+
 def owner(leaf: Any) -> ModuleType | None:
     """The host that owns this leaf, if any."""
-    if isinstance(leaf, _PLAIN):
+    if _is_plain(leaf):
         return None
     if _dual_host.owns(leaf):
         return _dual_host
@@ -62,7 +67,7 @@ def owner(leaf: Any) -> ModuleType | None:
 
 def is_owned(leaf: Any) -> bool:
     """Whether the leaf is an array of any framework."""
-    return not isinstance(leaf, _PLAIN) and _framework(leaf) is not None
+    return not _is_plain(leaf) and _framework(leaf) is not None
 
 
 def _framework(leaf: Any) -> ModuleType | None:

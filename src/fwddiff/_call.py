@@ -246,12 +246,18 @@ class Caller:
         return self.meaning if self.meaning.rule is not None else None
 
     def gather(
-        self, kind: str, args: tuple, kwargs: dict[str, Any], values: Sequence[Any]
+        self,
+        kind: str,
+        args: tuple,
+        kwargs: dict[str, Any],
+        values: Sequence[Any],
+        complete: bool = False,
     ) -> tuple[tuple, list]:
-        """Structure and leaves of a call with these captured values."""
+        """Structure and leaves of a call with these captured values. `complete`: presets and defaults are
+        among `args`."""
         core = kwargs.pop("signature", None) if kwargs and kind != "whole" else None
         target = self.target
-        if kwargs or len(args) != target.arity:
+        if not complete and (kwargs or len(args) != target.arity):
             args = target.bind(args, kwargs)
         leaves, spec = _tree.flatten(args)
         if not values:

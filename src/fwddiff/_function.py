@@ -8,7 +8,7 @@ import inspect
 import itertools
 import operator
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class Target:
         self.names = [p.name for p in parameters if p.kind not in _VARIADIC]
         self._positional = sum(p.kind not in (*_VARIADIC, p.KEYWORD_ONLY) for p in parameters)
         self.rest = next((p.name for p in parameters if p.kind is inspect.Parameter.VAR_POSITIONAL), None)
+        self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self.takes_keywords = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
         simple = not (self.preset_args or self.preset_kwargs or self.rest)
         # So many positional arguments, and no others, need no binding.
@@ -57,9 +58,7 @@ class Target:
         """Positional arguments for the compiled function, defaults and presets filled in."""
         if not kwargs and len(args) == self.arity:
             return args
-        now = self._given_defaults()
-        if len(now) != len(self._defaults) or not all(map(operator.is_, now, self._defaults)):
-            self.refresh()
+        self._see_defaults()
         try:
             bound = self.signature.bind(*self.preset_args, *args, **{**self.preset_kwargs, **kwargs})
         except TypeError as error:
@@ -72,12 +71,38 @@ class Target:
         named = tuple(bound.arguments[name] for name in self.names)
         return named + (bound.arguments[self.rest] if self.rest else ())
 
+    def _see_defaults(self) -> None:
+        now = self._given_defaults()
+        if len(now) != len(self._defaults) or not all(map(operator.is_, now, self._defaults)):
+            self.refresh()
+
     def _given_defaults(self) -> list[Any]:
         """The defaults as they are now; they may be arrays, so they are compared by identity."""
         if not self.has_code:
             return []
         by_name = self.live.__kwdefaults__ or {}
         return [*(self.live.__defaults__ or ()), *itertools.chain(*by_name.items())]
+
+    def sources(self, count: int, names: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+        """Where `bind` takes each of its results from, in a call of so many positional arguments and these
+        keywords: (kind, number or name), of the kinds "argument", "keyword", "preset" and "default"."""
+        self._see_defaults()
+        positional = [("preset", k) for k in range(len(self.preset_args))]
+        positional += [("argument", k) for k in range(count)]
+        by_name = {name: ("preset", name) for name in self.preset_kwargs}
+        by_name |= {name: ("keyword", name) for name in names}
+        try:
+            arguments = self.signature.bind(*positional, **by_name).arguments
+        except TypeError as error:
+            raise ArgumentError(f"{self.name}{self.signature}: {error}.") from None
+        named = [arguments.get(name, ("default", name)) for name in self.names]
+        return (*named, *(arguments.get(self.rest, ()) if self.rest else ()))
+
+    def own(self, kind: str, key: Any) -> Any:
+        """What a source of the kind "preset" or "default" holds."""
+        if kind == "default":
+            return self.defaults[key]
+        return self.preset_args[key] if isinstance(key, int) else self.preset_kwargs[key]
 
     def given_positions(self, count: int) -> list[int]:
         """Where in `bind`'s result the first `count` positional arguments of a call are."""

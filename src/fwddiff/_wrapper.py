@@ -252,7 +252,8 @@ class Operation:
         return self.run(args, kwargs)
 
     def run(self, args: tuple, kwargs: dict[str, Any], captured: Sequence[Any] | None = None) -> Any:
-        """The call; `captured` are the captured values where a host has read them itself."""
+        """The call; `captured` are the captured values where a host has read them itself, and then `args` are
+        all that the function takes, presets and defaults included."""
         if self._struct is not None and not kwargs and self._struct.takes(args):
             return self._struct.make(*args)
         record, values = self._caller.find()
@@ -262,12 +263,16 @@ class Operation:
                 way = shortcut.way(shortcut.structure, args)  # `args` are leaves if this is found
                 if way is not None:
                     return way(args)
-            structure, leaves = self._caller.gather(self.kind, args, kwargs, captured or values)
+            structure, leaves = self._caller.gather(
+                self.kind, args, kwargs, captured or values, captured is not None
+            )
             way = shortcut.way(structure, leaves)
             if way is not None:
                 return way(leaves)
         else:
-            structure, leaves = self._caller.gather(self.kind, args, kwargs, captured or values)
+            structure, leaves = self._caller.gather(
+                self.kind, args, kwargs, captured or values, captured is not None
+            )
         gathered = Gathered(structure, leaves, record)
         if self.kind == "whole" and self._caller.recipe(gathered).host is None:
             try:
@@ -279,7 +284,8 @@ class Operation:
             return self._serve(gathered)
         except StaleError:  # another thread changed something while the function was compiled
             record, values = self._caller.find()
-            gathered = Gathered(*self._caller.gather(self.kind, args, kwargs, captured or values), record)
+            again = self._caller.gather(self.kind, args, kwargs, captured or values, captured is not None)
+            gathered = Gathered(*again, record)
             return self._serve(gathered)
 
     def _name_mistake(self, gathered: Gathered, error: Exception) -> None:
@@ -307,12 +313,13 @@ class Operation:
         self._shortcut = _Shortcut(gathered, describe)
         return way(gathered.leaves)
 
-    def prepare_traced(self) -> None:
-        """Run for real while Dynamo reads a call: what it is to look at next."""
+    def prepare_traced(self, count: int, names: tuple[str, ...]) -> None:
+        """Run for real while Dynamo reads a call with so many positional arguments and these keywords: what
+        it is to look at next."""
         plan = self._caller.live_plan()
         self.readers = [capture.read for capture in plan.captures]
         self.checks = plan.checks
-        _host.host_module("torch").prepare(self)
+        _host.host_module("torch").prepare(self, count, names)
 
     prepare_traced._dynamo_marked_constant = True  # type: ignore[attr-defined]
 

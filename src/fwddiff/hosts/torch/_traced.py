@@ -10,6 +10,7 @@ Functions marked as constant are run for real, while Dynamo traces.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import types
 from typing import Any
@@ -19,10 +20,12 @@ import torch
 from torch._guards import TracingContext
 from torch.utils import _pytree
 
+from fwddiff import _tree
 from fwddiff._errors import HostError
 
 _operations: dict[str, Any] = {}
 _opaque: Any = None
+_OWN = "fwddiff: own "
 _NOTHING = "fwddiff: None"  # graphs hold numbers and text as constants, but not `None`
 
 
@@ -49,25 +52,52 @@ def traced(operation: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The call, for Dynamo. `operation` has a `key`, `readers` of captured values and the plan's `checks`."""
     if not torch.compiler.is_dynamo_compiling():  # functions run for real while Dynamo is at work elsewhere
         return operation.run(args, kwargs)
-    operation.prepare_traced()
+    names = tuple([name for name in kwargs if name != "signature" or operation.kind == "whole"])
+    operation.prepare_traced(len(args), names)
     for read, expected in operation.checks:
         if read() is not expected:
             raise HostError("What a function refers to changed while torch.compile traced it.")
-    everything = args, kwargs, [read() for read in operation.readers]
+    options = {name: kwargs[name] for name in kwargs if name not in names}
+    complete = _complete(operation, args, kwargs, getattr(operation, _place(len(args), names)))
+    everything = complete, [read() for read in operation.readers]
     _register(everything)
-    args, kwargs, captured = _pytree.tree_map(_for_graph, everything)
+    inputs, captured = _pytree.tree_map(_for_graph, everything)
     if operation.kind == "whole" and not any(
-        isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves((args, kwargs, captured))
+        isinstance(leaf, torch.Tensor) for leaf in _pytree.tree_leaves((inputs, captured))
     ):
-        return operation.wrapped.target.original(*everything[0], **everything[1])
+        return operation.wrapped.target.original(*args, **kwargs)
     if torch.compiler.is_exporting():
-        return _export(operation.key, args, kwargs, captured)
-    return _opaque(operation.key, args, kwargs, captured)
+        return _export(operation.key, inputs, options, captured)
+    return _opaque(operation.key, inputs, options, captured)
 
 
-def _export(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
+def _place(count: int, names: tuple[str, ...]) -> str:
+    """Attribute of an operation that says where the arguments of such a call come from."""
+    return f"sources {count} {' '.join(names)}"
+
+
+def _complete(operation: Any, args: tuple, kwargs: dict[str, Any], sources: tuple) -> tuple:
+    """All that the function takes. Arguments, and presets and defaults that hold tensors, are inputs of the
+    graph; the others stay where they are."""
+    target = operation.wrapped.target
+    complete: list[Any] = []
+    for kind, key in sources:
+        if kind == "argument":
+            complete.append(args[key])
+        elif kind == "keyword":
+            complete.append(kwargs[key])
+        elif kind == "default":
+            complete.append(target.defaults[key])
+        elif kind == "preset":
+            complete.append(target.preset_args[key] if isinstance(key, int) else target.preset_kwargs[key])
+        else:
+            complete.append(key)
+    return tuple(complete)
+
+
+def _export(key: str, args: tuple, options: dict[str, Any], captured: list) -> Any:
     """Strict `torch.export` cannot keep the structure of arguments, which `nonstrict_trace` needs."""
-    if kwargs or not all(isinstance(leaf, torch.Tensor | float | int | str) for leaf in (*args, *captured)):
+    if options or not all(isinstance(leaf, torch.Tensor | float | int | str) for leaf in (*args, *captured)):
         raise HostError(
             "torch.export(strict=True) takes tensors and numbers alone through fwddiff's functions; "
             "use strict=False for structs and keywords."
@@ -75,10 +105,14 @@ def _export(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> An
     return _call_flat(key, len(args), *args, *captured)
 
 
-def prepare(operation: Any) -> None:
-    """Before Dynamo goes on: the operation can be found by its key, and the opaque function exists."""
+def prepare(operation: Any, count: int, names: tuple[str, ...]) -> None:
+    """Before Dynamo goes on: the operation can be found by its key, it is known where arguments come from,
+    and the opaque function exists."""
     global _opaque
     _operations[operation.key] = operation
+    target = operation.wrapped.target
+    sources = tuple([_seen(target, *source) for source in target.sources(count, names)])
+    vars(operation)[_place(count, names)] = sources
     for node in operation.wrapped.caller.plan().nodes():
         for value in _mentioned(node.function):
             if isinstance(value, type) and dataclasses.is_dataclass(value):
@@ -93,6 +127,16 @@ def prepare(operation: Any) -> None:
         torch.compiler.allow_in_graph(_call_flat)
 
 
+def _seen(target: Any, kind: str, key: Any) -> tuple[str, Any]:
+    """A source as Dynamo is to read it: presets and defaults without tensors are named, not read."""
+    if kind in ("argument", "keyword"):
+        return kind, key
+    leaves = _tree.flatten(target.own(kind, key))[0]
+    if any(isinstance(leaf, torch.Tensor) for leaf in leaves):
+        return kind, key
+    return "named", f"{_OWN}{kind} {key!r}"
+
+
 def _mentioned(function: types.FunctionType) -> list[Any]:
     """What the globals and closure variables of a function hold: it may return structs of these classes."""
     names = function.__globals__
@@ -100,8 +144,8 @@ def _mentioned(function: types.FunctionType) -> list[Any]:
     return cells + [names[name] for name in function.__code__.co_names if name in names]
 
 
-def _call(key: str, args: tuple, kwargs: dict[str, Any], captured: list) -> Any:
-    result = _run(key, args, kwargs, captured)
+def _call(key: str, args: tuple, options: dict[str, Any], captured: list) -> Any:
+    result = _run(key, args, options, captured)
     _register(result)
     return _hidden(result)
 
@@ -110,8 +154,19 @@ def _call_flat(key: str, n_args: int, *leaves: Any) -> Any:
     return _run(key, leaves[:n_args], {}, list(leaves[n_args:]))
 
 
-def _run(key: str, *given: Any) -> Any:
-    return _operations[key].run(*_pytree.tree_map(_from_graph, given))
+def _run(key: str, args: tuple, options: dict[str, Any], captured: list) -> Any:
+    operation = _operations[key]
+    args, captured = _pytree.tree_map(_from_graph, (args, captured))
+    complete = tuple([_own(operation.wrapped.target, arg) for arg in args])
+    return operation.run(complete, dict(options), captured)
+
+
+def _own(target: Any, argument: Any) -> Any:
+    """The preset or default that an argument names, or the argument itself."""
+    if not (isinstance(argument, str) and argument.startswith(_OWN)):
+        return argument
+    kind, _, key = argument.removeprefix(_OWN).partition(" ")
+    return target.own(kind, ast.literal_eval(key))
 
 
 def _for_graph(leaf: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import math
 from typing import NamedTuple
 
@@ -140,3 +141,55 @@ def test_prints_itself():
     assert "  input      model.theta: float64, 1000, differentiated" in lines
     assert any(line.startswith("  vectorised") for line in lines)
     assert found.__rich__().row_count == len(found.rows())
+
+
+# --- in a host: what it says is what the host does ---------------------------------------------------
+
+
+def costly(x):
+    return math.exp(math.sin(math.exp(math.cos(x)))) + math.log(1 + math.exp(x)) * math.atan(x)
+
+
+def cheap(x):
+    return x * x + 1.0
+
+
+def partials_in_torch(operation, x):
+    """Whether partials are among what the node keeps, besides its input, and their bytes."""
+    torch = pytest.importorskip("torch")
+    leaf = torch.tensor(x, requires_grad=True)
+    kept = operation(leaf).grad_fn.saved_tensors[1:]
+    return fd.explain(operation, leaf), sum(tensor.nbytes for tensor in kept)
+
+
+def partials_in_jax(operation, x):
+    """The same by the program that JAX makes: what a call of kind "partials" gives beyond the value."""
+    jax = pytest.importorskip("jax")
+
+    def of_program(program):
+        for equation in program.eqns:
+            for inner in equation.params.values():
+                if hasattr(inner, "jaxpr"):
+                    yield from of_program(inner.jaxpr)
+            called = equation.params.get("operation")
+            if called is not None and called.kind == "partials":
+                yield from (variable.aval for variable in equation.outvars[1:])
+
+    leaf = jax.numpy.asarray(x, np.float32)
+    program = jax.make_jaxpr(jax.grad(lambda v: operation(v).sum()))(leaf)
+    return fd.explain(operation, leaf), sum(a.size * a.dtype.itemsize for a in of_program(program.jaxpr))
+
+
+CASES = [
+    *itertools.product((cheap, costly, newton), ("broadcast", "sum"), ("auto",), (1, 4096, 4097, 20_000)),
+    *itertools.product((cheap,), ("broadcast", "sum"), ("store", "recompute"), (100,)),
+]
+
+
+@pytest.mark.parametrize("host", [partials_in_torch, partials_in_jax])
+@pytest.mark.parametrize(("function", "kind", "mode", "n"), CASES)
+def test_of_a_host(host, function, kind, mode, n):
+    operation = getattr(fwddiff(function, mode=mode), kind)
+    found, kept = host(operation, np.linspace(0.1, 2.0, n))
+    assert (found.stored, found.bytes_kept) == (kept > 0, kept)
+    assert found.kind == ("partials" if kept else "pullback")

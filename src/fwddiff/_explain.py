@@ -13,7 +13,7 @@ import numpy as np
 from fwddiff import _derive, _tree
 from fwddiff._call import Call
 from fwddiff._native import tasks
-from fwddiff._rule import Rule, Shape
+from fwddiff._rule import Decision, Rule, Shape
 from fwddiff._wrapper import FwdDiff, Operation, fwddiff
 
 _VECTOR_CALL = re.compile(r"_ZGV[a-z]N\w+")
@@ -131,7 +131,10 @@ class _Explainer:
         self.active = tuple(i for i, leaf in enumerate(call.inputs) if self._is_active(i, leaf))
         if not self.rule.differentiable_outputs:
             self.active = ()
-        self.stored = bool(self.active) and self.rule.stores(self.active, self.shapes)
+        self.decision = Decision(False, "nothing is differentiated, so nothing is kept")
+        if self.active:
+            self.decision = self.rule.decide(self.active, self.shapes, getattr(call.host, "HABIT", "plain"))
+        self.stored = self.decision.stores
 
     def _shape(self, leaf: Any) -> Shape:
         host = self.call.host
@@ -152,14 +155,14 @@ class _Explainer:
         return Explanation(
             name=self.operation.__name__,
             host=None if self.call.host is None else self.call.host.__name__.rpartition(".")[2],
-            engine=_engine(self.rule),
+            engine=self._engine(),
             kernel=kernel.name,
             kind="value" if not self.active else "partials" if self.stored else "pullback",
             loop=self.rule.loop_shape(self.shapes),
             inputs=tuple(self._inputs()),
             outputs=tuple(self._outputs()),
             stored=self.stored,
-            reason=self._reason(),
+            reason=self.decision.reason,
             passes=len(groups) if self.active else 0,
             partials=max(map(self._elements, groups)),
             chunks=max(map(self._chunks, groups)) if self.active else 0,
@@ -169,6 +172,11 @@ class _Explainer:
             vectorised=None if assembly is None else bool(calls) or bool(_PACKED.search(assembly)),
             vector_functions=calls,
         )
+
+    def _engine(self) -> str:
+        """Name of the engine that made the rule; a rule that the user wrote needs none."""
+        custom = self.operation.wrapped.caller.meaning.rule is not None
+        return "custom rule" if custom else type(self.rule).__module__.split(".")[2]
 
     def _kernel(self, group: tuple[int, ...]) -> tuple[Rule, list[Shape]]:
         """The rule that does the derivative's work, and the shapes of its inputs."""
@@ -205,25 +213,6 @@ class _Explainer:
         for name, slot, shape in zip(names, self.rule.outputs, shapes, strict=True):
             yield Leaf(name, slot.dtype, shape, bool(self.active) and slot.differentiable)
 
-    # --- store or recompute ---------------------------------------------------------------------------------
-
-    def _reason(self) -> str:
-        """Why `Rule.stores` says what it says."""
-        rule = self.rule
-        if not self.active:
-            return "nothing is differentiated, so nothing is kept"
-        if not rule.storable:
-            return "outputs are arrays or have their own cotangents, whose partials are not stored"
-        if rule.mode != "auto":
-            return f"asked for by mode={rule.mode!r}"
-        if len(rule.differentiable_outputs) == 1 and rule._is_total(self.shapes):
-            return "the result is one number, whose partials come in one pass and are as large as the inputs"
-        if not rule.dear:
-            return "the function has no loop of its own and is cheap to run again"
-        if self.stored:
-            return "the function has a loop, dear to run twice, and no partial is larger than its input"
-        return "partials would be larger than inputs that are broadcast"
-
     def _bytes_kept(self) -> int:
         if not self.stored:
             return 0
@@ -245,12 +234,6 @@ class _Explainer:
         if _derive.in_one_pass(self.rule.inputs, group, chunk):
             return 1
         return max(1, math.ceil(self._elements(group) / (chunk or _derive.CHUNK)))
-
-
-def _engine(rule: Rule) -> str:
-    """Name of the engine that made the rule."""
-    module = type(rule).__module__.split(".")
-    return "custom rule" if module[-1] == "user_rule" else module[2]
 
 
 def _strides(shape: Shape, itemsize: int) -> tuple[int, ...]:

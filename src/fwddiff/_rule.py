@@ -24,7 +24,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from fwddiff._errors import DerivativeError, ShapeError
 Shape = tuple[int, ...]
 Mode = Literal["auto", "store", "recompute"]
 Passes = Literal["single", "per_argument"]
+# What a host makes of few elements of a cheap function, and whether it keeps partials at all.
+Habit = Literal["plain", "stores few", "recomputes few", "recomputes"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,15 @@ class Slot:
 # elements the host's own operations on stored partials cost more than either.
 VALUE_PER_PARTIAL = 1.0
 MANY = 10_000
+# Up to so many elements, a kernel takes less time than what a host does around it.
+FEW = 4096
+
+
+class Decision(NamedTuple):
+    """Whether partials are stored, and why or why not."""
+
+    stores: bool
+    reason: str
 
 
 class Unbounded(tuple):
@@ -163,28 +174,58 @@ class Rule(ABC):
             slot.core_ndim == 0 and slot.reduce in (None, "sum") for slot in self.differentiable_outputs
         )
 
-    def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
+    def stores(self, active: Sequence[int], shapes: Sequence[Shape], habit: Habit = "plain") -> bool:
         """Whether the host should keep partials from the forward pass (`mode="store"`) rather than inputs
-        alone.
+        alone."""
+        return self.decide(active, shapes, habit).stores
+
+    def decide(self, active: Sequence[int], shapes: Sequence[Shape], habit: Habit = "plain") -> Decision:
+        """Store or recompute, and why; the only place where that is decided.
 
         Storing moves partials to memory and back, recomputing runs the function twice. "auto" stores
         - the partials of one output that is a sum or a number: they are no larger than the inputs;
         - else only where no active input is broadcast (a partial would be larger than it), and where the
           function is dear: it loops, or its elementary functions cost more than its partials' way to memory
           and back (`VALUE_PER_PARTIAL`; docs/design.md has the measurements).
+        What few elements of a cheap function cost depends on the host: `habit`.
         """
-        if not self.storable or self.mode == "recompute":
-            return False
-        if self.mode == "store":
-            return True
-        if len(self.differentiable_outputs) == 1 and self._is_total(shapes):
-            return True
+        if not self.storable:
+            return Decision(
+                False, "outputs are arrays or have their own cotangents, whose partials are not stored"
+            )
+        if habit == "recomputes":
+            return Decision(False, "this host keeps no partials")
+        if self.mode != "auto":
+            return Decision(self.mode == "store", f"asked for by mode={self.mode!r}")
+        one = len(self.differentiable_outputs) == 1
+        if not self.dear and habit != "plain" and math.prod(self.loop_shape(shapes)) <= FEW:
+            if habit == "recomputes few":
+                return Decision(False, "elements are few and the function is cheap to run again")
+            if one and self.passes == "single" and self.shaped_like_inputs(active, shapes):
+                return Decision(True, "elements are few: keeping partials is quicker than a second kernel")
+        if one and self._is_total(shapes):
+            return Decision(
+                True,
+                "the result is one number, whose partials come in one pass and are as large as the inputs",
+            )
         elements = math.prod(self.loop_shape(shapes))
-        if any(math.prod(shapes[a]) != elements for a in active):
-            return False
+        fits = all(math.prod(shapes[a]) == elements for a in active)
         partials = len(active) * len(self.differentiable_outputs)
         enough = elements >= MANY and self.elementary >= VALUE_PER_PARTIAL * partials
-        return self.dear or enough
+        if not (self.dear or enough):
+            return Decision(False, "the function has no loop of its own and is cheap to run again")
+        if not fits:
+            return Decision(False, "partials would be larger than inputs that are broadcast")
+        if self.dear:
+            return Decision(
+                True, "the function has a loop, dear to run twice, and no partial is larger than its input"
+            )
+        return Decision(True, "elements are many, and cost more than their partials' way to memory and back")
+
+    def shaped_like_inputs(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
+        """Whether the partials of the only output have the shapes of their inputs."""
+        total = self.outputs[0].reduce == "sum" or not self.loop_shape(shapes)
+        return total or all(shapes[a] == self.loop_shape(shapes) for a in active)
 
     def _is_total(self, shapes: Sequence[Shape]) -> bool:
         (slot,) = self.differentiable_outputs

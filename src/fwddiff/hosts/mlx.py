@@ -18,8 +18,20 @@ import numpy as np
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "values", "weak"]
+__all__ = [
+    "HABIT",
+    "apply",
+    "detach",
+    "dtype",
+    "float_dtype",
+    "integer_dtype",
+    "owns",
+    "shape",
+    "values",
+    "weak",
+]
 
+HABIT = "recomputes"
 _REFUSED = (mx.float16, mx.bfloat16, mx.complex64)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fwddiff._errors import DerivativeError
-from fwddiff._rule import Rule, Shape, Slot
+from fwddiff._rule import Habit, Slot
 from fwddiff.hosts.jax.internals import ad, divided_alike, drop_unused_by, is_zero, zero_tangent
 from fwddiff.hosts.jax.operation import Operation, jax_dtype, static_shapes
 from fwddiff.hosts.jax.primitive import bind, primitive
@@ -36,7 +35,7 @@ def push_forward(
     elif _linear_in(operation, active):
         values = bind(operation, primals, batch_ndim)
         results = _push_linear(operation, primals, active, moved, batch_ndim)
-    elif _stores(rule, active, [shape[batch_ndim:] for shape in static_shapes(rule, primals)]):
+    elif rule.stores(active, [shape[batch_ndim:] for shape in static_shapes(rule, primals)], HABIT):
         values, results = _push_stored(operation, primals, active, moved, batch_ndim)
     else:
         values = bind(operation, primals, batch_ndim)
@@ -45,15 +44,8 @@ def push_forward(
 
 
 # A program without arithmetic of XLA's own runs on the thread that calls it; the product of a cotangent and
-# stored partials is enough to make XLA wake another, which takes as long as a function of so many elements.
-_FEW = 4096
-
-
-def _stores(rule: Rule, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
-    """`Rule.stores`, but small sums of cheap functions are computed again."""
-    if rule.mode == "auto" and not rule.dear and math.prod(rule.loop_shape(shapes)) <= _FEW:
-        return False
-    return rule.stores(active, shapes)
+# stored partials is enough to make XLA wake another, which takes as long as a function of few elements.
+HABIT: Habit = "recomputes few"
 
 
 def _with_zeros(operation: Operation, values: Sequence[Any], results: Sequence[Any]) -> list[Any]:

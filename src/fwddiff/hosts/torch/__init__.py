@@ -22,6 +22,7 @@ import torch
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 from fwddiff.hosts.torch._constants import constant
+from fwddiff.hosts.torch._direct import HABIT
 from fwddiff.hosts.torch._dtypes import NUMPY_DTYPES, TORCH_DTYPES
 from fwddiff.hosts.torch._evaluation import numbers
 from fwddiff.hosts.torch._operation import operation
@@ -29,6 +30,7 @@ from fwddiff.hosts.torch._shortcut import describe, shortcut
 from fwddiff.hosts.torch._traced import is_traced, prepare, traced
 
 __all__ = [
+    "HABIT",
     "NUMBERS_YIELD",
     "apply",
     "describe",

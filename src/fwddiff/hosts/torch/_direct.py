@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from fwddiff._rule import Rule, Shape
+from fwddiff._rule import FEW, Habit, Rule, Shape
 from fwddiff.hosts.torch._evaluation import Launch, Unbounded, evaluate
 from fwddiff.hosts.torch._function import (
     MakeOperation,
@@ -27,9 +27,9 @@ from fwddiff.hosts.torch._function import (
 
 Tensors = tuple[torch.Tensor, ...]
 
-# Up to so many elements, a kernel takes less time than PyTorch takes to say whether a leaf's cotangent is
+# Up to `FEW` elements, a kernel takes less time than PyTorch takes to say whether a leaf's cotangent is
 # wanted (6 µs where it is), and keeping partials is quicker than a second kernel.
-_FEW = 4096
+HABIT: Habit = "stores few"
 
 
 class Way:
@@ -42,12 +42,12 @@ class Way:
 
     def __init__(self, rule: Rule, active: tuple[int, ...], shapes: Sequence[Shape]):
         self.rule, self.active = rule, active
-        self.few = math.prod(rule.loop_shape(shapes)) <= _FEW and not rule.dear and rule.passes == "single"
-        self.stores = rule.stores(active, shapes) or (self.few and _stores_few(rule, active, shapes))
+        self.few = math.prod(rule.loop_shape(shapes)) <= FEW and not rule.dear and rule.passes == "single"
+        self.stores = rule.stores(active, shapes, HABIT)
         self.forward = rule.partials(active) if self.stores else rule
         self.integers = [j for j, slot in enumerate(rule.outputs) if not slot.differentiable]
         self.asks = len(active) > 1 and not (self.few and self.stores)
-        self.is_product = self.stores and len(rule.outputs) == 1 and _shaped_like_inputs(rule, active, shapes)
+        self.is_product = self.stores and len(rule.outputs) == 1 and rule.shaped_like_inputs(active, shapes)
         self.nothing = (None,) * (len(rule.inputs) + 2)
 
     def wanted(self, ctx: Any) -> tuple[int, ...]:
@@ -55,17 +55,6 @@ class Way:
         if not self.asks:
             return self.active
         return tuple([a for a in self.active if will_run(ctx.next_functions[a][0], self.few)])
-
-
-def _stores_few(rule: Rule, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
-    one = len(rule.outputs) == 1
-    return one and rule.mode == "auto" and rule.storable and _shaped_like_inputs(rule, active, shapes)
-
-
-def _shaped_like_inputs(rule: Rule, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
-    loop = rule.loop_shape(shapes)
-    total = rule.outputs[0].reduce == "sum" or not loop
-    return total or all(shapes[a] == loop for a in active)
 
 
 def _evaluated(way: Way, tensors: Tensors) -> Sequence[torch.Tensor]:

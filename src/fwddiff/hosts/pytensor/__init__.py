@@ -5,6 +5,7 @@ _arrays       rules with sums or core axes: an `Op` of whole tensors
 _derivation   which derived rule gives a cotangent, and how a rule was derived
 _rewrites     values from the pass that computes partials; no derivatives that nobody uses
 _numba        the Numba linker: machine code in both cases
+_jax          the JAX linker: calls as JAX's arrays make them
 """
 
 # PyTensor is an extra, which type checkers do not find.
@@ -24,7 +25,7 @@ from pytensor.tensor.type import DenseTensorType
 
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule
-from fwddiff.hosts.pytensor import _numba, _rewrites
+from fwddiff.hosts.pytensor import _jax, _numba, _rewrites
 from fwddiff.hosts.pytensor._arrays import whole_arrays
 from fwddiff.hosts.pytensor._derivation import Derivation
 from fwddiff.hosts.pytensor._elementwise import elementwise
@@ -86,6 +87,7 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
         leaf if isinstance(leaf, Variable) else pt.constant(np.asarray(leaf, slot.dtype))
         for leaf, slot in zip(leaves, rule.inputs, strict=True)
     ]
+    _jax.offer()
     derivation = Derivation(rule)
     take = elementwise if derivation.is_elementwise() and rule.scalar_function() else whole_arrays
     return take(derivation, inputs)

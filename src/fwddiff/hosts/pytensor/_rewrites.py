@@ -13,6 +13,7 @@ from pytensor.graph.features import ReplaceValidate
 from pytensor.graph.rewriting.basic import GraphRewriter
 from pytensor.tensor.elemwise import Elemwise
 
+from fwddiff.hosts.pytensor import _jax
 from fwddiff.hosts.pytensor._arrays import ArrayRule
 from fwddiff.hosts.pytensor._derivation import Derivation
 from fwddiff.hosts.pytensor._elementwise import ScalarRule
@@ -41,6 +42,7 @@ class OnePass(GraphRewriter):
         fgraph.attach_feature(ReplaceValidate())
 
     def apply(self, fgraph: Any) -> None:
+        _jax.offer()
         for node in reversed(fgraph.toposort()):
             self._drop_unused(fgraph, node)
         for node in fgraph.toposort():

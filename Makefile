@@ -75,13 +75,13 @@ test-jax-oldest: .venv-jax-oldest/.installed
 	.venv-jax-oldest/bin/python -m pytest -q -n $(WORKERS) tests/hosts/jax tests/hosts/conformance $(ARGS)
 
 test-tensorflow: .venv-tensorflow/.installed
-	.venv-tensorflow/bin/python -m pytest -q -n $(WORKERS) tests/hosts/tensorflow tests/hosts/conformance $(ARGS)
+	.venv-tensorflow/bin/python -m pytest -q -n $(WORKERS) tests/hosts/tensorflow tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
 
 test-pytensor: .venv-pytensor/.installed
-	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor tests/hosts/conformance $(ARGS)
+	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
 
 test-mlx: .venv-mlx/.installed
-	.venv-mlx/bin/python -m pytest -q -n $(WORKERS) tests/hosts/mlx tests/hosts/conformance $(ARGS)
+	.venv-mlx/bin/python -m pytest -q -n $(WORKERS) tests/hosts/mlx tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
 
 hosts-table: install
 	PYTHONPATH=tests $(RUN) -m hosts.conformance

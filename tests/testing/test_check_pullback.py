@@ -15,7 +15,11 @@ from fwddiff import fwddiff
 from fwddiff.testing import PullbackError, check_pullback
 
 ENGINES = ["numba", "numpy"]
-HOSTS = [name for name in ("torch", "jax", "autograd") if importlib.util.find_spec(name)]
+HOSTS = [
+    name
+    for name in ("torch", "jax", "autograd", "tensorflow", "pytensor", "mlx")
+    if importlib.util.find_spec(name)
+]
 
 
 class Model(NamedTuple):

@@ -11,7 +11,11 @@ import pytest
 import fwddiff as fd
 from fwddiff.testing import Results, Scenario, backends, benchmark, check, scenarios
 
-HOSTS = [name for name in ("torch", "jax", "autograd") if importlib.util.find_spec(name)]
+HOSTS = [
+    name
+    for name in ("torch", "jax", "autograd", "tensorflow", "pytensor", "mlx")
+    if importlib.util.find_spec(name)
+]
 
 
 @pytest.mark.slow

@@ -182,7 +182,100 @@ def _autograd() -> Backend:
     return Backend("autograd", True, pullback, pushforward)
 
 
-_HOSTS: dict[str, Callable[[], Backend]] = {"torch": _torch, "jax": _jax, "autograd": _autograd}
+def _tensorflow() -> Backend:
+    tf = importlib.import_module("tensorflow")
+
+    def floats(point: Point, leaves: Sequence[Any]) -> list[Any]:
+        found = _tree.flatten(point.operation(*point.arguments(leaves), **point.kwargs))[0]
+        return [y for y in found if tf.is_tensor(y) and y.dtype.is_floating]
+
+    def pullback(point: Point, cotangents: Sequence[np.ndarray]) -> Arrays:
+        leaves = [tf.constant(leaf) for leaf in point.leaves]
+        with tf.GradientTape() as tape:
+            tape.watch(leaves)
+            outputs = floats(point, leaves)
+        given = [tf.cast(ct, y.dtype) for ct, y in zip(cotangents, outputs, strict=True)]
+        return [g.numpy() for g in tape.gradient(outputs, leaves, given, unconnected_gradients="zero")]
+
+    def pushforward(point: Point, tangents: Sequence[np.ndarray]) -> Arrays:
+        leaves = [tf.constant(leaf) for leaf in point.leaves]
+        moving = [tf.constant(np.asarray(t, x.dtype)) for t, x in zip(tangents, point.leaves, strict=True)]
+        with tf.autodiff.ForwardAccumulator(leaves, moving) as accumulator:
+            outputs = floats(point, leaves)
+        return [accumulator.jvp(y, unconnected_gradients="zero").numpy() for y in outputs]
+
+    return Backend("tensorflow", True, pullback, pushforward)
+
+
+def _mlx() -> Backend:
+    mx = importlib.import_module("mlx.core")
+    kinds = (mx.float32, mx.float64)
+
+    def function(point: Point) -> Callable:
+        def floats(*leaves: Any) -> list[Any]:
+            found = _tree.flatten(point.operation(*point.arguments(leaves), **point.kwargs))[0]
+            return [y for y in found if isinstance(y, mx.array) and y.dtype in kinds]
+
+        return floats
+
+    def arrays(values: Sequence[np.ndarray], like: Sequence[Any]) -> list[Any]:
+        return [
+            mx.array(np.asarray(v), dtype=mx.float64 if x.dtype in (np.float64, mx.float64) else mx.float32)
+            for v, x in zip(values, like, strict=True)
+        ]
+
+    def pullback(point: Point, cotangents: Sequence[np.ndarray]) -> Arrays:
+        with mx.stream(mx.cpu):
+            leaves = arrays(point.leaves, point.leaves)
+            given = arrays(cotangents, function(point)(*leaves))
+            return [np.asarray(g) for g in mx.vjp(function(point), leaves, given)[1]]
+
+    def pushforward(point: Point, tangents: Sequence[np.ndarray]) -> Arrays:
+        with mx.stream(mx.cpu):
+            leaves = arrays(point.leaves, point.leaves)
+            moved = mx.jvp(function(point), leaves, arrays(tangents, point.leaves))[1]
+            return [np.asarray(t) for t in moved]
+
+    return Backend("mlx", True, pullback, pushforward)
+
+
+def _pytensor() -> Backend:
+    pytensor, pt = importlib.import_module("pytensor"), importlib.import_module("pytensor.tensor")
+    gradient = importlib.import_module("pytensor.gradient")
+
+    def graph(point: Point) -> tuple[list[Any], list[Any]]:
+        leaves = [pt.tensor(dtype=leaf.dtype.name, shape=leaf.shape) for leaf in point.leaves]
+        found = _tree.flatten(point.operation(*point.arguments(leaves), **point.kwargs))[0]
+        return leaves, [y for y in found if hasattr(y, "type") and y.type.dtype.startswith("float")]
+
+    def run(point: Point, leaves: list[Any], results: list[Any]) -> Arrays:
+        function = pytensor.function(leaves, results, mode="FAST_COMPILE", on_unused_input="ignore")
+        return [np.asarray(y) for y in function(*point.leaves)]
+
+    def pullback(point: Point, cotangents: Sequence[np.ndarray]) -> Arrays:
+        leaves, outputs = graph(point)
+        known = {y: pt.constant(np.asarray(c, y.dtype)) for y, c in zip(outputs, cotangents, strict=True)}
+        return run(
+            point, leaves, pytensor.grad(None, leaves, known_grads=known, disconnected_inputs="ignore")
+        )
+
+    def pushforward(point: Point, tangents: Sequence[np.ndarray]) -> Arrays:
+        leaves, outputs = graph(point)
+        moving = [pt.constant(np.asarray(t, x.dtype)) for t, x in zip(tangents, point.leaves, strict=True)]
+        moved = gradient.Rop(outputs, leaves, moving, disconnected_outputs="ignore")
+        return run(point, leaves, [pt.as_tensor(t) for t in moved])
+
+    return Backend("pytensor", True, pullback, pushforward)
+
+
+_HOSTS: dict[str, Callable[[], Backend]] = {
+    "torch": _torch,
+    "jax": _jax,
+    "autograd": _autograd,
+    "tensorflow": _tensorflow,
+    "pytensor": _pytensor,
+    "mlx": _mlx,
+}
 
 
 def loaded(backend: Backend) -> bool:

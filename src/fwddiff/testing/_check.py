@@ -58,8 +58,9 @@ def check_pullback(
         args: Numbers, NumPy arrays, structs of them; `kwargs` are constants.
         oracle: `oracle(*args)` → the cotangents of the arguments, mirroring them (`None` for what has no
             derivative), instead of differences. They belong to cotangents of one, if none are given.
-        backends: Names of engines and hosts ("numba", "numpy", "torch", "jax", "autograd"); by default all
-            that are installed. A custom rule is checked by its own rule and in hosts.
+        backends: Names of engines and hosts ("numba", "numpy", "torch", "jax", "autograd", "tensorflow",
+            "pytensor", "mlx"); by default all that are installed. A custom rule is checked by its own rule
+            and in hosts.
         cotangents: One per float output; by default random numbers around one.
         rtol, atol: What may differ, besides the estimated error of the differences (float32: at least 1e-3).
 

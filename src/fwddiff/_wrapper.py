@@ -411,7 +411,8 @@ def fwddiff(
     _check_option("passes", passes, ("single", "per_argument"))
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
-    options = dict(zip(_OPTIONS, (engine, wrt, mode, passes, chunk, out_shape, None), strict=True))
+    given = (engine, wrt, mode, passes, chunk, out_shape, None)
+    options: dict[str, Any] = dict(zip(_OPTIONS, given, strict=True))
     if isinstance(f, staticmethod | classmethod):
         kind = staticmethod if isinstance(f, staticmethod) else _ClassMethod
         return kind(FwdDiff.again(f.__func__, options))

@@ -179,7 +179,7 @@ def why_no_array(leaf: Any, host: ModuleType | None) -> str | None:
     if isinstance(leaf, np.matrix):
         return f"{named}, whose products are not elementwise: pass np.asarray(x)."
     if isinstance(leaf, np.ndarray):
-        if kind in _TAKEN:
+        if kind in _TAKEN or (host is not None and host.owns(leaf)):
             return None
         return (
             f"{named}, whose meaning beyond its numbers (a unit, say) would be lost: pass the numbers alone, "

@@ -200,21 +200,7 @@ def dataclass_operators(x, y):
     return s + v.dot(w) + v.dot(Vector(b=x, a=y), w=x) if v < w or w < v else s
 
 
-def variables_read_late(x, y):
-    def outer(z):
-        k = 1.0
-        inner = lambda v: v * k  # noqa: E731
-        k = z
-        return inner(x) + sum(k * v for v in (x, 2.0))
-
-    total = 0.0
-    for i in range(3):
-        total += sum(i * v * y for v in (x, y))
-    return outer(y) + total
-
-
 FUNCTIONS = [
-    variables_read_late,
     tuples,
     stars,
     generators,
@@ -313,13 +299,6 @@ def chosen(x, y):
     return functions[int(y + 0.5)](x)
 
 
-def generator_of_a_changing_variable(x, y):
-    k = 1.0
-    values = (k * i * y for i in range(3))
-    k = x
-    return sum(values)
-
-
 def asks_for_types(x, y):
     """A dual that were no float would take another branch than the value, silently."""
     if isinstance(x, float) and isinstance(y, (int, float)) and not isinstance(x, str):
@@ -328,7 +307,6 @@ def asks_for_types(x, y):
 
 
 IN_PYTHON = [
-    generator_of_a_changing_variable,
     asks_for_types,
     matched,
     unpacked,

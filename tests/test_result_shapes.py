@@ -253,7 +253,7 @@ def test_a_wrong_out_shape_is_found(engine):
 def library_of_arrays(x):
     y = np.concatenate([np.sort(x)[::-1], np.cumsum(x)[:2], np.stack([x[0], 1.0])])
     z = np.linalg.solve(np.outer(x, x) + np.eye(len(x)), x)
-    return {"joined": y, "table": np.outer(x, z)[:, 1:], "total": float(z.sum()), "count": len(y)}
+    return {"count": len(y), "joined": y, "table": np.outer(x, z)[:, 1:], "total": float(z.sum())}
 
 
 def loops_and_lists(x):

@@ -21,7 +21,7 @@ import numpy as np
 from fwddiff import _capture, _host, _tree
 from fwddiff._errors import ArgumentError
 from fwddiff._function import Target
-from fwddiff._problem import Problem
+from fwddiff._problem import Problem, Told
 from fwddiff._rule import Mode, Passes, Rule, Slot
 from fwddiff._signature import core_ndims
 from fwddiff._sizes import Given
@@ -43,7 +43,7 @@ class Options(NamedTuple):
     mode: Mode
     passes: Passes
     chunk: int | None
-    out_shape: Any = None
+    out_shape: Told | None = None
 
 
 class Gathered(NamedTuple):

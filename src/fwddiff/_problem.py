@@ -17,6 +17,19 @@ from fwddiff._errors import StaleError
 from fwddiff._rule import Mode, Passes, Slot
 
 
+class Told:
+    """What the user told of the result: an example of it, or a function of the arguments that makes one."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Told) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """A function of leaves.
@@ -41,7 +54,7 @@ class Problem:
     kind: str = "whole"
     signature: str | None = None
     axes: tuple[int, ...] = ()
-    out_shape: Any = None  # an example of the result, or a function of the arguments that makes one
+    out_shape: Told | None = None
     # Whether the classes and functions among the arguments are what they were; `None`: there are none.
     current: Callable[[], bool] | None = None
 

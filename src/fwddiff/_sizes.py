@@ -134,37 +134,39 @@ class FunctionRule(Rule):
     def settled(self, given: Given) -> Rule:
         """The rule for calls like this one, which knows what it returns, if it can be told."""
         cores = given.cores()
-        if not self.knows_results:
-            self._find(cores, given)
+        found = None if self.knows_results else self._found(cores, given)
         if self.knows_results and all(slot.core_ndim == 0 for slot in self.outputs):
             self.is_settled = True
             return self
         if cores in self._shapes or any(None in core for core in cores) or self._outlined(cores):
             return self
         integers = given.integers()
-        if not integers:
-            self._find(cores, given)
-            return self
+        rule = self._twin_for(integers) if integers else self
+        if cores not in rule._shapes and (rule is self or not rule._outlined(cores)):
+            found = found or rule._found(cores, given)
+            if found is not None:
+                rule._shapes[cores] = found
+        return rule
+
+    def _twin_for(self, integers: Mapping[int, int]) -> FunctionRule:
         key = tuple(sorted(integers.items()))
         if key not in self._twins:
             self._twins[key] = self._twin()
             self._twins[key].know_integers(integers)
-        twin = self._twins[key]
-        if cores not in twin._shapes and not twin._outlined(cores):
-            twin._find(cores, given)
-        return twin
+        return self._twins[key]
 
     def know_integers(self, integers: Mapping[int, int]) -> None:
         """Make this twin that of calls with these integers, by position."""
         self.integers, self.depends_on_integers = integers, True
 
-    def _find(self, cores: Shapes, given: Given) -> None:
-        """From the values of the call, else from the outline."""
+    def _found(self, cores: Shapes, given: Given) -> Shapes | None:
+        """Shapes of the results by the values of the call; without them the outline may tell, if it can."""
         first = given.first()
         if first is not None:
-            self._shapes[cores] = self._run_first(first)
-        elif not any(None in core for core in cores):
+            return self._run_first(first)
+        if not self.knows_results and not any(None in core for core in cores):
             self._outlined(cores)
+        return None
 
     def learn(self, arrays: Sequence[np.ndarray]) -> None:
         """Make sure that the shapes for inputs like these are known, where they have an element."""
@@ -173,7 +175,9 @@ class FunctionRule(Rule):
             return
         cores = given.cores()
         if cores not in self._shapes and not self._outlined(cores):
-            self._find(cores, given)
+            found = self._found(cores, given)
+            if found is not None:
+                self._shapes[cores] = found
 
     def _outlined(self, cores: Shapes) -> bool:
         if cores in self._unclear:

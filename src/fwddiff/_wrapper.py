@@ -26,6 +26,7 @@ from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
 from fwddiff._mistakes import is_about_arrays, mistake
+from fwddiff._problem import Told
 from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
@@ -62,7 +63,8 @@ class FwdDiff:
         positions = self.target.positions(wrt)
         named = engine if isinstance(engine, str) else "auto"
         self.meaning = Meaning(positions, named, rule).around(meaning_of(self.target.function))
-        options = Options(engine, self.meaning.wrt, mode, passes, chunk, out_shape)
+        told = None if out_shape is None else Told(out_shape)
+        options = Options(engine, self.meaning.wrt, mode, passes, chunk, told)
         self.caller = Caller(self.target, self.meaning, options)
         self._operations = {kind: Operation(self, kind) for kind in _KINDS}
         self._others: dict[str, FwdDiff] = {}

@@ -10,12 +10,14 @@ Files, each importing only those above it:
     _reductions  sums, products, extrema, norms and sorting
     _ufuncs      `numpy.sin`, `numpy.add.reduce`, …
     _array       `Dual`: all of this together with indexing and the methods of arrays
+    _made        arrays that a function makes, with room for partials
     _math        a stand-in for the module `math`
 """
 
 from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._chain import apply, differentiable, where
 from fwddiff.dual._elimination import determinant
+from fwddiff.dual._made import creators, room
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._parts import independent, level_of, make, partials, settled, strip, terms, value, value_at
 
@@ -23,6 +25,7 @@ __all__ = [
     "Dual",
     "DualArray",
     "apply",
+    "creators",
     "determinant",
     "differentiable",
     "independent",
@@ -30,6 +33,7 @@ __all__ = [
     "make",
     "math_namespace",
     "partials",
+    "room",
     "settled",
     "strip",
     "terms",

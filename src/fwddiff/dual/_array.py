@@ -11,7 +11,7 @@ import numpy as np
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import differentiable, row_of
 from fwddiff.dual._number import Number, lost
-from fwddiff.dual._parts import Operand, Parts, level_of, map_parts, strip, terms, value_at
+from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, map_parts, strip, terms, value_at
 from fwddiff.dual._reductions import is_by_value, reduction_handlers
 from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
 from fwddiff.dual._ufuncs import call_ufunc, copy_to
@@ -39,8 +39,12 @@ class Dual(Number):
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         if not all(issubclass(t, Parts | np.ndarray) for t in types):
             return NotImplemented
-        if function not in _handlers() and row_of(function):
-            return differentiable(function)(*arguments, **options)
+        if function not in _handlers():
+            if _are_constant((*arguments, *options.values())):
+                options = {name: _plain(x) for name, x in options.items()}
+                return function(*map(_plain, arguments), **options)
+            if row_of(function):
+                return differentiable(function)(*arguments, **options)
         if not is_by_value(function) and function not in CREATORS:
             refuse_options(function, arguments, options)
         return _handlers()[function](*arguments, **options)
@@ -195,6 +199,14 @@ class DualArray(Dual):
 
     def tolist(self) -> Any:
         return [x.tolist() if x.ndim else x for x in self]
+
+
+def _are_constant(items: Any) -> bool:
+    return all(_are_constant(x) if isinstance(x, list | tuple) else is_constant(x) for x in items)
+
+
+def _plain(x: Any) -> Any:
+    return type(x)(map(_plain, x)) if type(x) in (list, tuple) else strip(x)
 
 
 def _write(part: Any, index: Any, item: Operand) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, differentiable, row_of
-from fwddiff.dual._parts import Operand, Parts, level_of, settled, strip
+from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, settled, strip
 
 
 def is_operand(x: object) -> bool:
@@ -122,7 +122,9 @@ class Number(Parts):
     def __round__(self, digits: int | None = None) -> Any:
         return round(strip(self), digits)
 
-    def __float__(self) -> NoReturn:
+    def __float__(self) -> float:
+        if is_constant(self):
+            return float(strip(self))
         raise lost(
             "float(), or a function that calls it,", "pass it on as it is; use numpy's functions or math's."
         )
@@ -132,7 +134,9 @@ class Number(Parts):
             "complex()", "complex numbers are not supported; keep real and imaginary parts as two numbers."
         )
 
-    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        if is_constant(self):
+            return np.array(strip(self), dtype)
         raise lost(
             "numpy.array, numpy.asarray or an assignment into a plain array",
             "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a "

@@ -92,6 +92,11 @@ def strip(x: Operand) -> Operand:
     return x
 
 
+def is_constant(x: Operand) -> bool:
+    """Whether `x` depends on no seed of any level: an array with room for partials, none of them written."""
+    return not isinstance(x, Parts) or (not any(x.depends) and is_constant(x.value))
+
+
 def map_parts(function, x: Operand) -> Operand:
     """Apply a linear function of arrays (a sum, a new shape, an index) to value and partials alike."""
     if isinstance(x, Parts):

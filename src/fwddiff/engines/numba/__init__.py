@@ -30,6 +30,7 @@ from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared, refuse_python_only
 from fwddiff.engines.numba.rule import BaseRule
+from numba.core import types
 
 for _row in rules.built_in():
     operations.register_row(_row)
@@ -109,10 +110,19 @@ class _ArgumentWriter:
         owners = [k for k, child in enumerate(children) for _ in range(child.num_leaves)]
         return argument_names(self.problem)[owners[leaf]] if leaf < len(owners) else "captured"
 
+    def _number(self, position: int) -> str:
+        """An input. Integers are Python's own, as far as a kernel can: not of 32 bits, as some hosts have
+        them."""
+        slot = self.problem.inputs[position]
+        if slot.core_ndim or slot.dtype.kind not in "iu" or slot.dtype.itemsize == 8:
+            return f"x{position}"
+        self.namespace["int64"] = types.int64
+        return f"int64(x{position})"
+
     def _leaf(self) -> str:
         leaf, self.leaf = self.leaf, self.leaf + 1
         if leaf not in self.problem.statics:
-            return f"x{self.inputs.index(leaf)}"
+            return self._number(self.inputs.index(leaf))
         static = self.problem.statics[leaf]
         if not isinstance(static, str | bytes) and not callable(static):
             raise ArgumentError(

@@ -17,17 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from numba.core import (
-    compiler,
-    cpu,
-    errors,
-    inline_closurecall,
-    ir,
-    ir_utils,
-    postproc,
-    rewrites,
-    typed_passes,
-)
+from numba.core import compiler, errors, inline_closurecall, ir, ir_utils, postproc, rewrites, typed_passes
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.types.misc import PyObject
 from numba.core.untyped_passes import ReconstructSSA, fixup_var_define_in_scope
@@ -117,23 +107,15 @@ class _Inliner(inline_closurecall.InlineClosureCallPass):
         """A generator reads variables when it is asked, a list when it is made: where both may differ."""
         if function.code.co_name != "<genexpr>":
             raise errors.UnsupportedError(f"the generator {function.code.co_name}", function.loc)
-        read = self._read(function)
-        changing = [name for name in read if len(self.func_ir._definitions[name]) != 1]
-        if changing and not self._goes_into_a_list(block, i, changing):
-            raise errors.UnsupportedError("a generator that reads variables as they change", function.loc)
+        if self._goes_into_a_list(block, i):
+            return
+        for name in function.code.co_freevars:
+            if len(self.func_ir._definitions[name]) != 1:
+                raise errors.UnsupportedError(f"a generator that reads `{name}` as it changes", function.loc)
 
-    def _read(self, function) -> list[str]:
-        """The variables around that a function reads."""
-        if function.closure is None:
-            return []
-        return [variable.name for variable in self.func_ir.get_definition(function.closure).items]
-
-    def _goes_into_a_list(self, block, i: int, changing: list[str]) -> bool:
-        """Whether all is taken from the generator before one of these variables changes."""
+    def _goes_into_a_list(self, block, i: int) -> bool:
         target = block.body[i].target.name
         for statement in block.body[i + 1 :]:
-            if isinstance(statement, ir.Assign) and statement.target.name in changing:
-                return False
             call = getattr(statement, "value", None)
             if isinstance(call, ir.Expr) and call.op == "call" and target in [a.name for a in call.args]:
                 callee = ir_utils.guard(ir_utils.get_definition, self.func_ir, call.func)
@@ -154,7 +136,7 @@ def _is_generator(code: types.CodeType) -> bool:
 
 
 def _ir_of_code(namespace: dict, code: types.CodeType) -> Any:
-    """As Numba's `get_ir_of_code`, but what is defined inside is bound as we do it."""
+    """As Numba's `get_ir_of_code`, but what is defined inside is left to the caller, who binds as we do."""
     cells = tuple(types.CellType(None) for _ in code.co_freevars)
     function = types.FunctionType(code, namespace, code.co_name, None, cells)
     function_ir = compiler.run_frontend(function)
@@ -164,8 +146,6 @@ def _ir_of_code(namespace: dict, code: types.CodeType) -> Any:
     state.typingctx = state.targetctx = state.args = state.typemap = state.return_type = None
     state.calltypes, state.func_ir = None, function_ir
     rewrites.rewrite_registry.apply("before-inference", state)
-    # Before variables get versions: a function defined inside reads the last one.
-    _Inliner(function_ir, cpu.ParallelOptions(False), {}).run()
     ReconstructSSA().run_pass(state)
     typed_passes.PreLowerStripPhis().run_pass(state)
     postproc.PostProcessor(function_ir).run(True)

@@ -23,11 +23,14 @@ from fwddiff._errors import CaptureError, CompileError, PythonOnlyError
 from fwddiff.engines.numba import structs, taught, vector_math
 from fwddiff.engines.numba.closures import InlineClosures
 from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.literals import NotNone, dicts_to_structs
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
+from fwddiff.engines.numba.room import TypeInference
 from numba.core import bytecode, interpreter
 from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.untyped_passes import InlineClosureLikes, TranslateByteCode
+from numba.core.typed_passes import NopythonTypeInference
+from numba.core.untyped_passes import InlineClosureLikes, ReconstructSSA, TranslateByteCode
 
 
 class Prepared:
@@ -168,6 +171,7 @@ class _Translate(TranslateByteCode):
         function_ir = interpreter.Interpreter(identity).interpret(bytecode.ByteCode(identity))
         state.metadata["fwddiff"] = rewriter = Rewriter(node, prepared.dispatcher, function_ir)
         rewriter.run()
+        dicts_to_structs(function_ir)
         function_ir.func_id = state.func_id
         function_ir.arg_count = state.func_id.arg_count
         function_ir.arg_names = tuple(state.func_id.arg_names)
@@ -202,6 +206,9 @@ class _Compiler(InnerCompiler):
             for step, done in manager.passes
         ]
         manager.add_pass_after(_TranslateInlined, InlineClosures)
+        manager.add_pass_after(NotNone, ReconstructSSA)
+        typing = [step for step, _ in manager.passes].index(NopythonTypeInference)
+        manager.passes[typing] = (TypeInference, "fwddiff: types, with room for partials")
         manager._finalized = False
         manager.finalize()
         return [manager]

@@ -188,7 +188,13 @@ class Rewriter:
             if optree.is_namedtuple_class(value):
                 return ir.Global(value.__name__, named_tuples.constructor(value), loc)
         replacement = next((new for old, new in REPLACED.items() if old is value), None)
+        if isinstance(value, type) and not self._is_called(target):
+            return None  # a dtype
         return None if replacement is None else ir.Global(replacement.__name__, replacement, loc)
+
+    def _is_called(self, target: str) -> bool:
+        values = (getattr(statement, "value", None) for statement in self._statements())
+        return any(_is(value, "call") and value.func.name == target for value in values)
 
     def _argument(self, position: int, loc):
         return ir.Arg(f"captured_{position}", position, loc)

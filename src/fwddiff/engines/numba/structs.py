@@ -21,7 +21,7 @@ from fwddiff._errors import CompileError
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
 from numba.core import cgutils, types
-from numba.core.imputils import lower_getattr_generic
+from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer
 from numba.extending import (
@@ -48,13 +48,13 @@ class StructType(types.Type):
 
     def unify(self, context, other):
         """Two branches may return structs whose fields unify."""
-        if not isinstance(other, StructType) or other.cls is not self.cls:
+        if not isinstance(other, StructType) or other.cls is not self.cls or other.names != self.names:
             return None
         fields = tuple(context.unify_pairs(a, b) for a, b in zip(self.fields, other.fields, strict=True))
         return None if None in fields else struct_type(self.cls, self.names, fields)
 
     def can_convert_to(self, context, other):
-        if not isinstance(other, StructType) or other.cls is not self.cls:
+        if not isinstance(other, StructType) or other.cls is not self.cls or other.names != self.names:
             return None
         kinds = [context.can_convert(a, b) for a, b in zip(self.fields, other.fields, strict=True)]
         return None if None in kinds else max(kinds)
@@ -93,7 +93,9 @@ class _Fields(AttributeTemplate):
 
 @lower_getattr_generic(StructType)
 def _get_field(context, builder, struct, value, attribute):
-    return builder.extract_value(value, struct.names.index(attribute))
+    position = struct.names.index(attribute)
+    found = builder.extract_value(value, position)
+    return impl_ret_borrowed(context, builder, struct.fields[position], found)
 
 
 @lower_cast(StructType, StructType)
@@ -101,7 +103,7 @@ def _cast_struct(context, builder, source, target, value):
     proxy = cgutils.create_struct_proxy(target)(context, builder)
     for k, (name, kind) in enumerate(zip(source.names, source.fields, strict=True)):
         setattr(proxy, name, context.cast(builder, builder.extract_value(value, k), kind, target.fields[k]))
-    return proxy._getvalue()
+    return impl_ret_borrowed(context, builder, target, proxy._getvalue())
 
 
 def refuse_own_construction(cls: type) -> None:
@@ -327,7 +329,7 @@ def _constructor_of(cls: type, names: tuple[str, ...]):
             )
             for name, source, kind, value in given:
                 setattr(proxy, name, context.cast(builder, value, source, kind))
-            return proxy._getvalue()
+            return impl_ret_borrowed(context, builder, struct, proxy._getvalue())
 
         return struct(values), codegen
 
@@ -349,7 +351,9 @@ class _DictItem(AbstractTemplate):
 @lower_builtin("static_getitem", StructType, types.Any)
 def _get_item(context, builder, signature, arguments):
     struct, index = signature.args[0], arguments[1]
-    return builder.extract_value(arguments[0], struct.names.index(index))
+    position = struct.names.index(index)
+    found = builder.extract_value(arguments[0], position)
+    return impl_ret_borrowed(context, builder, struct.fields[position], found)
 
 
 # --- results: nested tuples and structs as one flat tuple of leaves -----------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fwddiff import dual
 from fwddiff._capture import Function, has_code, held_rule, holds_host_array, plan
 from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
@@ -38,7 +39,8 @@ class UserFunction:
         self.arguments = arguments
         self.rebuilt.set_captured(captured)
         positional, keywords = _split(self.problem.plan, arguments)
-        return self.structs.restored(self.rebuilt.call(*positional, **keywords))
+        with dual.room(leaves, self.problem.float_dtype):
+            return self.structs.restored(self.rebuilt.call(*positional, **keywords))
 
 
 def specs(problem: Problem) -> Sequence[Any]:

@@ -62,9 +62,9 @@ def _leaf(shape: Shape, dtype: np.dtype) -> Unknown:
 
 
 def _result(problem: Problem, plans: MethodPlans, leaves: Sequence[Any]) -> Any:
-    told = problem.out_shape
-    if told is None:
+    if problem.out_shape is None:
         return UserFunction(problem, plans, standins())(*leaves)
+    told = problem.out_shape.value
     return told(*problem.bind(leaves)[0]) if callable(told) else told
 
 

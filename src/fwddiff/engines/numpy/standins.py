@@ -61,4 +61,5 @@ def duals() -> StandIns:
     """What user code may name that does not know dual numbers."""
     conversions = {dtype: _conversion(dtype) for dtype in (float, np.float32, np.float64)}
     kinds = {isinstance: of_plain(isinstance, dual.strip)}
-    return StandIns(dual.math_namespace(), kinds, conversions | {type: of_plain(type, dual.strip)})
+    types = conversions | {type: of_plain(type, dual.strip)}
+    return StandIns(dual.math_namespace(), kinds | dual.creators(), types)

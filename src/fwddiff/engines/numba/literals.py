@@ -1,0 +1,110 @@
+"""What types of arguments decide before types are inferred, `prev is None`; dicts with constant keys."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+from fwddiff.engines.numba import structs
+from numba.core import ir, types
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.ir_utils import get_definition, guard
+from numba.core.registry import cpu_target
+
+_MAY_BE_NONE = (types.NoneType, types.Omitted, types.Optional)
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class NotNone(FunctionPass):
+    """Numba drops branches for arguments that are `None`; this does it for those that are not."""
+
+    _name = "fwddiff_not_none"
+
+    def __init__(self):
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        found = False
+        for block in state.func_ir.blocks.values():
+            for statement in block.find_insts(ir.Assign):
+                value = statement.value
+                if isinstance(value, ir.Expr) and value.op == "binop" and _asks_for_none(state, value):
+                    statement.value = ir.Const(value.fn is operator.is_not, statement.loc)
+                    state.func_ir._definitions[statement.target.name] = [statement.value]
+                    found = True
+        return found
+
+
+def _asks_for_none(state: Any, value: Any) -> bool:
+    """Whether this is `x is None` or `x is not None` of an argument that cannot be `None`."""
+    if value.fn not in (operator.is_, operator.is_not):
+        return False
+    sides = [guard(get_definition, state.func_ir, side) for side in (value.lhs, value.rhs)]
+    others = [side for side in sides if not (isinstance(side, ir.Const | ir.Global) and side.value is None)]
+    if len(others) != 1 or not isinstance(others[0], ir.Arg):
+        return False
+    return not isinstance(state.args[others[0].index], _MAY_BE_NONE)
+
+
+def dicts_to_structs(function_ir: Any) -> None:
+    """`{"a": x, "b": y}` with constant text as keys, where it is returned or read by such keys alone."""
+    for block in function_ir.blocks.values():
+        for position, statement in reversed(list(enumerate(block.body))):
+            value = getattr(statement, "value", None)
+            if not isinstance(value, ir.Expr) or value.op != "build_map" or not value.items:
+                continue
+            keys = [getattr(guard(get_definition, function_ir, key), "value", None) for key, _ in value.items]
+            if all(isinstance(key, str) for key in keys) and _is_only_read(
+                function_ir, statement.target.name
+            ):
+                block.body[position : position + 1] = _construction(function_ir, statement, keys)
+                # The function is half compiled already, and does not know what was made just now.
+                cpu_target.typing_context.refresh()
+                cpu_target.target_context.refresh()
+
+
+def _is_only_read(function_ir: Any, name: str) -> bool:
+    for statement in _uses(function_ir, name):
+        if isinstance(statement, ir.Return | ir.Del):
+            continue
+        value = statement.value if isinstance(statement, ir.Assign) else None
+        if isinstance(value, ir.Var):
+            if len(function_ir._definitions[statement.target.name]) > 1 and name == statement.target.name:
+                return False
+            if not _is_only_read(function_ir, statement.target.name):
+                return False
+        elif not isinstance(value, ir.Expr) or value.op not in _READING:
+            return False
+    return True
+
+
+_READING = ("cast", "static_getitem", "build_tuple", "build_map")
+
+
+def _uses(function_ir: Any, name: str) -> Iterator[Any]:
+    for block in function_ir.blocks.values():
+        for statement in block.body:
+            if isinstance(statement, ir.Assign):
+                value = statement.value
+                read = value.list_vars() if isinstance(value, ir.Expr) else [value]
+                if any(isinstance(v, ir.Var) and v.name == name for v in read):
+                    yield statement
+            elif any(v.name == name for v in statement.list_vars()):
+                yield statement
+
+
+def _construction(function_ir: Any, statement: Any, keys: list[str]) -> list[Any]:
+    """Statements that make a struct that is read like the dict; of equal keys the last counts."""
+    values = dict(zip(keys, (value for _, value in statement.value.items), strict=True))
+    scope, loc = statement.target.scope, statement.loc
+    function = scope.redefine("$dict_constructor", loc)
+    items = scope.redefine("$dict_values", loc)
+    parts = {
+        function: ir.Global("dict_constructor", structs.dict_constructor(tuple(values)), loc),
+        items: ir.Expr.build_tuple(list(values.values()), loc),
+        statement.target: ir.Expr.call(function, [items], (), loc),
+    }
+    for target, value in parts.items():
+        function_ir._definitions[target.name] = [value]
+    return [ir.Assign(value, target, loc) for target, value in parts.items()]

@@ -138,13 +138,13 @@ class BaseRule(FunctionRule, PythonRule):
         twin.results = self.results
         return twin
 
-    def stores(self, active: Sequence[int], shapes: Sequence[Shape]) -> bool:
+    def decide(self, active: Sequence[int], shapes: Sequence[Shape], habit: Any = "plain") -> Any:
         # The first question of a host that comes with shapes: an outline of these is better than of others.
         if self.results.tree is None:
             self.core_shapes(
                 [s[len(s) - slot.core_ndim :] for slot, s in zip(self.inputs, shapes, strict=True)]
             )
-        return super().stores(active, shapes)
+        return super().decide(active, shapes, habit)
 
 
 class DerivedRule(PythonRule):

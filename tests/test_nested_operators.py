@@ -153,6 +153,7 @@ def test_constants_stay_constants():
 def test_dtypes():
     scaled = fwddiff(lambda x, a: x * a)
     x = np.ones(2, np.float32)
+
     def total(q):
         y = scaled.broadcast(x, q)
         assert y.dtype == np.float32

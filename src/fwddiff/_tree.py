@@ -164,7 +164,8 @@ def check_rebuilding(spec: optree.PyTreeSpec) -> None:
 def node_types(spec: optree.PyTreeSpec) -> Iterator[type]:
     """Types of the nodes of a tree."""
     if not spec.is_leaf():
-        yield spec.type
+        if spec.type is not None:
+            yield spec.type
         for child in spec.children():
             yield from node_types(child)
 

@@ -158,7 +158,8 @@ class FwdDiff:
     def __setstate__(self, parts: Any) -> None:
         if "target" in vars(self):  # found by name
             return
-        function, options = parts() if callable(parts) else parts
+        found: Any = parts() if callable(parts) else parts
+        function, options = found
         self.__init__(function, **options)
 
     def __copy__(self) -> FwdDiff:
@@ -306,8 +307,8 @@ class Operation:
         if host is None:
             return finish([output[()] for output in call.rule([np.asarray(leaf) for leaf in call.inputs])])
         describe = getattr(host, "describe", None)
-        by_key = describe and not call.detached and not call.rule.depends_on_integers
-        key = describe(gathered.structure, gathered.leaves) if by_key else None
+        by_key = not (call.detached or call.rule.depends_on_integers)
+        key = describe(gathered.structure, gathered.leaves) if describe and by_key else None
         way = host.shortcut(call.rule, call.dynamic, gathered.leaves, finish) if key is not None else None
         if way is None:
             return finish(host.apply(call.rule, call.inputs))

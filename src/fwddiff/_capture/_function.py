@@ -10,7 +10,7 @@ from typing import Any
 
 from fwddiff import rules
 from fwddiff._capture._fingerprint import Description, attributes
-from fwddiff._capture._guard import COPIED_FROM, ELSEWHERE, Elsewhere, Read, copied_from
+from fwddiff._capture._guard import COPIED_FROM, ELSEWHERE, Elsewhere, Guard, Read, copied_from
 from fwddiff._capture._meaning import Meaning, meaning_of
 from fwddiff._capture._names import look_up, self_name, unbound
 from fwddiff._capture._stack import Path
@@ -68,6 +68,8 @@ class Function:
         self.checks: list[tuple[Callable[[], Any], object]] = []
         self.state: CaptureError | None = None
         self.guard: Read = _never
+        self.writer: Guard
+        self._holding: Read | None = None
         self.has_let_go = False
 
     @property
@@ -120,7 +122,9 @@ class Function:
     def holds(self) -> bool:
         """Whether what would be compiled or run now is what was planned, whatever became of the function that
         the plan was made from."""
-        return self.guard(self.function, self.bound) is not None
+        if self._holding is None:
+            self._holding = self.writer.holding()
+        return self._holding(self.function, self.bound) is not None
 
     def is_small(self, values: Sequence[Any]) -> bool:
         """Whether keeping this plan, once it has let go of its function, keeps no more than code alive."""

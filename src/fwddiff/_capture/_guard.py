@@ -13,6 +13,7 @@ content (`_content`: constants that are compiled in).
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from collections.abc import Callable, Hashable, Sequence
@@ -53,6 +54,7 @@ class Guard:
         self._lines: list[str] = []
         self._read: dict[str, str] = {}
         self._space: dict[str, Any] = {"modules": sys.modules}
+        self._of_data: set[str] = set()
 
     def constant(self, value: Any) -> str:
         name = f"k{len(self._space)}"
@@ -100,7 +102,9 @@ class Guard:
             same += f" and {'' if value.ndim else 'not '}{name}.ndim"
         elif is_struct(value) or self._owned(value):
             same = "False"
-        self.refuse_if(f"not ({same}) and not {accepts}({name})")
+        condition = f"not ({same}) and not {accepts}({name})"
+        self.refuse_if(condition)
+        self._of_data.add(f"if {condition}: return None")
 
     def function(self, name: str, function: types.FunctionType, is_outermost: bool) -> None:
         """A function of the same code; the outermost one's defaults are arguments."""
@@ -121,10 +125,23 @@ class Guard:
 
     def compiled(self, results: Sequence[str]) -> Read:
         """The function; `results` are the names of what it returns."""
-        body = "\n        ".join([*self._lines, f"return [{', '.join(results)}]"])
+        return self._made([*self._lines, f"return [{', '.join(results)}]"])
+
+    def holding(self) -> Read:
+        """The same without captured data, which is an input: it may have become anything since the call."""
+        lines = ["return []"]
+        for line in reversed(self._lines):
+            variable, is_read, _ = line.partition(" = ")
+            is_used = not is_read or any(re.search(rf"\b{variable}\b", later) for later in lines)
+            if line not in self._of_data and is_used:
+                lines.insert(0, line)
+        return self._made(lines)
+
+    def _made(self, lines: Sequence[str]) -> Read:
+        body = "\n        ".join(lines)
         text = f"def read(f, s):\n    try:\n        {body}\n    except Exception:\n        return None\n"
         exec(text, self._space)
-        return self._space["read"]
+        return self._space.pop("read")
 
 
 def _is_like(value: Any) -> Callable[[Any], bool]:

@@ -52,6 +52,7 @@ def plan(
     Layout(planner.data, planner.edges).arrange(root)
     if not with_state:
         refuse_state(root)
+    root.writer = planner.guard
     root.guard = planner.guard.compiled([capture.variable for capture in root.captures])
     for node in planner.data:
         node.close(planner.edges[node])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import collections
+import collections.abc
 import datetime
 import dis
 import io
@@ -225,7 +226,8 @@ def _writes(function: Any, bound: Any, path: tuple, place: int | str, value: Any
 
 
 def _is_write(use: Use) -> bool:
-    return use.how == "written" or (use.how == "called" and use.path[1][-1:] and use.path[1][-1] in _WRITERS)
+    by_method = use.how == "called" and not _WRITERS.isdisjoint(use.path[1][-1:])
+    return use.how == "written" or by_method
 
 
 def _written(node: Function, name: str) -> CaptureError:

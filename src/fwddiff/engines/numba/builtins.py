@@ -2,7 +2,7 @@
 plain numbers where Numba lacks the function."""
 
 # Numba's types have attributes that no stub lists.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import builtins
 import functools
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -331,7 +332,7 @@ def perm(n, k=None):
         return None
 
     def implementation(n, k=None):
-        last = n if every else k
+        last: Any = n if every else k
         if n < 0 or last < 0:
             raise ValueError("perm() takes non-negative integers")
         product = 1 if last <= n else 0

@@ -87,8 +87,8 @@ class _Rewrite(ast.NodeTransformer):
         arguments = [self.visit(argument) for argument in node.args]
         if name == "where":
             return ast.IfExp(*arguments)
-        arguments = [ast.Name(name, ast.Load()) for name in self.source.leading.get(name, ())] + arguments
-        return ast.Call(node.func, arguments, [])
+        leading = [ast.Name(name, ast.Load()) for name in self.source.leading.get(name, ())]
+        return ast.Call(node.func, [*leading, *arguments], [])
 
     def visit_BinOp(self, node: Any):
         power: Any = (

@@ -5,7 +5,7 @@ Numba, where the items are of one type or every use is with a constant.
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportOptionalCall=false
 
 from __future__ import annotations
 

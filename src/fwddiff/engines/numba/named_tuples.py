@@ -140,7 +140,8 @@ def _lower_property(attribute: str) -> None:
 @functools.cache
 def constructor(cls: type[Any]) -> Any:
     """The compiled form of the class: Numba's own leaves defaults out, and makes a shorter tuple."""
-    namespace: dict[str, object] = {"cls": cls} | {f"default_{k}": v for k, v in cls._field_defaults.items()}
+    defaults = {f"default_{k}": v for k, v in cls._field_defaults.items()}
+    namespace: dict[str, object] = {"cls": cls, **defaults}
     parameters = [f"{n}=default_{n}" if n in cls._field_defaults else n for n in cls._fields]
     text = f"def constructor({', '.join(parameters)}):\n    return cls({', '.join(cls._fields)})\n"
     return numba.njit(compile_function("constructor", text, namespace), **INLINED)

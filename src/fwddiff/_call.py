@@ -195,13 +195,29 @@ class Caller:
 
     def live_plan(self) -> _capture.Function:
         """A plan that reads and checks the names of this very function one by one, for Dynamo."""
-        plan = self.plan()
+        record = self._record
+        # What the traced code assigns is not written yet: the data may be missing.
+        plan = record.plan if record is not None and self._holds(record) else self.plan()
         return self._planned() if plan.has_let_go else plan
 
     @property
     def has_own_rule(self) -> bool:
         """Whether the user answers for the derivative."""
         return callable(self.options.engine) or self.meaning.rule is not None
+
+    def traced(self, captured: Sequence[Any]) -> Record:
+        """What has been decided about the function whose captured values Dynamo has read."""
+        for record in (self._record, *_records.of(self._key())):
+            if record is not None and self._holds(record) and len(record.plan.captures) == len(captured):
+                return record
+        return self.find()[0]
+
+    def _holds(self, record: Record) -> bool:
+        return record.plan.holds_for(self.target.live, self.target.bound)
+
+    def _key(self) -> tuple:
+        """Of records of functions of the same code."""
+        return self.target.live.__code__ if self.target.has_code else None, self.options, self.meaning
 
     def _planned(self) -> _capture.Function:
         with_state = self.has_own_rule
@@ -221,7 +237,7 @@ class Caller:
         target = self.target
         if self._record is not None:
             target.refresh()
-        key = target.live.__code__ if target.has_code else None, self.options, self.meaning
+        key = self._key()
         known = _records.of(key) if key[0] is not None else []
         for record in known:
             values = record.plan.guard(target.live, target.bound)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _copies, _host, _tree
-from fwddiff._call import Call, Caller, Gathered, Options, Way
+from fwddiff._call import Call, Caller, Gathered, Options, Record, Way
 from fwddiff._capture import Meaning, UserRule, meaning_of
 from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError, StaleError
@@ -259,23 +259,17 @@ class Operation:
         all that the function takes, presets and defaults included."""
         if self._struct is not None and not kwargs and self._struct.takes(args):
             return self._struct.make(*args)
-        record, values = self._caller.find()
-        shortcut = self._shortcut
+        record, values = self._found(captured)
+        shortcut, is_bound = self._shortcut, captured is not None
+        if shortcut.record is record and len(args) == shortcut.arity and not kwargs:
+            way = shortcut.way(shortcut.structure, args)  # `args` are leaves if this is found
+            if way is not None:
+                return way(args)
+        structure, leaves = self._caller.gather(self.kind, args, kwargs, values, is_bound)
         if shortcut.record is record:
-            if len(args) == shortcut.arity and not kwargs:
-                way = shortcut.way(shortcut.structure, args)  # `args` are leaves if this is found
-                if way is not None:
-                    return way(args)
-            structure, leaves = self._caller.gather(
-                self.kind, args, kwargs, captured or values, captured is not None
-            )
             way = shortcut.way(structure, leaves)
             if way is not None:
                 return way(leaves)
-        else:
-            structure, leaves = self._caller.gather(
-                self.kind, args, kwargs, captured or values, captured is not None
-            )
         gathered = Gathered(structure, leaves, record)
         if self.kind == "whole" and self._caller.recipe(gathered).host is None:
             try:
@@ -286,10 +280,12 @@ class Operation:
         try:
             return self._serve(gathered)
         except StaleError:  # another thread changed something while the function was compiled
-            record, values = self._caller.find()
-            again = self._caller.gather(self.kind, args, kwargs, captured or values, captured is not None)
-            gathered = Gathered(*again, record)
-            return self._serve(gathered)
+            record, values = self._found(captured)
+            again = self._caller.gather(self.kind, args, kwargs, values, is_bound)
+            return self._serve(Gathered(*again, record))
+
+    def _found(self, captured: Sequence[Any] | None) -> tuple[Record, Sequence[Any]]:
+        return self._caller.find() if captured is None else (self._caller.traced(captured), captured)
 
     def _name_mistake(self, gathered: Gathered, error: Exception) -> None:
         """Python says of arrays only that they are no numbers."""

@@ -122,9 +122,13 @@ class Function:
     def holds(self) -> bool:
         """Whether what would be compiled or run now is what was planned, whatever became of the function that
         the plan was made from."""
+        return self.holds_for(self.function, self.bound)
+
+    def holds_for(self, function: types.FunctionType, bound: Any) -> bool:
+        """Whether the plan is right for a function of the same code, whatever its captured data are now."""
         if self._holding is None:
             self._holding = self.writer.holding()
-        return self._holding(self.function, self.bound) is not None
+        return self._holding(function, bound) is not None
 
     def is_small(self, values: Sequence[Any]) -> bool:
         """Whether keeping this plan, once it has let go of its function, keeps no more than code alive."""
@@ -138,7 +142,9 @@ class Function:
         )
 
     def let_go(self) -> None:
-        """Forget the user's outermost function, which holds what it captures."""
+        """Forget the user's outermost function, where it holds what it captures."""
+        if not self.live.__closure__:
+            return
         self.live, self.has_let_go = self.function, True
         if isinstance(self.original, types.FunctionType):
             self.original = self.function

@@ -6,7 +6,7 @@ the list of what it gives, where nothing can happen in between.
 """
 
 # Private: Numba has no interface for its inliner.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
 
 from __future__ import annotations
 

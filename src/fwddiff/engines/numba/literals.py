@@ -10,7 +10,6 @@ from fwddiff.engines.numba import structs
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import get_definition, guard
-from numba.core.registry import cpu_target
 
 _MAY_BE_NONE = (types.NoneType, types.Omitted, types.Optional)
 
@@ -54,14 +53,15 @@ def dicts_to_structs(function_ir: Any) -> None:
             value = getattr(statement, "value", None)
             if not isinstance(value, ir.Expr) or value.op != "build_map" or not value.items:
                 continue
-            keys = [getattr(guard(get_definition, function_ir, key), "value", None) for key, _ in value.items]
+            keys: list[Any] = [
+                getattr(guard(get_definition, function_ir, key), "value", None) for key, _ in value.items
+            ]
             if all(isinstance(key, str) for key in keys) and _is_only_read(
                 function_ir, statement.target.name
             ):
                 block.body[position : position + 1] = _construction(function_ir, statement, keys)
                 # The function is half compiled already, and does not know what was made just now.
-                cpu_target.typing_context.refresh()
-                cpu_target.target_context.refresh()
+                structs.refresh()
 
 
 def _is_only_read(function_ir: Any, name: str) -> bool:

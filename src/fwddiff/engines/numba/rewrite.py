@@ -193,8 +193,8 @@ class Rewriter:
         return None if replacement is None else ir.Global(replacement.__name__, replacement, loc)
 
     def _is_called(self, target: str) -> bool:
-        values = (getattr(statement, "value", None) for statement in self._statements())
-        return any(_is(value, "call") and value.func.name == target for value in values)
+        calls: Any = (getattr(statement, "value", None) for statement in self._statements())
+        return any(_is(value, "call") and value.func.name == target for value in calls)
 
     def _argument(self, position: int, loc):
         return ir.Arg(f"captured_{position}", position, loc)

@@ -7,7 +7,7 @@ converted, where it is made, to an array of duals with room for all of it.
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
-# pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false
+# pyright: reportAttributeAccessIssue=false, reportPrivateImportUsage=false, reportCallIssue=false
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class _Rooms:
 
     def _lent(self, statement: Any) -> Iterator[tuple[Any, ir.Var]]:
         """The arrays that a call of a user's function gets: what is wanted of each, and its variable."""
-        value = statement.value if isinstance(statement, ir.Assign) else None
+        value: Any = statement.value if isinstance(statement, ir.Assign) else None
         if not _is(value, "call"):
             return
         callee = guard(get_definition, self.ir, value.func)

@@ -138,7 +138,7 @@ def register(cls: type) -> None:
             _register_method(cls, name, getattr(cls, name), takes_self=False)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
-    _refresh()
+    refresh()
 
 
 def _is_method(member: object) -> bool:
@@ -166,11 +166,11 @@ def _constructor(cls: type, version: int) -> Callable:
 
     construct.__name__ = construct.__qualname__ = cls.__name__
     _register_constructor(cls, construct)
-    _refresh()
+    refresh()
     return construct
 
 
-def _refresh() -> None:
+def refresh() -> None:
     """A function may be half compiled already when its class is met."""
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()

@@ -113,7 +113,7 @@ def prepare(operation: Any, count: int, names: tuple[str, ...]) -> None:
     target = operation.wrapped.target
     sources = tuple([_seen(target, *source) for source in target.sources(count, names)])
     vars(operation)[_place(count, names)] = sources
-    for node in operation.wrapped.caller.plan().nodes():
+    for node in operation.wrapped.caller.live_plan().nodes():
         for value in _mentioned(node.function):
             if isinstance(value, type) and dataclasses.is_dataclass(value):
                 _register_class(value)

@@ -86,7 +86,8 @@ def operation_of(f: Callable, backend: str = "auto") -> Operation:
     kind = f.kind if isinstance(f, Operation) else "whole"
     if backend == wrapped.options["engine"] == "auto" and kind == "whole" and _nesting.depth():
         backend = "numpy"
-    return wrapped.with_engine(backend).operation(kind)
+    found = wrapped.with_engine(backend)
+    return f if isinstance(f, Operation) and found is wrapped else found.operation(kind)
 
 
 def refuse_host(call: Call, f: Any) -> None:

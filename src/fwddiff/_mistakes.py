@@ -142,6 +142,8 @@ def argument_names(problem: Problem) -> list[str]:
 
 def _axes(problem: Problem) -> list[int]:
     """The most axes of the arrays in each argument."""
+    if not problem.axes:  # made without a call
+        return []
     found, leaf, axes = [], 0, iter(problem.axes)
     for spec in problem.arguments.children():
         own = [next(axes) for k in range(leaf, leaf + spec.num_leaves) if k not in problem.statics]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fwddiff._errors import FwdDiffError
 from fwddiff.testing._backends import backends as all_backends
 from fwddiff.testing._check import PullbackError, check_pullback
 from fwddiff.testing._report import Report, rich_table, text_table
@@ -19,7 +18,7 @@ class Results:
 
     scenarios: tuple[str, ...]
     backends: tuple[str, ...]
-    cells: dict[tuple[str, str], Report | FwdDiffError]
+    cells: dict[tuple[str, str], Report | Exception]
 
     @property
     def ok(self) -> bool:
@@ -43,7 +42,7 @@ class Results:
         return rich_table(title, ["scenario", *self.backends], self._rows(), numbers=1)
 
 
-def _text(cell: Report | FwdDiffError) -> str:
+def _text(cell: Report | Exception) -> str:
     if not isinstance(cell, Report):
         return type(cell).__name__
     return f"{max(entry.error for entry in cell.entries):.0e}" if cell.ok else "differs"
@@ -56,7 +55,7 @@ def check(given: Sequence[Scenario] | None = None, backends: Sequence[str] | Non
     """
     chosen = scenarios() if given is None else list(given)
     names = tuple(backend.name for backend in all_backends(backends))
-    cells: dict[tuple[str, str], Report | FwdDiffError] = {}
+    cells: dict[tuple[str, str], Report | Exception] = {}
     for scenario in chosen:
         operation = scenario.operation_of()
         for name in names:
@@ -66,6 +65,6 @@ def check(given: Sequence[Scenario] | None = None, backends: Sequence[str] | Non
                 )
             except PullbackError as error:
                 cells[scenario.name, name] = error.report
-            except FwdDiffError as error:
+            except Exception as error:  # the function's own too
                 cells[scenario.name, name] = error
     return Results(tuple(scenario.name for scenario in chosen), names, cells)

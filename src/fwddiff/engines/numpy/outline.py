@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import functools
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,8 @@ def outline(
         integers[k] if k in integers else _leaf(shape, slot.dtype)
         for k, (shape, slot) in enumerate(zip(shapes, problem.inputs, strict=True))
     ]
-    with np.errstate(all="ignore"), _nesting.nested():
+    with np.errstate(all="ignore"), warnings.catch_warnings(), _nesting.nested():
+        warnings.simplefilter("ignore")  # of a mean of nothing, and the like: no number here means anything
         result = _Search(lambda: _result(problem, plans, leaves)).run()
     found, tree = _tree.flatten(result)
     return [unknown.example(leaf) for leaf in found], tree

@@ -25,9 +25,8 @@ from jax import lax
 from fwddiff._errors import HostError
 from fwddiff._rule import Rule, Slot
 from fwddiff.hosts.jax import public, ways
-from fwddiff.hosts.jax.derivatives import HABIT
 from fwddiff.hosts.jax.internals import LITERAL_ARRAYS, Tracer, carried
-from fwddiff.hosts.jax.operation import Operation, jax_dtype, symbolic_size
+from fwddiff.hosts.jax.operation import HABIT, Operation, jax_dtype, symbolic_size
 
 __all__ = [
     "HABIT",

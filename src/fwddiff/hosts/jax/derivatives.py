@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from fwddiff._errors import DerivativeError
-from fwddiff._rule import Habit, Slot
+from fwddiff._rule import Slot
 from fwddiff.hosts.jax.internals import ad, divided_alike, drop_unused_by, is_zero, zero_tangent
-from fwddiff.hosts.jax.operation import Operation, jax_dtype, static_shapes
+from fwddiff.hosts.jax.operation import HABIT, Operation, jax_dtype, static_shapes
 from fwddiff.hosts.jax.primitive import bind, primitive
 from fwddiff.hosts.jax.products import product
 
@@ -41,11 +41,6 @@ def push_forward(
         values = bind(operation, primals, batch_ndim)
         results = bind(operation.derive("pushforward", active), [*primals, *moved], batch_ndim)
     return values, _with_zeros(operation, values, results)
-
-
-# A program without arithmetic of XLA's own runs on the thread that calls it; the product of a cotangent and
-# stored partials is enough to make XLA wake another, which takes as long as a function of few elements.
-HABIT: Habit = "recomputes few"
 
 
 def _with_zeros(operation: Operation, values: Sequence[Any], results: Sequence[Any]) -> list[Any]:

@@ -10,9 +10,13 @@ import jax
 import numpy as np
 
 from fwddiff._errors import HostError
-from fwddiff._rule import Rule, Shape, Slot
+from fwddiff._rule import Habit, Rule, Shape, Slot
 
 Kind = Literal["pushforward", "pullback", "partials"]
+
+# A program without arithmetic of XLA's own runs on the thread that calls it; the product of a cotangent and
+# stored partials is enough to make XLA wake another, which takes as long as a function of few elements.
+HABIT: Habit = "recomputes few"
 
 
 @dataclass(frozen=True)

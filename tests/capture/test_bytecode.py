@@ -108,6 +108,14 @@ def test_arguments_know_their_place():
     assert all(argument.callees == {("helper", ())} for argument in found.values())
 
 
+def test_making_a_function_uses_its_defaults_only():
+    def calling(x):
+        return waiting(x * (lambda u, v=default: u * v * x)(x))  # noqa: F821
+
+    assert how(calling, "waiting") == {("", "called")}
+    assert ("", "whole") in how(calling, "default")
+
+
 def test_an_unknown_instruction_uses_everything_whole():
     def formatted(x):
         return f"{value + x}{text}"  # noqa: F821

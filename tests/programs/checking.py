@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from fwddiff import StructureError, fwddiff
+from fwddiff import StructureError, fwddiff, rules
 from programs.evaluation import HOSTS, float_leaves, ways
 from programs.oracle import Expected, Unsuitable, expected, flatten, function_of
+from programs.ruled import CUSTOM, MEANINGS
 from programs.writing import Program
 from rules.oracles import VALUES
 
@@ -34,12 +36,37 @@ def check(program: Program, names: Iterable[str] | None = None, compiled_hosts: 
     that differ, `Unsuitable` where the oracle has no answer.
     """
     directions, wanted = oracle(program)
-    function = function_of(program.source)
+    with _own_rules():
+        _compare_ways(program, directions, wanted, names, compiled_hosts)
+
+
+@contextlib.contextmanager
+def _own_rules() -> Iterator[None]:
+    """Scalar rules of a program do not outlive it."""
+    before = dict(rules.TABLE)
+    try:
+        yield
+    finally:
+        rules.TABLE.clear()
+        rules.TABLE.update(before)
+
+
+def _compare_ways(
+    program: Program,
+    directions: list[np.ndarray],
+    wanted: Expected,
+    names: Iterable[str] | None,
+    compiled_hosts: bool,
+) -> None:
+    function = function_of(program.source, MEANINGS)
+    runs_as_python = any(f"{kind}(" in program.source for kind in CUSTOM)
     for name, (engine, way) in ways().items():
         if names is not None and name not in names:
             continue
         if name in HOSTS and not compiled_hosts:
             engine = "numpy"
+        elif engine == "numba" and runs_as_python:
+            engine = "auto"  # a custom rule is not compiled
         wrapped = fwddiff(function, engine=engine, mode=program.mode, passes=program.passes)
         try:
             found = way(wrapped, program.arguments, directions)

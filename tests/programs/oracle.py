@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import itertools
 import linecache
 import math
@@ -45,7 +46,8 @@ class Expected(NamedTuple):
 
 
 def flatten(tree: Any) -> tuple[list, Any]:
-    return optree.tree_flatten(tree, namespace=NAMESPACE)
+    with optree.dict_insertion_ordered(True, namespace=NAMESPACE):
+        return optree.tree_flatten(tree, namespace=NAMESPACE)
 
 
 def unflatten(spec: Any, leaves: Sequence[Any]) -> Any:
@@ -77,7 +79,68 @@ class _FloorDivision(ast.NodeTransformer):
         return ast.Call(ast.Name("floor_divide", ast.Load()), [node.left, node.right], [])
 
 
-def exact_function(source: str, values: dict[str, Callable]) -> Callable:
+class _Kept:
+    """Numbers that stay what they are at the arguments while the arguments are moved, in order of the calls.
+
+    What `wrt=` leaves out is such a number. So is the distance from a primitive of a rule's slopes to the
+    function's value: the two together have that value and, at every order, those slopes.
+    """
+
+    def __init__(self):
+        self.numbers: list[Any] = []
+        self.fresh: Any = None
+
+    def record(self, function: Callable, *arguments: Any) -> Any:
+        self.numbers, self.fresh = [], None
+        return function(*arguments)
+
+    def replay(self, function: Callable, *arguments: Any) -> Any:
+        """Raises `Unsuitable` where the calls are others than at the arguments."""
+        self.fresh = iter(self.numbers)
+        found = function(*arguments)
+        if next(self.fresh, None) is not None:
+            raise Unsuitable
+        return found
+
+    def keep(self, number: Any) -> Any:
+        if self.fresh is None:
+            self.numbers.append(number)
+            return number
+        kept = next(self.fresh, None)
+        if kept is None:
+            raise Unsuitable
+        return kept
+
+    def by_rule(self, f: Callable, primitive: Callable, *slopes: Any) -> Callable:
+        def function(*args, **kwargs):
+            found = primitive(*args, **kwargs)
+            return found + self.keep(f(*args, **kwargs) - found)
+
+        return function
+
+    def partly(self, f: Callable, name: str) -> Callable:
+        def function(*args, **kwargs):
+            bound = inspect.signature(f).bind(*args, **kwargs)
+            bound.apply_defaults()
+            moving = {k: v if k == name else self.keep(v) for k, v in bound.arguments.items()}
+            return f(**moving)
+
+        return function
+
+    def meanings(self) -> dict[str, Callable]:
+        rules = dict.fromkeys(("by_scalar_rule", "by_frule", "by_rrule"), self.by_rule)
+        return rules | {"partly": self.partly}
+
+
+def _add_arrays(numpy: types.SimpleNamespace) -> None:
+    """Arrays that a program makes hold mpmath's numbers."""
+    numpy.full = lambda count, number: np.full(count, mp.mpf(number), object)
+    numpy.zeros = numpy.empty = lambda count, dtype=None: numpy.full(count, 0)
+    numpy.ones = lambda count, dtype=None: numpy.full(count, 1)
+    numpy.sum = lambda array: sum(array, mp.mpf(0))
+
+
+def exact_function(source: str, values: dict[str, Callable], kept: _Kept) -> Callable:
     """The program with every function replaced by mpmath's; `values`: row of the table → function."""
     tree = ast.fix_missing_locations(_FloorDivision().visit(ast.parse(source)))
     modules = {math: types.SimpleNamespace(**vars(math)), np: types.SimpleNamespace(array=np.array)}
@@ -94,7 +157,8 @@ def exact_function(source: str, values: dict[str, Callable]) -> Callable:
     exact_numpy.where = lambda condition, a, b: a if condition else b
     exact_numpy.clip = lambda x, low, high: min(max(x, low), high)
     exact_numpy.float64 = mp.mpf
-    names = {
+    _add_arrays(exact_numpy)
+    names = kept.meanings() | {
         "math": exact_math,
         "np": exact_numpy,
         "float": mp.mpf,
@@ -116,12 +180,13 @@ def expected(
 ) -> Expected:
     """Raises `Unsuitable` where the derivative changes within `margin` of the arguments."""
     with mp.workdps(DIGITS):
-        function = exact_function(source, values)
-        return _over_elements(function, arguments, directions, margin)
+        kept = _Kept()
+        function = exact_function(source, values, kept)
+        return _over_elements(function, kept, arguments, directions, margin)
 
 
 def _over_elements(
-    function: Callable, arguments: tuple, directions: list[np.ndarray], margin: float
+    function: Callable, kept: _Kept, arguments: tuple, directions: list[np.ndarray], margin: float
 ) -> Expected:
     leaves, spec = flatten(arguments)
     active = [k for k, leaf in enumerate(leaves) if is_float(leaf)]
@@ -133,11 +198,11 @@ def _over_elements(
         places = [_place(index, np.shape(leaf)) for leaf in leaves]
         scalars = [np.asarray(leaf)[place].item() for leaf, place in zip(leaves, places, strict=True)]
         moves = [directions[j][places[k]] for j, k in enumerate(active)]
-        element = _Element(function, spec, scalars, active, [float(m) for m in moves])
+        element = _Element(function, kept, spec, scalars, active, [float(m) for m in moves])
         found = element.derivatives(margin)
         for j, output in enumerate(found.outputs):
             if len(outputs) <= j:
-                outputs.append(np.zeros(shape))
+                outputs.append(np.zeros(shape + np.shape(output)))
             outputs[j][index] = output
         for j, k in enumerate(active):
             gradients[j][places[k]] += found.gradient[j]
@@ -154,31 +219,39 @@ def _place(index: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
 class _Element:
     """The program at one element of the loop."""
 
-    def __init__(self, function: Callable, spec: Any, scalars: list, active: list[int], moves: list[float]):
-        self.function, self.spec, self.active = function, spec, active
+    def __init__(
+        self,
+        function: Callable,
+        kept: _Kept,
+        spec: Any,
+        scalars: list,
+        active: list[int],
+        moves: list[float],
+    ):
+        self.function, self.kept, self.spec, self.active = function, kept, spec, active
         self.scalars = [mp.mpf(x) if isinstance(x, float) else x for x in scalars]
         self.moves = [mp.mpf(m) for m in moves]
 
-    def outputs(self, shifts: Sequence[Any]) -> list:
+    def outputs(self, run: Callable, shifts: Sequence[Any]) -> list[np.ndarray]:
         moved = list(self.scalars)
         for k, shift in zip(self.active, shifts, strict=True):
             moved[k] = moved[k] + shift
-        found = flatten(self.function(*unflatten(self.spec, moved)))[0]
-        return [mp.mpf(y) for y in found if isinstance(y, float | mp.mpf) or y in (0, 1)]
+        found = [np.asarray(y) for y in flatten(run(self.function, *unflatten(self.spec, moved)))[0]]
+        return [y for y in found if y.dtype.kind in "fO" or y in (0, 1)]
 
     def total(self, shifts: Sequence[Any]) -> Any:
-        found = self.outputs(shifts)
-        return sum(w * y for w, y in zip(weights(len(found)), found, strict=True))
+        found = self.outputs(self.kept.replay, shifts)
+        return sum(mp.mpf(w) * y.sum() for w, y in zip(weights(len(found)), found, strict=True))
 
     def derivatives(self, margin: float) -> Expected:
+        values = self.outputs(self.kept.record, [0] * len(self.active))
         fine, coarse = self._differences(mp.mpf("1e-10")), self._differences(mp.mpf(margin))
-        values = self.outputs([0] * len(self.active))
         for a, b in zip((*fine[0], *fine[1]), (*coarse[0], *coarse[1]), strict=True):
             if not abs(a - b) <= 100 * margin * (1 + abs(a)) or abs(a) > 1e4:
                 raise Unsuitable
-        if any(not abs(y) < 1e4 for y in values):
+        if any(not abs(y) < 1e4 for output in values for y in output.flat):
             raise Unsuitable
-        return Expected([float(y) for y in values], *([float(d) for d in part] for part in fine))
+        return Expected([y.astype(float) for y in values], *([float(d) for d in part] for part in fine))
 
     def _differences(self, step: Any) -> tuple[list, list]:
         """Gradient, and its derivative along the moves, by central differences."""

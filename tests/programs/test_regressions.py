@@ -46,6 +46,62 @@ TUPLES = {
 """,
 }
 
+# Arrays that are filled with a dual, and conversions of what a function inside computes: each was wrong or
+# refused in the engine that runs Python.
+MADE = {
+    # Partials were rounded to single precision where the value is Python's own float.
+    "full of a dual": "return np.full(3, math.sin(x))",
+    "changed in place": """
+    a = np.full(2, math.exp(x))
+    a[1] *= x
+    return a
+""",
+    # What waits on the stack while a function inside is made was taken for a value that escapes.
+    "conversion of a generator": "return np.float64(0.3 * sum(x * (j + 1.5) for j in range(3))) * x",
+    "conversion of a list": "return float(0.3 * sum([math.sin(x) * j for j in range(3)])) * x",
+    "conversion of a slice": "return float(np.sum(np.array([x, x * x, 2.0])[0:2])) * x",
+    "conversion of a list of constants": "return np.float64(x * np.sum(np.array([1.0, 2.0, 3.0]))) * x",
+    "conversion of unpacked arguments": "return np.float64(x + math.hypot(*(x, 2.0 * x))) * x",
+    "conversion of a lambda": "return x * np.float64((lambda u, v=x: u * v * x)(x))",
+}
+
+# A rule says what the derivative is, whatever the function's code says.
+RULES = {
+    "by_scalar_rule": "'a * b', 'a * a / 2'",
+    "by_frule": "lambda a, b=0.7: a * b, lambda a, b=0.7: a * a / 2",
+    "by_rrule": "lambda a, b=0.7: a * b, lambda a, b=0.7: a * a / 2",
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_made_arrays_and_conversions(name):
+    source = f"def program(x):\n    {MADE[name].lstrip()}\n"
+    for x in (np.float64(0.3), X):
+        check(Program(source, (x,), "auto", "single"), ["numba", "numpy"])
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_rules(kind):
+    source = f"""
+def taught(a, b=0.7):
+    return math.tanh(a - b)
+taught = {kind}(taught, lambda a, b=0.7: a * a * b / 2, {RULES[kind]})
+
+def helper(a, *, b=0.4):
+    return a * a * b + taught(b)
+helper = partly(helper, "a")
+
+def program(x, y=None, count=2):
+    shift = 0.5 * x
+    def inner(u, v=x * 2.0):
+        return taught(b=v, a=u) * shift
+    first = helper(b=x, a=inner(x)) + inner(v=x, u=1.0)
+    several = np.array([taught(first * j) for j in range(count)])
+    return {{"right": several, "left": None if y is None else x * y}}
+"""
+    for y in (None, np.float64(0.6)):
+        check(Program(source, (X, y), "auto", "single"), ["numba", "numpy"])
+
 
 @pytest.mark.parametrize("name", TUPLES)
 def test_named_tuples(name):

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from programs.pieces import POSITIVE, SQUASHED, TEMPLATES
+from programs.ruled import TAUGHT, definition
 from programs.structs import Box, Pair
 
 SHAPES = {
@@ -18,6 +19,15 @@ SHAPES = {
     (2, 3): [(2, 3), (3,), (2, 1), (1, 3), ()],
 }
 _LETTER = re.compile(r"\b[ABSPC]\b")
+
+
+class Callee(NamedTuple):
+    """A function that expressions call: parameters without and with default, and whether those need names."""
+
+    name: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    by_name: bool = False
 
 
 class Program(NamedTuple):
@@ -41,7 +51,9 @@ class Writer:
         self.floats: list[str] = []
         self.integers: list[str] = []
         self.flags: list[str] = []
-        self.helpers: list[tuple[str, int]] = []
+        self.optionals: list[str] = []
+        self.helpers: list[Callee] = []
+        self.inner: list[Callee] = []
         self.constants = random.Random(self.choose(range(1000)))
         self.names = 0
         self.budget = 0
@@ -63,15 +75,35 @@ class Writer:
         self.budget -= 1
         if depth == 0 or self.budget <= 0:
             return self.atom()
-        kind = self.choose(["template"] * 8 + ["atom", "helper", "integer"])
-        if kind == "helper" and self.helpers:
-            name, count = self.choose(self.helpers)
-            return f"{name}({', '.join(self.expression(depth - 1) for _ in range(count))})"
+        kind = self.choose(["template"] * 8 + ["atom", "call", "call", "integer", "comprehension"])
+        if kind == "call" and (self.helpers or self.inner):
+            return self.call(self.choose(self.helpers + self.inner), depth - 1)
+        if kind == "comprehension":
+            return self.comprehension(depth - 1)
         if kind == "integer" and self.integers:
             return f"({self.expression(depth - 1)}) * {self.choose(self.integers)}"
         if kind == "atom":
             return self.atom()
         return self.filled(self.choose(TEMPLATES), depth - 1)
+
+    def call(self, callee: Callee, depth: int) -> str:
+        """By position, by name in any order, with and without what has a default."""
+        given = [*callee.required, *(name for name in callee.optional if self.choose([True, False]))]
+        positional = self.choose(range(len(given) + 1))
+        if callee.by_name:
+            positional = min(positional, len(callee.required))
+        named = [f"{name}={self.expression(depth)}" for name in given[positional:]]
+        if self.choose([True, False]):
+            named.reverse()
+        return f"{callee.name}({', '.join([self.expression(depth) for _ in given[:positional]] + named)})"
+
+    def comprehension(self, depth: int) -> str:
+        index = self.name("j")
+        self.integers.append(index)
+        text = f"{self.expression(depth)} * ({index} + {self.constant(0.2, 1.6)})"
+        self.integers.remove(index)
+        brackets = self.choose(["sum([{}])", "sum({})", "max([{}])"])
+        return f"(0.3 * {brackets.format(f'{text} for {index} in range({self.choose([2, 3])})')})"
 
     def atom(self) -> str:
         if self.floats and self.choose([True] * 5 + [False]):
@@ -190,14 +222,93 @@ class Writer:
             fields = Pair._fields if kind == "Pair" else ("width", "height")
             self.floats += [f"{first}.{field}" for field in fields]
 
+    def function_inside(self, indent: int = 1) -> None:
+        """Closes over what is there, and over what is assigned later; its default is made where it is."""
+        name, first, second = self.name("inner"), self.name("u"), self.name("v")
+        default = self.choose([self.constant(), self.expression(1)])
+        outside = list(self.floats)
+        self.floats += [first, second]
+        kind = self.choose(["def", "def", "branch", "lambda"])
+        if kind == "lambda":
+            self.line(f"{name} = lambda {first}, {second}={default}: {self.expression(2)}", indent)
+        else:
+            self.line(f"def {name}({first}, {second}={default}):", indent)
+            if kind == "branch":
+                self.line(f"if {self.condition()}:", indent + 1)
+                self.line(f"return {self.expression(1)}", indent + 2)
+            self.line(f"return {self.expression(2)}", indent + 1)
+        self.floats = outside
+        self.inner.append(Callee(name, (first,), (second,)))
+        found = self.name()
+        self.line(f"{found} = {self.call(self.inner[-1], 1)} - {self.call(self.inner[-1], 1)} * 0.4", indent)
+        self.floats.append(found)
+
+    def optional(self, indent: int = 1) -> None:
+        """A number that is an argument where there is one."""
+        if not self.optionals:
+            return self.assign(indent)
+        name, argument = self.name(), self.choose(self.optionals)
+        there, missing = f"{argument} * {self.expression(1)}", self.expression(1)
+        kind = self.choose(["is None", "is not None", "choice"])
+        if kind == "choice":
+            self.line(f"{name} = {missing} if {argument} is None else {there}", indent)
+        else:
+            self.line(f"if {argument} {kind}:", indent)
+            self.line(f"{name} = {missing if kind == 'is None' else there}", indent + 1)
+            self.line("else:", indent)
+            self.line(f"{name} = {there if kind == 'is None' else missing}", indent + 1)
+        self.floats.append(name)
+
+    def array(self, indent: int = 1) -> None:
+        """An array whose elements and sum are numbers of the program."""
+        name = self.made_array(2, indent)
+        self.floats += [f"{name}[0]", f"{name}[{self.extent} - 1]", f"np.sum({name})"]
+
+    def made_array(self, depth: int, indent: int) -> str:
+        """The name of an array of `self.extent` numbers."""
+        name, index = self.name("a"), self.name("j")
+        extent = self.choose([str(self.extent), self.count])
+        kind = self.choose(["list", "comprehension", "append", "zeros", "empty", "full", "number"])
+        self.integers.append(index)
+        element = f"{self.expression(depth)} * ({index} + 0.3)"
+        self.integers.remove(index)
+        if kind == "list":
+            self.line(f"{name} = np.array([{', '.join(map(self.expression, [1] * self.extent))}])", indent)
+        elif kind == "comprehension":
+            self.line(f"{name} = np.array([{element} for {index} in range({extent})])", indent)
+        elif kind == "append":
+            self.line(f"{name}_list = []", indent)
+            self.line(f"for {index} in range({extent}):", indent)
+            self.line(f"{name}_list.append({element})", indent + 1)
+            self.line(f"{name} = np.array({name}_list)", indent)
+        elif kind == "number":
+            self.line(f"{name} = np.full({extent}, {self.expression(depth)})", indent)
+            self.line(f"{name}[1] *= {self.expression(1)}", indent)
+        else:
+            filling = f", {self.constant()}" if kind == "full" else ""
+            self.line(f"{name} = np.{kind}({extent}{filling})", indent)
+            self.line(f"for {index} in range({extent}):", indent)
+            self.line(f"{name}[{index}] = {element}", indent + 1)
+        return name
+
     def early_return(self, indent: int = 1) -> None:
         self.line(f"if {self.condition()}:", indent)
-        self.line(f"return {self.result(1)}", indent + 1)
+        self.return_result(1, indent + 1)
+
+    def return_result(self, depth: int, indent: int) -> None:
+        if self.structure == "array":
+            return self.line(f"return {self.made_array(depth, indent)}", indent)
+        if self.structure == "array beside":
+            return self.line(f"return {self.expression(depth)}, {self.made_array(depth, indent)}", indent)
+        return self.line(f"return {self.result(depth)}", indent)
 
     def result(self, depth: int) -> str:
         """An expression of the program's own result structure, chosen once."""
         first, second = self.expression(depth), self.expression(depth)
+        missing = f"None if {self.optionals[0]} is None else" if self.optionals else ""
         return {
+            "optional": f"({first}, {missing} {second})",
+            "dict": f"{{'right': {first}, 'left': {second}}}",
             "number": first,
             "tuple": f"({first}, {second})",
             "Pair": f"Pair({first}, {second})",
@@ -208,7 +319,11 @@ class Writer:
 
     def body(self, statements: int, may_return: bool) -> None:
         kinds = [self.assign, self.branch, self.for_loop, self.while_loop, self.unpack, self.augmented]
-        if may_return:
+        kinds += [self.function_inside, self.function_inside, self.array]
+        if self.optionals:
+            kinds += [self.optional] * 3
+        # Numba's engine refuses tuples of an array that has partials in one branch and has none in another.
+        if may_return and self.structure != "array beside":
             kinds.append(self.early_return)
         for _ in range(statements):
             self.choose(kinds)()
@@ -216,11 +331,11 @@ class Writer:
     # --- the whole ------------------------------------------------------------------------------------------
 
     def function(self, name: str, parameters: list[str], floats: list[str], statements: int) -> None:
-        self.floats, self.budget = list(floats), self.size
+        self.floats, self.inner, self.budget = list(floats), [], self.size
         self.line(f"def {name}({', '.join(parameters)}):", 0)
         self.body(statements, may_return=self.choose([True, False]))
         self.budget = self.size // 2
-        self.line(f"return {self.result(2)}", 1)
+        self.return_result(2, 1)
         self.line("", 0)
 
     def program(self) -> Program:
@@ -229,18 +344,40 @@ class Writer:
         self.line(f"SHIFT = {self.constant()}", 0)
         self.line("TABLE = np.array([0.31, -0.72, 1.13, 0.54])", 0)
         self.structure = "number"
+        self.extent = self.choose([2, 3])
+        self.count = f"{self.extent}"
         for _ in range(self.choose([0, 0, 1, 1, 2])):
-            name = self.name("helper")
-            self.function(name, ["a", f"b={self.constant()}"], ["a", "b", "SHIFT"], self.choose([0, 1]))
-            self.helpers.append((name, self.choose([1, 2])))
+            self.taught()
+        for _ in range(self.choose([0, 0, 1, 1, 2])):
+            self.helper()
         parameters, leaves, arguments = self.arguments(dtype, values)
-        self.structure = self.choose(["number"] * 3 + ["tuple", "Pair", "Box", "integer", "nested"])
+        if self.choose([True, False]):
+            self.count = "count"
+            parameters.append(f"count={self.extent}")
+        structures = ["number"] * 3 + ["tuple", "Pair", "Box", "integer", "nested", "dict"]
+        structures += ["array", "array beside"]
+        self.structure = self.choose(structures + ["optional"] * 4 * bool(self.optionals))
         extra = [*leaves, *self.choose([(), ("SHIFT", "TABLE[1]")])]
         self.function("program", parameters, extra, self.choose([1, 2, 3]))
         passes = self.choose(["single", "single", "per_argument"])
         return Program(
             "\n".join(self.lines), arguments, self.choose(["auto", "auto", "store", "recompute"]), passes
         )
+
+    def taught(self) -> None:
+        """A function with a rule of its own."""
+        name, taught = self.name("taught"), self.choose(TAUGHT)
+        self.lines += definition(name, self.choose(["by_scalar_rule"] * 2 + ["by_frule", "by_rrule"]), taught)
+        self.helpers.append(Callee(name, ("a",), ("b",)[: len(taught.slopes) - 1]))
+
+    def helper(self) -> None:
+        name = self.name("helper")
+        by_name = self.choose([True, False, False])
+        parameters = ["a", *["*"] * by_name, f"b={self.constant()}"]
+        self.function(name, parameters, ["a", "b", "SHIFT"], self.choose([0, 1]))
+        if self.choose([True, False, False]):
+            self.line(f"{name} = partly({name}, {self.choose('ab')!r})", 0)
+        self.helpers.append(Callee(name, ("a",), ("b",), by_name))
 
     def arguments(self, dtype, values) -> tuple[list[str], list[str], tuple]:
         loop = self.choose(SHAPES)
@@ -251,9 +388,8 @@ class Writer:
 
         parameters, leaves, arguments = ["x0"], ["x0"], [values.uniform(-1.5, 1.5, loop).astype(dtype)]
         for k in range(1, self.choose([1, 2, 3, 4] if self.size > 5 else [1, 2, 3])):
-            kind = self.choose(
-                ["number", "number", "tuple", "Pair", "Box", "dict", "int", "None", "bool", "float"]
-            )
+            structs = ["tuple", "Pair", "Box", "dict"]
+            kind = self.choose(["number"] * 2 + ["optional"] * 2 + structs + ["int", "bool", "float"])
             parameters.append(f"x{k}")
             if kind == "int":
                 self.integers.append(f"x{k}")
@@ -261,9 +397,10 @@ class Writer:
             elif kind == "bool":
                 self.flags.append(f"x{k}")
                 arguments.append(self.choose([True, False, np.array([True, False, True]) if loop else True]))
-            elif kind == "None":
+            elif kind == "optional":
                 self.flags.append(f"x{k} is None")
-                arguments.append(None)
+                self.optionals.append(f"x{k}")
+                arguments.append(self.choose([None, leaf()]))
             elif kind == "number":
                 leaves.append(f"x{k}")
                 arguments.append(leaf())

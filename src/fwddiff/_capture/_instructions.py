@@ -35,7 +35,6 @@ SIMPLE = {
 
 # Instructions by the beginning of their names; the first that fits counts.
 FAMILIES = (
-    ("BUILD_SLICE", "_unknown_instruction"),
     ("BUILD_", "_build"),
     ("LOAD_CLASSDEREF", "_load_deref"),
     ("LOAD_FAST_AND_CLEAR", "_load_other"),

@@ -273,6 +273,16 @@ class Stack:
         items = [self._extended(item, PACKED) for item in self._take(count)]
         self.stack.append(frozenset().union(*items))
 
+    def _make(self, instruction) -> None:
+        """What it takes goes into a new object; what else waits on the stack is not touched."""
+        self.use(self._take(1 - dis.stack_effect(instruction.opcode, instruction.arg)), "whole")
+        self.stack.append(UNKNOWN)
+
+    _make_function = _set_function_attribute = _build_slice = _list_to_tuple = _call_function_ex = _make
+
+    def _list_extend(self, instruction) -> None:
+        self.use(self._take(1), "whole")
+
     # --- calls ----------------------------------------------------------------------------------------------
 
     def _kw_names(self, instruction) -> None:

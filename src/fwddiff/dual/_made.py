@@ -62,12 +62,17 @@ def _creator(function: Callable, position: int) -> Callable:
     return made
 
 
+def _dtype_of(number: Any) -> Any:
+    """That of an array full of this number; Python's own floats have the dtype of `np.zeros(k)`."""
+    if isinstance(number, float) and not isinstance(number, np.floating):
+        return _dtype.get()
+    return getattr(number, "dtype", None)
+
+
 def _full(shape: Any, fill_value: Any, dtype: Any = None, **options: Any) -> Operand:
     if level_of(fill_value) < 0:
-        if dtype is None and isinstance(fill_value, float) and not isinstance(fill_value, np.floating):
-            dtype = _dtype.get()
-        return with_room(np.full(shape, fill_value, dtype, **options))
-    out = with_room(np.empty(shape, dtype or np.result_type(strip(fill_value), np.float32), **options))
+        return with_room(np.full(shape, fill_value, dtype or _dtype_of(fill_value), **options))
+    out = with_room(np.empty(shape, dtype or _dtype_of(strip(fill_value)), **options))
     out[...] = fill_value
     return out
 

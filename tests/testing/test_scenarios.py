@@ -59,19 +59,22 @@ def test_errors_are_cells_too():
 
 
 def test_results_print_as_tables():
-    from rich.console import Console
-
+    Console = pytest.importorskip("rich.console").Console
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(check(scenarios()[:1], ["numpy"]))
     assert "exponential log-density" in console.export_text()
 
 
-@pytest.mark.skipif(not HOSTS, reason="no host is installed")
+# Formulas are written for these; `benchmark` times no others.
+TIMED = [host for host in HOSTS if host in ("torch", "jax", "autograd")]
+
+
+@pytest.mark.skipif(not TIMED, reason="no host that is timed is installed")
 def test_benchmark_compares_hosts():
-    timings = benchmark(scenarios(8)[:2], HOSTS[:1], seconds=0.01)
+    timings = benchmark(scenarios(8)[:2], TIMED[:1], seconds=0.01)
     assert [(c.scenario, c.host, c.n) for c in timings.comparisons] == [
-        ("exponential log-density", HOSTS[0], 8),
-        ("Huber loss", HOSTS[0], 8),
+        ("exponential log-density", TIMED[0], 8),
+        ("Huber loss", TIMED[0], 8),
     ]
     assert all(c.ratio > 0 for c in timings.comparisons)
     assert "ratio" in str(timings)
@@ -86,6 +89,6 @@ def test_unknown_names_are_errors():
 
 def test_a_formula_that_differs_is_not_timed():
     off = Scenario("off", lambda x: x * x, (np.ones(3),), formula=lambda xp, x: x * x * x)
-    if HOSTS:
+    if TIMED:
         with pytest.raises(fd.ArgumentError, match="differ"):
-            benchmark([off], HOSTS[:1], seconds=0.01)
+            benchmark([off], TIMED[:1], seconds=0.01)

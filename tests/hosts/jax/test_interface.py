@@ -169,6 +169,8 @@ def test_a_captured_tracer_gets_its_gradient():
 )
 def test_arrays_of_another_setting_become_what_jax_makes_of_them(name):
     """64 bits kept from before `jax_enable_x64` was switched off: values are rounded to 32."""
+    if name == "second order" and jax.__version_info__ < (0, 7):
+        pytest.skip("JAX 0.6 makes a program of mixed widths that its own verifier refuses")
     wave = fwddiff(lambda a, x: a * math.sin(x))
     a, x = jnp.asarray(2.0), jnp.linspace(0.1, 0.9, 3)
     jax.config.update("jax_enable_x64", False)

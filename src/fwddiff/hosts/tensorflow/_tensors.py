@@ -54,6 +54,7 @@ def shape(leaf: Any) -> tuple[int | None, ...]:
     if isinstance(found, tuple):
         return found
     if found.rank is None:
+        dtype(leaf)  # has better advice about what is no dense tensor
         raise HostError(
             "A tensor whose number of axes is unknown while the graph is made cannot be lent to fwddiff; say "
             "it with tf.ensure_shape(x, [None, ...]) or in the input_signature."

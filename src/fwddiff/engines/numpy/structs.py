@@ -5,7 +5,6 @@ A rebuilt class is a subclass of the user's own, made for one evaluation; result
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
 from types import FunctionType
@@ -14,6 +13,7 @@ from typing import Any
 import optree
 
 from fwddiff._capture import Function, holds_host_array, is_foreign, plan, refuse_state
+from fwddiff._capture import is_struct_class as is_written_struct_class
 from fwddiff._errors import CaptureError
 from fwddiff.engines.numpy.rebuild import Rebuilt, is_touched
 from fwddiff.engines.numpy.standins import StandIns
@@ -90,13 +90,8 @@ def _of_its_kind(member: Any, function: Callable) -> Any:
 
 
 def is_struct_class(value: Any) -> bool:
-    """Whether this is a class of the user whose instances are taken apart into leaves."""
-    return (
-        isinstance(value, type)
-        and (dataclasses.is_dataclass(value) or optree.is_namedtuple_class(value))
-        and not is_foreign(value.__module__)
-        and not issubclass(type(value), _Rebuilt)
-    )
+    """Whether this is a class of structs that the user wrote, and not one rebuilt here."""
+    return is_written_struct_class(value) and not issubclass(type(value), _Rebuilt)
 
 
 def struct_classes(spec: optree.PyTreeSpec) -> Iterator[type]:

@@ -1,0 +1,117 @@
+"""Which values depend on which inputs: the structure of the derivative, known before it is written.
+
+A set of inputs is an integer, one bit for each. Values whose set is empty have no partials at all, so slopes
+that are infinite there meet nothing. Memory of the function's own is as active as the most active of what is
+stored there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fwddiff import rules
+from fwddiff.engines.numba.ssa.code import FLOATS, Code, Instruction, Refused, Value
+from fwddiff.engines.numba.ssa.expressions import is_zero
+from fwddiff.engines.numba.ssa.functions import meaning
+
+# Results without derivatives: of these functions, and of conversions to and from integers.
+LOCALLY_CONSTANT = frozenset({"value", "constant", "magnitude", "magnitude2"})
+_POINTING = ("getelementptr", "phi", "select", "bitcast", "freeze")
+# The bits of a float, made an integer without these, may become a float again.
+_CONSTANT = ("icmp", "fcmp", "fptosi", "fptoui", "sitofp", "uitofp")
+
+
+class Activity:
+    """`of(value)`: the inputs that a float depends on, or that what a pointer points to does."""
+
+    def __init__(self, code: Code, arguments: Mapping[str, int]):
+        self._floats = dict(arguments)
+        self._places: dict[str, frozenset[str]] = {}  # pointers: the memory that they may point to
+        self._memory: dict[str, int] = {}
+        self._bits: dict[str, int] = {}  # integers that hold the bits of active floats
+        instructions = code.instructions
+        while self._spread(instructions):
+            pass
+
+    def of(self, value: Value) -> int:
+        if value.type == "ptr":
+            return self._held(value)
+        return self._floats.get(value.text, 0) if value.type in FLOATS else self._bits.get(value.text, 0)
+
+    def is_own(self, pointer: Value) -> bool:
+        """Whether it points to memory of the function's own."""
+        return bool(self._places.get(pointer.text))
+
+    def _held(self, pointer: Value) -> int:
+        found = 0
+        for place in self._places.get(pointer.text, ()):
+            found |= self._memory.get(place, 0)
+        return found
+
+    def _spread(self, instructions: list[Instruction]) -> bool:
+        changed = False
+        for i in instructions:
+            changed |= self._store(i) if i.operation == "store" else self._result(i)
+        return changed
+
+    def _store(self, i: Instruction) -> bool:
+        given, pointer = i.operands
+        found, changed = self.of(given), False
+        if not found and not self.is_own(given):
+            return False
+        if given.type == "ptr":
+            raise Refused(f"a pointer in memory: {i.text}")
+        for place in self._places.get(pointer.text, ()):
+            changed |= self._memory.get(place, 0) | found != self._memory.get(place, 0)
+            self._memory[place] = self._memory.get(place, 0) | found
+        return changed
+
+    def _result(self, i: Instruction) -> bool:
+        if i.result is None:
+            return False
+        name, kind = i.result.text, i.result.type
+        if kind == "ptr":
+            return self._point(i, name)
+        table = self._floats if kind in FLOATS else self._bits
+        found = self._depends_on(i)
+        if found == table.get(name, 0):
+            return False
+        table[name] = found
+        return True
+
+    def _point(self, i: Instruction, name: str) -> bool:
+        found = frozenset({name}) if i.operation == "alloca" else frozenset()
+        if i.operation in _POINTING:
+            found = frozenset().union(*[self._places.get(o.text, frozenset()) for o in i.operands])
+        changed = found != self._places.get(name, frozenset())
+        self._places[name] = found
+        held = self._held(Value("ptr", name))
+        for place in found:  # one shadow of the pointer serves all of them
+            changed |= held != self._memory.get(place, 0)
+            self._memory[place] = held
+        return changed
+
+    def _depends_on(self, i: Instruction) -> int:
+        if i.operation in _CONSTANT:
+            return 0
+        found = 0
+        for operand in carriers(i) if i.operation == "call" else i.operands:
+            found |= self.of(operand)
+        return found
+
+
+def carriers(i: Instruction) -> list[Value]:
+    """The arguments of a call whose partials reach its result."""
+    name = meaning(i.callee)
+    if name is None:
+        return i.operands
+    if name in LOCALLY_CONSTANT:
+        return []
+    if name == "powi":
+        return i.operands[:1]
+    if name == "seed":
+        return i.operands[:1]
+    if name not in rules.TABLE:
+        return i.operands
+    row = rules.TABLE[name]
+    return [o for o, text in zip(i.operands, row.partials, strict=True) if not is_zero(text)]

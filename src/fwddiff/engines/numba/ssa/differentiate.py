@@ -1,0 +1,322 @@
+"""Forward mode on code: every float that depends on an input gets its partials written beside it.
+
+A sum has the sum of the partials, a product two terms, a function of the rules table its row's slopes, a
+choice (phi, select) the same choice among partials; integers, comparisons and branches stay. What comes out is
+code of the same form, so second derivatives are this transformation of its own result. Common subexpressions,
+partials that nobody uses and constant folding are LLVM's work.
+
+*Exact* code tells a partial that is zero because the value does not depend on that input from one that was
+computed: the first is -0.0, and no computed partial ever is (sums of them keep that by themselves: -0.0 +
+-0.0 = -0.0, no other sum is). Under an infinite slope the first stays, the second becomes nan: `cbrt(x**3)` at
+0 has the slope 1, which `inf * 0` cannot know. Exact code is slower, so it runs only where ordinary code has
+found a nan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fwddiff import rules
+from fwddiff.engines.numba.ssa import expressions
+from fwddiff.engines.numba.ssa.activity import LOCALLY_CONSTANT, Activity
+from fwddiff.engines.numba.ssa.code import FLOATS, RETURN, Block, Code, Instruction, Refused, Value
+from fwddiff.engines.numba.ssa.functions import meaning
+from fwddiff.engines.numba.ssa.writer import PURE, Writer, number
+
+Partials = Mapping[int, Value]  # by position; a position that is missing has the partial 0
+Returned = Callable[["Writer", Sequence[Value], Sequence[Partials]], None]
+
+_LINEAR = {"fadd": ("1", "1"), "fsub": ("1", "-1"), "fneg": ("-1",)}
+_ROWS = {"fmul": "multiply", "fdiv": "divide", "frem": "fmod"}
+_PASSED = ("fpext", "fptrunc", "freeze")
+# Value and slopes may be fused in partials, which have no bits of their own to keep.
+_FUSED = "contract "
+
+
+def differentiate(
+    code: Code, arguments: Mapping[str, int], seeds: Callable, returned: Returned, exact: bool
+) -> Writer:
+    """The code with partials, in the lines of a writer.
+
+    `arguments` says by name which inputs (bits) an argument carries; `seeds(writer)` writes, where the
+    function begins, what gives them: name → position → partial. `returned(writer, results, partials)` writes
+    what is returned.
+    """
+    made = _Differentiated(code, arguments, exact)
+    made.write(seeds, returned)
+    return made.writer
+
+
+class _Differentiated:
+    def __init__(self, code: Code, arguments: Mapping[str, int], exact: bool):
+        self.code, self.exact = code, exact
+        self.active = Activity(code, arguments)
+        self.writer = Writer(code.outside)
+        self.partials: dict[str, Partials] = {}
+        self.shadows: dict[str, Partials] = {}  # of pointers: where the partials are
+        self._late: list[tuple[int, Instruction, int, Value]] = []
+
+    def write(self, seeds: Callable, returned: Returned) -> None:
+        for k, block in enumerate(self.code.blocks):
+            self.writer.label(block.name)
+            self._phis(block)
+            if k == 0:
+                self.partials |= seeds(self.writer)
+            for instruction in block.body:
+                if instruction.callee == RETURN:
+                    results = instruction.operands
+                    returned(self.writer, results, [self.partials.get(r.text, {}) for r in results])
+                else:
+                    self._instruction(instruction)
+            self.writer.line(block.end)
+        for place, phi, k, partial in self._late:
+            self.writer.lines[place] = f"  {self._phi(phi, k, partial)}"
+
+    def positions(self, value: Value) -> list[int]:
+        mask, found = self.active.of(value), []
+        while mask:
+            found.append((mask & -mask).bit_length() - 1)
+            mask &= mask - 1
+        return found
+
+    def partial(self, value: Value, k: int) -> Value:
+        found = self.partials.get(value.text, {}).get(k)
+        return number(value.type, self.absent) if found is None else found
+
+    @property
+    def absent(self) -> float:
+        """A partial that is zero for want of dependence."""
+        return -0.0 if self.exact else 0.0
+
+    # --- phis -----------------------------------------------------------------------------------------------
+
+    def _phis(self, block: Block) -> None:
+        """Their partials have names, and a place; what comes in is known once everything is written."""
+        for phi in block.phis:
+            self.writer.line(phi.text)
+        for phi in block.phis:
+            result = self._result(phi)
+            found = {k: self.writer.fresh(result.type) for k in self.positions(result)}
+            if found and result.type not in (*FLOATS, "ptr"):
+                continue
+            (self.shadows if result.type == "ptr" else self.partials)[result.text] = found
+            for k, partial in found.items():
+                self._late.append((len(self.writer.lines), phi, k, partial))
+                self.writer.lines.append("")
+
+    def _phi(self, phi: Instruction, k: int, partial: Value) -> str:
+        given = [self._shadow(o, k) if o.type == "ptr" else self.partial(o, k) for o in phi.operands]
+        ways = [f'[ {v.text}, %"{block}" ]' for v, block in zip(given, phi.incoming, strict=True)]
+        return f"{partial.text} = phi {partial.type} {', '.join(ways)}"
+
+    def _result(self, i: Instruction) -> Value:
+        assert i.result is not None
+        return i.result
+
+    # --- instructions ---------------------------------------------------------------------------------------
+
+    def _instruction(self, i: Instruction) -> None:
+        if i.operation == "call":
+            self._call(i)
+        elif i.operation == "store":
+            self._store(i)
+        elif i.result is not None and i.result.type == "ptr":
+            self._pointer(i)
+        else:
+            self.writer.line(i.text)
+            if i.result is not None and i.result.type in FLOATS and self.active.of(i.result):
+                self.partials[i.result.text] = self._partials(i, i.result)
+
+    def _partials(self, i: Instruction, y: Value) -> Partials:
+        positions, operands = self.positions(y), i.operands
+        if i.operation in _LINEAR:
+            return self._chain(y, [(o, s, None) for o, s in zip(operands, _LINEAR[i.operation], strict=True)])
+        if i.operation in _ROWS:
+            return self._row(_ROWS[i.operation], operands, y)
+        if i.operation == "select":
+            choice, a, b = operands
+            return {k: self.writer.select(choice, self.partial(a, k), self.partial(b, k)) for k in positions}
+        if i.operation in _PASSED:
+            return {k: self._passed(i, self.partial(operands[0], k), y.type) for k in positions}
+        if i.operation == "load":
+            align = i.text.rsplit(",", 1)[-1]
+            shadows = {k: self._shadow(operands[0], k) for k in positions}
+            return {k: self.writer.assign(y.type, f"load {y.type}, {s},{align}") for k, s in shadows.items()}
+        raise Refused(i.text)
+
+    def _passed(self, i: Instruction, partial: Value, kind: str) -> Value:
+        if i.operation == "freeze":
+            return self.writer.assign(kind, f"freeze {partial}")
+        return self.writer.convert(partial, kind)
+
+    # --- the chain rule -------------------------------------------------------------------------------------
+
+    def _row(self, name: str, arguments: Sequence[Value], y: Value) -> Partials:
+        """By the slopes of a row of the table."""
+        row = rules.TABLE[name]
+        names = dict(zip(row.arguments, arguments, strict=True)) | {"y": y}
+        terms = []
+        for argument, text in zip(arguments, row.partials, strict=True):
+            if expressions.is_zero(text) or not self.partials.get(argument.text):
+                continue
+            plain = text.strip() in ("1", "-1")
+            slope = None if plain else expressions.written(self.writer, text, names, y.type)
+            terms.append((argument, text.strip(), slope))
+        return self._chain(y, terms, name in rules.SELECTIONS)
+
+    def _chain(self, y: Value, terms: Sequence[tuple], selects: bool = False) -> Partials:
+        """Sum of slope * partial over the arguments (value, "1" or "-1" or any text, slope)."""
+        found: dict[int, Value] = {}
+        for argument, text, slope in terms:
+            for k, partial in self.partials.get(argument.text, {}).items():
+                if slope is None:
+                    term = partial if text == "1" else self._opposite(partial)
+                else:
+                    term = self._product(slope, partial, selects)
+                found[k] = self._sum(found[k], term) if k in found else term
+        return found
+
+    def _sum(self, a: Value, b: Value) -> Value:
+        return self.writer.binary("fadd" if self.exact else f"fadd {_FUSED}".strip(), a, b)
+
+    def _product(self, slope: Value, partial: Value, selects: bool) -> Value:
+        """`selects`: a slope 0 says that the argument is not there at all."""
+        if not self.exact:
+            return self.writer.binary(f"fmul {_FUSED}".strip(), slope, partial)
+        absent = self._is_absent(partial)
+        if selects:
+            absent = self.writer.binary("or", absent, self.writer.compare("oeq", slope, number(slope.type, 0)))
+        return self._unless(absent, self.writer.binary("fmul", slope, partial))
+
+    def _opposite(self, partial: Value) -> Value:
+        opposite = self.writer.negative(partial)
+        return self._unless(self._is_absent(partial), opposite) if self.exact else opposite
+
+    def _unless(self, absent: Value, computed: Value) -> Value:
+        """A partial that is computed is never -0.0."""
+        positive = self.writer.binary("fadd", computed, number(computed.type, 0.0))
+        return self.writer.select(absent, number(computed.type, -0.0), positive)
+
+    def _is_absent(self, partial: Value) -> Value:
+        return is_absent(self.writer, partial)
+
+    # --- calls ----------------------------------------------------------------------------------------------
+
+    def _call(self, i: Instruction) -> None:
+        name = meaning(i.callee)
+        if name in ("magnitude", "magnitude2", "seed"):
+            self._with_partials(i, name)
+            return
+        self.writer.line(i.text)
+        given = [o for o in i.operands if self.active.of(o)]
+        if not given or name in LOCALLY_CONSTANT or i.callee.startswith("llvm.lifetime"):
+            return
+        if name is None or i.result is None or i.result.type not in FLOATS:
+            raise Refused(i.text)
+        self.partials[i.result.text] = self._of_function(name, i, i.result)
+
+    def _of_function(self, name: str, i: Instruction, y: Value) -> Partials:
+        if name == "powi":
+            return self._chain(y, [(i.operands[0], "", self._slope_of_power(*i.operands))])
+        if name in ("float32", "float64"):
+            partials = self.partials[i.operands[0].text]
+            return {k: self.writer.call(i.callee, y.type, [p]) for k, p in partials.items()}
+        if name == "skipped":
+            return self._row("multiply", i.operands, y)
+        if name.startswith("weighted"):
+            return self._weighted(name, *i.operands)
+        return self._row(name, i.operands, y)
+
+    def _slope_of_power(self, x: Value, n: Value) -> Value:
+        """n x**(n - 1): no logarithm, right at x <= 0, and 0 for n = 0 even at x = 0."""
+        w = self.writer
+        less = w.binary("sub", n, number(n.type, 1))
+        slope = w.binary("fmul", w.convert(n, x.type), w.table("powi", [x, less], x.type))
+        return w.select(w.assign("i1", f"icmp eq {n}, 0"), number(x.type, 0.0), slope)
+
+    def _weighted(self, name: str, c: Value, p: Value) -> Partials:
+        """cotangent * partial of exact code, by the product rule.
+
+        `weighted<strong><marked>`: a cotangent of zero is a question that was not asked, if it is `strong`;
+        partials of cotangents are not. `marked`: the result is a partial, so -0.0 says "does not depend".
+        """
+        found: dict[int, Value] = {}
+        by_p = f"{name[:-1]}1"
+        for k, partial in self.partials.get(c.text, {}).items():
+            found[k] = self.writer.table("weighted01", [partial, p])
+        for k, partial in self.partials.get(p.text, {}).items():
+            term = self.writer.table(by_p, [c, partial])
+            found[k] = self._sum(found[k], term) if k in found else term
+        return found
+
+    def _with_partials(self, i: Instruction, name: str) -> None:
+        """Functions that look at the partials of their arguments too."""
+        y = self._result(i)
+        arguments = list(i.operands)
+        if name == "magnitude2":
+            for x, scale in zip(i.operands[::2], i.operands[1::2], strict=True):
+                for k in sorted({*self.positions(x), *self.positions(scale)}):
+                    arguments += [self.partial(x, k), self.partial(scale, k)]
+        else:
+            looked_at = i.operands if name == "magnitude" else i.operands[:1]
+            arguments += [self.partial(x, k) for x in looked_at for k in self.positions(x)]
+        listing = ", ".join(map(str, arguments))
+        callee = f"fwddiff.{name}.{len(arguments)}{'.f32' * (y.type == 'float')}"
+        kinds = ", ".join(a.type for a in arguments)
+        self.writer.outside.setdefault(callee, f'declare {y.type} @"{callee}"({kinds}) {PURE}')
+        self.writer.line(f'{y.text} = call {y.type} @"{callee}"({listing})')
+        if name == "seed":
+            self.partials[y.text] = self.partials.get(i.operands[0].text, {})
+
+    # --- memory of the function's own -----------------------------------------------------------------------
+
+    def _shadow(self, pointer: Value, k: int) -> Value:
+        found = self.shadows.get(pointer.text, {}).get(k)
+        if found is None:
+            raise Refused(f"memory behind {pointer.text}, which is not the function's own")
+        return found
+
+    def _pointer(self, i: Instruction) -> None:
+        """Each partial has memory of the same layout, and every pointer a shadow there."""
+        self.writer.line(i.text)
+        result, right = self._result(i), i.text.split(" = ", 1)[1]
+        positions = self.positions(result)
+        if not positions:
+            return
+        if i.operation == "alloca":
+            self.shadows[result.text] = {k: self.writer.assign("ptr", right) for k in positions}
+        elif i.operation == "getelementptr":
+            head, rest = right.split(", ptr ", 1)
+            tail = rest.partition(", ")[2]
+            shadows = {k: self._shadow(i.operands[0], k) for k in positions}
+            self.shadows[result.text] = {
+                k: self.writer.assign("ptr", f"{head}, {s}, {tail}") for k, s in shadows.items()
+            }
+        elif i.operation == "select":
+            choice, a, b = i.operands
+            self.shadows[result.text] = {
+                k: self.writer.select(choice, self._shadow(a, k), self._shadow(b, k)) for k in positions
+            }
+        else:
+            raise Refused(i.text)
+
+    def _store(self, i: Instruction) -> None:
+        self.writer.line(i.text)
+        given, pointer = i.operands
+        positions = self.positions(pointer)
+        if self.active.of(given) and not self.active.is_own(pointer):
+            raise Refused(i.text)
+        if positions and given.type not in FLOATS:
+            if self.active.of(given):
+                raise Refused(i.text)
+            return
+        align = i.text.rsplit(",", 1)[-1]
+        for k in positions:
+            self.writer.line(f"store {self.partial(given, k)}, {self._shadow(pointer, k)},{align}")
+
+
+def is_absent(writer: Writer, partial: Value) -> Value:
+    """Whether a partial of exact code is -0.0."""
+    width = 64 if partial.type == "double" else 32
+    bits = writer.assign(f"i{width}", f"bitcast {partial} to i{width}")
+    return writer.assign("i1", f"icmp eq {bits}, {-(1 << (width - 1))}")

@@ -1,0 +1,40 @@
+"""Which row of the rules table a call in LLVM's code means."""
+
+from __future__ import annotations
+
+import re
+
+from fwddiff import rules
+
+# Functions that are no rows: how each is differentiated says `differentiate`.
+OWN = frozenset(
+    {"value", "constant", "float32", "float64", "magnitude", "magnitude2", "powi", "seed", "skipped"}
+    | {f"weighted{strong}{marked}" for strong in "01" for marked in "01"}
+)
+_PREFIX = "fwddiff."
+_INTRINSIC = re.compile(r"llvm\.([\w.]+?)\.f(?:32|64)(?:\.i\d+)?$")
+_OF_INTRINSICS = {
+    **{name: name for name in ("exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "sqrt", "pow")},
+    **{name: name for name in ("floor", "ceil", "trunc", "rint", "copysign", "powi", "asin", "acos", "atan")},
+    **{name: name for name in ("sinh", "cosh", "tanh", "atan2", "ldexp")},
+    **{"fabs": "abs", "minnum": "fmin", "maxnum": "fmax", "nearbyint": "rint", "roundeven": "rint"},
+    **{"minimum": "minimum", "maximum": "maximum"},
+}
+_OF_C = {
+    **{name: name for name in ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan")},
+    **{name: name for name in ("sinh", "cosh", "tanh", "erf", "erfc", "cbrt", "atan2", "hypot", "pow")},
+    **{f"a{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{"tgamma": "gamma", "lgamma": "lgamma", "fabs": "abs", "fmod": "fmod", "sqrt": "sqrt"},
+    **{"copysign": "copysign", "fmin": "fmin", "fmax": "fmax", "remainder": "ieee_remainder"},
+}
+
+
+def meaning(callee: str) -> str | None:
+    """The row's name, or one of `OWN`; `None` for a function that is neither."""
+    if callee.startswith(_PREFIX):
+        name = callee.removeprefix(_PREFIX).removesuffix(".f32")
+        name = re.sub(r"^(magnitude2?|seed)\.\d+$", r"\1", name)
+        return name if name in OWN or name in rules.TABLE else None
+    if found := _INTRINSIC.match(callee):
+        return _OF_INTRINSICS.get(found.group(1))
+    return _OF_C.get(callee) or _OF_C.get(callee.removesuffix("f"))

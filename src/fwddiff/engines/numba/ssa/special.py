@@ -1,0 +1,43 @@
+"""Functions that no C library has: plain Python of ours, compiled once in a process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import numba
+from fwddiff import _special, rules
+from fwddiff.engines.numba.options import INTERNAL
+from fwddiff.engines.numba.ssa.code import Value
+from fwddiff.engines.numba.ssa.function import Function, as_core, returning
+from fwddiff.engines.numba.ssa.writer import Writer
+from numba.core import types
+
+NAMES = frozenset({"digamma", "polygamma", "sinc", "spherical_jn", "ieee_remainder"})
+
+
+@functools.cache
+def _function(name: str) -> Function:
+    own, row = getattr(_special, name), rules.TABLE[name]
+    whole = rules.INTEGER_ARGUMENTS.get(name, ())
+    kinds = tuple(types.int64 if k in whole else types.float64 for k in range(len(row.arguments)))
+    compiled = numba.njit(**INTERNAL)(own)
+    compiled.compile(kinds)
+    found = compiled.overloads[kinds]
+    found.library.optimise()
+    inputs = ["i64" if kind == types.int64 else "double" for kind in kinds]
+    return returning(found.library.get_llvm_str(), found.fndesc.llvm_func_name, inputs, ["double"])
+
+
+def call(writer: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
+    """In double, whatever the arguments are: none of these loses digits that float32 has."""
+    function = _function(name)
+    given = [writer.convert(a, t) for a, t in zip(arguments, function.inputs, strict=True)]
+    symbol = f"fwddiff_special_{name}"
+    writer.outside |= function.code.outside
+    writer.outside[symbol] = as_core(function, symbol).replace(" alwaysinline {", " noinline {", 1)
+    room = writer.assign("ptr", "alloca [1 x double], align 8")
+    exception = writer.assign("ptr", "alloca ptr, align 8")
+    listing = ", ".join(map(str, given))
+    writer.assign("i32", f"call i32 @{symbol}({room}, {exception}, {listing})")  # none of them raises
+    return writer.convert(writer.assign("double", f"load double, {room}, align 8"), kind)

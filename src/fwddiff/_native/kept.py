@@ -41,7 +41,12 @@ def keep(name: str, function: Any) -> None:
     """Keep a compiled `numba.cfunc` under this name, if it can be used in another process."""
     code = extract(function)
     if code is not None:
-        disk.write(name, {"symbol": code.symbol, "needs": code.needs}, code.content)
+        keep_object(name, code)
+
+
+def keep_object(name: str, code: Object) -> None:
+    """Keep object code under this name; whoever made it answers for its use in another process."""
+    disk.write(name, {"symbol": code.symbol, "needs": code.needs}, code.content)
 
 
 def _name(signature: str, function: Any) -> str:

@@ -46,13 +46,23 @@ def extract(function: Any) -> Object | None:
     library = function._library
     module = library._final_module
     text = str(module)
-    if library.has_dynamic_globals or _ADDRESS.search(text) or _uses_environment(module, text):
+    if library.has_dynamic_globals or holds_addresses(text) or _uses_environment(module, text):
         return None
-    needs = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    needs += [g.name for g in module.global_variables if g.is_declaration]
+    needs = needs_of(module)
     if not _available(needs):
         return None
-    return Object(function.native_name, tuple(needs), bytes(library._get_compiled_object()))
+    return Object(function.native_name, needs, bytes(library._get_compiled_object()))
+
+
+def holds_addresses(text: str) -> bool:
+    """Whether a module's text has addresses of this process in it."""
+    return _ADDRESS.search(text) is not None
+
+
+def needs_of(module: Any) -> tuple[str, ...]:
+    """Names that a module declares and does not define."""
+    functions = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    return (*functions, *[g.name for g in module.global_variables if g.is_declaration])
 
 
 def _uses_environment(module: Any, text: str) -> bool:
@@ -80,10 +90,21 @@ def _available(names: Sequence[str]) -> bool:
 
 def _new_engine() -> llvm.ExecutionEngine:
     module = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"')
-    machine = _target().create_target_machine(
-        cpu=processor(), features=features(), reloc="static", codemodel="jitdefault", jit=True
+    return llvm.create_mcjit_compiler(
+        module, new_target_machine(), use_lmm=config.USE_LLVMLITE_MEMORY_MANAGER
     )
-    return llvm.create_mcjit_compiler(module, machine, use_lmm=config.USE_LLVMLITE_MEMORY_MANAGER)
+
+
+def new_target_machine() -> llvm.TargetMachine:
+    """What emits code for this processor, to be loaded into this process, as Numba does."""
+    return _target().create_target_machine(
+        cpu=processor(),
+        features=features(),
+        opt=int(config.OPT),
+        reloc="static",
+        codemodel="jitdefault",
+        jit=True,
+    )
 
 
 @functools.cache

@@ -46,9 +46,10 @@ from fwddiff._native.memory import (
     stack,
     store,
 )
+from fwddiff._native.status import EXCEPTION, NO_MEMORY, SHAPE_MISMATCH, UNDEFINED
 
-EXCEPTION, SHAPE_MISMATCH, NO_MEMORY = 1, 2, 3
-UNDEFINED = 4  # done, but a derivative is nan: what knows more of zeros should do it again
+__all__ = ["EXCEPTION", "NO_MEMORY", "SHAPE_MISMATCH", "UNDEFINED"]
+
 DTYPES = ("float64", "float32", "int64", "int32")  # of private sums, by their kind
 WORTH_THREADS = 100_000  # nanoseconds of work left, below which no thread is started
 SUPPORTED = hasattr(time, "CLOCK_MONOTONIC") and os.name == "posix"

@@ -1,0 +1,45 @@
+"""Kernels: a core function applied along strided operands, as one loop nest in LLVM's text."""
+
+from __future__ import annotations
+
+from fwddiff._rule import Slot
+from fwddiff.engines.numba.schedule._elements import Elements
+from fwddiff.engines.numba.schedule._groups import Groups, LanesInfo
+from fwddiff.engines.numba.schedule._operands import Operands
+from fwddiff.engines.numba.schedule._results import NO_CHECKS, Checks, Results
+from fwddiff.engines.numba.schedule._text import Function
+
+
+def kernel_text(
+    symbol: str,
+    core_symbol: str,
+    inputs: tuple[Slot, ...],
+    outputs: tuple[Slot, ...],
+    pattern: str,
+    checks: Checks = NO_CHECKS,
+    vectorise: bool = True,
+    lanes: LanesInfo | None = None,
+) -> str:
+    """`define i64 @symbol(ptr %pointers, ptr %layout)`, which applies the core along operands of this
+    pattern.
+
+    The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
+    takes its place, is to be put into the same module; its metadata has numbers below
+    `_text.FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
+    """
+    if any(slot.core_ndim for slot in (*inputs, *outputs)):
+        raise ValueError("loops of this kind are for functions of numbers")
+    # Neither table changes, nor are they among the operands.
+    out = Function(
+        f"define i64 @{symbol}(ptr noalias readonly %pointers, ptr noalias readonly %layout) nounwind"
+    )
+    operands = Operands(out, inputs, outputs, pattern, symbol)
+    results = Results(operands, checks)
+    loop = Elements(results, core_symbol, vectorise) if lanes is None else Groups(results, lanes)
+    operands.clear()
+    n = operands.word(1)
+    with out.loop(operands.word(0), name="outer") as row:
+        operands.begin_row(row)
+        loop.row(n)
+    out.line(f"ret i64 {results.status()}")
+    return str(out)

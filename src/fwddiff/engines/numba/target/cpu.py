@@ -1,0 +1,52 @@
+"""Machine code for this processor, which goes when its owner goes.
+
+A module (one kernel with all that it calls) is optimised and emitted in a context of its own, and its object
+code is loaded into an execution engine of its own; what comes from disk is loaded the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fwddiff._native import compiler
+from fwddiff._native.machine_code import Code, Object, load
+from fwddiff.engines.numba import vector_math
+
+
+class Machine(NamedTuple):
+    """A loaded function at `address`; dropping `owner` gives its memory back. `code` is what goes on disk
+    (`fwddiff._native.kept.keep_object`)."""
+
+    address: int
+    owner: Any
+    code: Object
+
+    @property
+    def object_code(self) -> bytes:
+        return self.code.content
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names from outside: of the C library, of vector math."""
+        return self.code.needs
+
+
+def compile_module(text: str, symbol: str) -> Machine:
+    """Compile a module's text, which defines `symbol`; all else in it is internal.
+
+    Raises RuntimeError where LLVM does not take the text, or where it calls what is not there.
+    """
+    vector_math.library()  # the text may name its functions
+    code = compiler.compiled(text, symbol)
+    return _machine(code, load(code))
+
+
+def assembly(text: str, symbol: str) -> str:
+    """The same machine code as text, to see whether a loop is vectorised."""
+    return compiler.assembly(text, symbol)
+
+
+def _machine(code: Object, loaded: Code | None) -> Machine:
+    if loaded is None:
+        raise RuntimeError(f"{code.symbol} needs a function that is not there: {', '.join(code.needs)}")
+    return Machine(*loaded, code)

@@ -9,6 +9,9 @@ from fwddiff.engines.numba.schedule._operands import Operands
 from fwddiff.engines.numba.schedule._results import NO_CHECKS, Checks, Results
 from fwddiff.engines.numba.schedule._text import Function
 
+# With a frame pointer LLVM can align the stack for vectors that wait there while others are in calls.
+_ATTRIBUTES = 'nounwind "frame-pointer"="all"'
+
 
 def kernel_text(
     symbol: str,
@@ -30,9 +33,8 @@ def kernel_text(
     if any(slot.core_ndim for slot in (*inputs, *outputs)):
         raise ValueError("loops of this kind are for functions of numbers")
     # Neither table changes, nor are they among the operands.
-    out = Function(
-        f"define i64 @{symbol}(ptr noalias readonly %pointers, ptr noalias readonly %layout) nounwind"
-    )
+    parameters = "ptr noalias readonly %pointers, ptr noalias readonly %layout"
+    out = Function(f"define i64 @{symbol}({parameters}) {_ATTRIBUTES}")
     operands = Operands(out, inputs, outputs, pattern, symbol)
     results = Results(operands, checks)
     loop = Elements(results, core_symbol, vectorise) if lanes is None else Groups(results, lanes)

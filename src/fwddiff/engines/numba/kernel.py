@@ -68,14 +68,22 @@ def build(
     if (loops_inside or is_tangled) and not any(slot.core_ndim for slot in (*inputs, *outputs)):
         lanes = side_by_side(core, kinds, [letter != "0" for letter in pattern[: len(inputs)]])
         kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern, checks)
-    signature = types.int64(*[types.int64] * (1 + len(pattern)))
-    inner = numba.njit(signature, **INTERNAL)(kernel)
+    inner = numba.njit(_signature(pattern), **INTERNAL)(kernel)
     owner = _without_exceptions(inner, len(pattern))
+    return Kernel(owner.address, owner, lambda: _of_python(scalar, pattern))
 
-    def raising() -> Any:
-        return numba.njit(signature, nogil=True, error_model="numpy")(scalar)
 
-    return Kernel(owner.address, owner, raising)
+def raising(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Any:
+    """A function of Numba's that does a kernel's work one element after another, and raises what it raises."""
+    return _of_python(loops.kernel_function(core, inputs, outputs, pattern), pattern)
+
+
+def _of_python(function: Any, pattern: str) -> Any:
+    return numba.njit(_signature(pattern), nogil=True, error_model="numpy")(function)
+
+
+def _signature(pattern: str) -> Any:
+    return types.int64(*[types.int64] * (1 + len(pattern)))
 
 
 def _without_exceptions(kernel: Any, operands: int) -> Any:

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +24,7 @@ from fwddiff._native import tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
-from fwddiff.engines.numba import kernel, layout, loops
+from fwddiff.engines.numba import kernel, language, layout, loops, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
@@ -37,6 +39,9 @@ from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.outline import outline
 from fwddiff.engines.numpy.unknown import Unclear
 from numba.core import types
+
+
+_log = logging.getLogger(__name__)
 
 
 class NumbaRule(Rule):
@@ -55,6 +60,18 @@ class NumbaRule(Rule):
     def exactly(self) -> NumbaRule:
         """The same rule on exact duals (see `zeros`)."""
         return self
+
+    @functools.cached_property
+    def numbers(self) -> ssa.Function | None:
+        """The function in the form that is differentiated; `None` where it goes by types of duals."""
+        try:
+            return self._find_numbers()
+        except ssa.Refused as reason:
+            _log.debug("%s goes by types of duals: %s", self.name, reason)
+            return None
+
+    def _find_numbers(self) -> ssa.Function | None:
+        return None
 
     def __init__(
         self,
@@ -121,11 +138,27 @@ class NumbaRule(Rule):
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
         with explained(self.function, self.store.problem):
-            checks = loops.Checks(self.checked, self.stored)
-            made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear, checks)
+            made, kept = self._by_numbers(pattern) or self._by_types(pattern)
         self.store.problem.refuse_changes()  # while it was compiled
-        self.store.keep_kernel(f"{self.key} {pattern}", made.owner)
+        self.store.keep_kernel(f"{self.key} {pattern}", kept)
         return made
+
+    def _by_numbers(self, pattern: str) -> tuple[Kernel, Any] | None:
+        """The kernel, and what of it goes on disk."""
+        if self.numbers is None:
+            return None
+        checks = schedule.Checks(self.checked, self.stored)
+        machine = pipeline.machine_code(self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+
+        def raising() -> Any:
+            return kernel.raising(self.core, self.inputs, self.outputs, pattern)
+
+        return Kernel(machine.address, machine.owner, raising), machine.code
+
+    def _by_types(self, pattern: str) -> tuple[Kernel, Any]:
+        checks = loops.Checks(self.checked, self.stored)
+        made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear, checks)
+        return made, made.owner
 
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native:
         strides = [
@@ -212,12 +245,37 @@ class BaseRule(FunctionRule, NumbaRule):
         found = self.store.results()
         if found is None:
             with explained(self.function, self.store.problem):
-                self.core.compile(kinds)
-            returned = self.core.overloads[kinds].signature.return_type
-            slots = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
-            found = slots, result_tree(self.prepared.entry, len(slots))
+                found = self._results_by_numbers() or self._results_by_types(kinds)
             self.store.keep_results(*found)
         self._outputs, self._tree = found
+
+    def _results_by_numbers(self) -> tuple[tuple[Slot, ...], Any] | None:
+        if self.numbers is None or self._translated is None:
+            return None
+        dtypes = {"double": np.dtype(np.float64), "float": np.dtype(np.float32)}
+        slots = tuple(
+            dataclasses.replace(slot, dtype=dtypes.get(kind, slot.dtype))
+            for slot, kind in zip(self._translated.slots, self.numbers.outputs, strict=True)
+        )
+        return slots, self._translated.tree
+
+    def _results_by_types(self, kinds: tuple[types.Type, ...]) -> tuple[tuple[Slot, ...], Any]:
+        self.core.compile(kinds)
+        returned = self.core.overloads[kinds].signature.return_type
+        slots = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
+        return slots, result_tree(self.prepared.entry, len(slots))
+
+    @functools.cached_property
+    def _translated(self) -> Any:
+        return language.translate(self.problem)
+
+    def _find_numbers(self) -> ssa.Function | None:
+        if any(slot.core_ndim for slot in self.inputs):
+            return None
+        core = self._translated
+        function = ssa.returning(core.text, core.symbol, core.inputs, core.outputs)
+        weak = "float" if self.problem.float_dtype == np.float32 else "double"
+        return ssa.narrowed(function, pipeline.kinds(self.inputs), weak)
 
     def _find_outputs(self) -> tuple[Slot, ...]:
         self.find_results(tuple(loops.leaf_type(slot) for slot in self.inputs))
@@ -335,6 +393,15 @@ class DerivedRule(NumbaRule):
     @functools.cached_property
     def core(self) -> Any:
         return self._derived_core()
+
+    def _find_numbers(self) -> ssa.Function | None:
+        base = self.base.numbers
+        if base is None or self.kind == "jacobian":
+            return None
+        slots = self.base.outputs, self.inputs, self.outputs
+        at_once = _derive.in_one_pass(self.base.inputs, self.active, self.base.chunk)
+        chunk = 0 if at_once else self.base.chunk or _derive.chunk_of(self.base.depth)
+        return pipeline.derived(base, self.kind, self.active, slots, exact=self.exact, chunk=chunk)
 
     def _derived_core(self, widened: Sequence[int] = ()):
         base, kind, chunk = self.base, self.kind, self.base.chunk

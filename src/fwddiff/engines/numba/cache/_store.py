@@ -12,7 +12,7 @@ import optree
 from fwddiff import _capture, rules
 from fwddiff._native import disk, kept
 from fwddiff._native.environment import environment
-from fwddiff._native.machine_code import Code
+from fwddiff._native.machine_code import Code, Object
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import vector_math
@@ -85,8 +85,12 @@ class Store:
         return kept.recall(self._file(what)) if self.usable else None
 
     def keep_kernel(self, what: str, function: Any) -> None:
-        """Keep a compiled `numba.cfunc` under this name, if it can be used in another process."""
-        if self._is_current():
+        """Keep object code, or a compiled `numba.cfunc`, under this name, if another process can use it."""
+        if not self._is_current():
+            return
+        if isinstance(function, Object):
+            kept.keep_object(self._file(what), function)
+        else:
             kept.keep(self._file(what), function)
 
     def origin(self, what: str) -> str:

@@ -6,7 +6,8 @@ and writes; `derived` takes a derivative; `lowered` says what functions of the r
 
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.derive import Derivative, derived
-from fwddiff.engines.numba.ssa.function import Function, as_core, new_symbol, returning
+from fwddiff.engines.numba.ssa.function import Function, as_core, inlined, new_symbol, offsets, returning
 from fwddiff.engines.numba.ssa.lower import lowered
+from fwddiff.engines.numba.ssa.narrow import narrowed
 
-__all__ = ["Derivative", "Function", "Refused", "as_core", "derived", "lowered", "new_symbol", "returning"]
+__all__ = ["Derivative", "Function", "Refused", "as_core", "derived", "inlined", "lowered", "narrowed", "new_symbol", "offsets", "returning"]

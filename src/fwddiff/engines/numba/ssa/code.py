@@ -137,6 +137,8 @@ def _targets(branch: Any) -> list[str]:
 
 def _instruction(given: Any, operation: str) -> Instruction:
     text, kind = _plain(str(given).strip()), str(given.type)
+    if "inttoptr" in text:  # means nothing in another process, and nobody knows what is there
+        raise Refused(text)
     operands = list(given.operands)
     callee = ""
     if operation == "call":

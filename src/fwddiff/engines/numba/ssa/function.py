@@ -139,11 +139,24 @@ def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
 def simplified(text: str, symbol: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Function:
     """Everything that is called in the place of its calls, memory as values where it can be, and no switches;
     what LLVM proves by equal floats it may not use (`Writer.compare`)."""
+    module = _simplify(text, symbol)
+    found = Function(str(module), symbol, inputs, outputs)
+    vars(found)["code"] = read(module, symbol)
+    return found
+
+
+def inlined(text: str, symbol: str) -> str:
+    """A module's text with everything that `symbol` calls in the place of its calls."""
+    return str(_simplify(text, symbol))
+
+
+def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
     module = parsed(text)
     for function in module.functions:
         if not function.is_declaration and function.name != symbol:
             function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
+            if b"noinline" not in b" ".join(function.attributes):
+                function.add_function_attribute("alwaysinline")
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
@@ -156,9 +169,7 @@ def simplified(text: str, symbol: str, inputs: tuple[str, ...], outputs: tuple[s
     passes.add_lower_switch_pass()
     passes.add_instruction_namer_pass()
     passes.run(module, pass_builder())
-    found = Function(str(module), symbol, inputs, outputs)
-    vars(found)["code"] = read(module, symbol)
-    return found
+    return module
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from fwddiff._native import tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
-from fwddiff.engines.numba import kernel, language, layout, loops, pipeline, schedule, ssa
+from fwddiff.engines.numba import kernel, layout, loops, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch

@@ -14,6 +14,7 @@ from fwddiff.engines.numba.ssa.code import RETURN, Value
 from fwddiff.engines.numba.ssa.differentiate import Partials, differentiate
 from fwddiff.engines.numba.ssa.function import (
     Function,
+    argument,
     as_core,
     declared_return,
     new_symbol,
@@ -58,7 +59,7 @@ def derived(base: Function, what: Derivative) -> Function:
 
 def _single_pass(base: Function, what: Derivative, bits: dict[int, int]) -> Function:
     arguments = base.code.arguments
-    extra = [Value(kind, f'%"given{k}"') for k, kind in enumerate(what.inputs[len(arguments) :])]
+    extra = [argument(k, kind) for k, kind in enumerate(what.inputs)][len(arguments) :]
 
     def seeds(writer: Writer) -> dict[str, Partials]:
         if what.kind == "pushforward":
@@ -161,7 +162,7 @@ def _in_chunks(base: Function, what: Derivative) -> Function:
 def _pass_of_chunk(base: Function, what: Derivative) -> Function:
     """`(inputs…, start) → values and a chunk of partials of every result`: partial k belongs to the active
     input `start + k`."""
-    arguments, start = base.code.arguments, Value("i64", '%"start"')
+    arguments, start = base.code.arguments, argument(len(base.inputs), "i64")
     chunk, active = what.chunk, {arguments[a].text: n for n, a in enumerate(what.active)}
     kinds = {a.text: a.type for a in arguments}
 
@@ -193,19 +194,19 @@ class _Chunks:
     def __init__(self, base: Function, what: Derivative, one_pass: Function):
         self.base, self.what, self.one_pass = base, what, one_pass
         self.writer, self.count = Writer(), len(what.active)
-        self.cotangents = [Value(t, f'%"x{k}"') for k, t in enumerate(what.inputs)][len(base.inputs) :]
+        self.cotangents = [argument(k, kind) for k, kind in enumerate(what.inputs)][len(base.inputs) :]
         contracted = "double" if "double" in what.outputs else "float"
         kinds = [base.outputs[j] for j in what.results]
         self.kinds = [contracted] if what.kind == "pullback" else kinds
 
     def write(self) -> None:
-        w, next_start = self.writer, Value("i64", '%"next_start"')
+        w, start, next_start = self.writer, self.writer.fresh("i64"), self.writer.fresh("i64")
         rooms = [w.assign("ptr", f"alloca [{self.count + 1} x {kind}], align 8") for kind in self.kinds]
         results = w.assign("ptr", f"alloca [{size(self.one_pass.outputs)} x i8], align 8")
         exception = w.assign("ptr", "alloca ptr, align 8")
         w.line('br label %"pass"')
         w.label("pass")
-        start, place = Value("i64", '%"start"'), len(w.lines)
+        place = len(w.lines)
         w.line("")
         arguments = f"{parameters(self.base.inputs)}, {start}"
         found = results_of_call(

@@ -63,8 +63,12 @@ def size(kinds: Sequence[str]) -> int:
     return places[-1] + BYTES[kinds[-1]] if kinds else 1
 
 
+def argument(k: int, kind: str) -> Value:
+    return Value(kind, f'%"in.{k}"')
+
+
 def parameters(kinds: Sequence[str]) -> str:
-    return ", ".join(f'{kind} %"x{k}"' for k, kind in enumerate(kinds))
+    return ", ".join(str(argument(k, kind)) for k, kind in enumerate(kinds))
 
 
 def returning(text: str, symbol: str, inputs: Sequence[str], outputs: Sequence[str]) -> Function:

@@ -13,8 +13,7 @@ import optree
 
 import numba
 from fwddiff import _capture, rules
-from fwddiff._errors import ArgumentError, CaptureError
-from fwddiff._mistakes import argument_names
+from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import (
     array_functions,
@@ -26,11 +25,10 @@ from fwddiff.engines.numba import (
     scalars,
     structs,
 )
-from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared, refuse_python_only
 from fwddiff.engines.numba.rule import BaseRule
-from numba.core import types
 
 for _row in rules.built_in():
     operations.register_row(_row)
@@ -49,7 +47,7 @@ def rule(problem: Problem) -> BaseRule:
     for spec in (problem.arguments, *problem.captured):
         _check_methods(spec)
     prepared = Prepared(problem.plan)
-    core = numba.njit(_function_of_leaves(problem, prepared.entry), **INLINED)
+    core = numba.njit(function_of_leaves(problem, prepared.entry), **INLINED)
     return BaseRule(problem, core, prepared)
 
 
@@ -61,80 +59,6 @@ def _check_methods(spec: optree.PyTreeSpec) -> None:
                 refuse_python_only(_capture.plan(method, structs.owned, with_state=True))
     for child in spec.children():
         _check_methods(child)
-
-
-def _function_of_leaves(problem: Problem, entry):
-    """`core(*inputs) → flat tuple`: builds the nested arguments, calls the function, takes its result
-    apart."""
-    writer = _ArgumentWriter(problem)
-    arguments = [writer.write(child) for child in problem.arguments.children()]
-    captured = [writer.write(spec) for spec in problem.captured]
-    writer.namespace.update(entry=entry, flat_result=structs.flat_result)
-    parameters = ", ".join(f"x{k}" for k in range(len(problem.inputs)))
-    text = f"def core({parameters}):\n    return flat_result(entry({', '.join(captured + arguments)}))\n"
-    return compile_function("core", text, writer.namespace)
-
-
-class _ArgumentWriter:
-    """Writes expressions that rebuild nested arguments from the leaves `x0, x1, …`."""
-
-    def __init__(self, problem: Problem):
-        self.problem = problem
-        self.namespace: dict[str, object] = {}
-        self.leaf = 0
-        total = problem.arguments.num_leaves + sum(spec.num_leaves for spec in problem.captured)
-        self.inputs = [k for k in range(total) if k not in problem.statics]
-
-    def write(self, spec: optree.PyTreeSpec) -> str:
-        if spec.is_leaf():
-            return self._leaf()
-        if spec.type is None or spec.type is type(None):
-            return "None"
-        items = [self.write(child) for child in spec.children()]
-        listing = "".join(f"{item}, " for item in items)
-        if spec.type in (tuple, list):
-            return f"({listing})"
-        name = f"make{len(self.namespace)}"
-        if spec.type is dict:
-            self.namespace[name] = structs.dict_constructor(tuple(map(str, spec.entries())))
-            return f"{name}(({listing}))"
-        if optree.is_namedtuple_class(spec.type):
-            self.namespace[name] = spec.type
-            return f"{name}({listing})"
-        self.namespace[name] = structs.plain_constructor(spec.type)
-        return f"{name}(({listing}))"
-
-    def _owner(self, leaf: int) -> str:
-        """Name of the argument that holds a leaf."""
-        children = self.problem.arguments.children()
-        owners = [k for k, child in enumerate(children) for _ in range(child.num_leaves)]
-        return argument_names(self.problem)[owners[leaf]] if leaf < len(owners) else "captured"
-
-    def _number(self, position: int) -> str:
-        """An input. Integers are Python's own, as far as a kernel can: not of 32 bits, as some hosts have
-        them."""
-        slot = self.problem.inputs[position]
-        if slot.core_ndim or slot.dtype.kind not in "iu" or slot.dtype.itemsize == 8:
-            return f"x{position}"
-        self.namespace["int64"] = types.int64
-        return f"int64(x{position})"
-
-    def _leaf(self) -> str:
-        leaf, self.leaf = self.leaf, self.leaf + 1
-        if leaf not in self.problem.statics:
-            return self._number(self.inputs.index(leaf))
-        static = self.problem.statics[leaf]
-        if not isinstance(static, str | bytes) and not callable(static):
-            raise ArgumentError(
-                f"{self.problem.name}: argument '{self._owner(leaf)}' holds a {type(static).__name__}, which "
-                "has no meaning inside a compiled function. Pass numbers, arrays, strings, functions, and "
-                "tuples, dicts or dataclasses of them; or use engine='numpy'."
-            )
-        name = f"static{leaf}"
-        self.namespace[name] = (
-            static if isinstance(static, str | bytes) else Prepared.of(static, self.problem.plan.owned)
-        )
-        return name
 
 
 __all__ = ["rule"]

@@ -11,13 +11,15 @@ into a kernel is optimised with the kernel, and never called alone: a sixth of t
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import ctypes
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
 
+import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.registry import cpu_target
@@ -101,13 +103,45 @@ def ours() -> Iterator[None]:
                 table[name] = hook
 
 
+# What makes compiled functions of Python's: Numba's own decorator, or that of numbers without duals.
+_decorator: contextvars.ContextVar[Callable[..., Any]] = contextvars.ContextVar(
+    "decorator", default=numba.njit
+)
+
+
+def decorator() -> Callable[..., Any]:
+    """What `compiled` compiles with in this thread."""
+    return _decorator.get()
+
+
+def compiled(function: Any, **options: Any) -> Any:
+    """`numba.njit(function, **options)`, for the kind of numbers that is being compiled for."""
+    return decorator()(function, **options)
+
+
+@contextlib.contextmanager
+def compiling_with(other: Callable[..., Any]) -> Iterator[None]:
+    """Functions of the user's are compiled for other numbers."""
+    token = _decorator.set(other)
+    try:
+        yield
+    finally:
+        _decorator.reset(token)
+
+
+def is_plain() -> bool:
+    """Whether numbers are not duals here."""
+    return decorator() is not numba.njit
+
+
 class InnerCompiler(CompilerBase):
-    """Numba's compiler of nopython functions, into an `InnerLibrary`."""
+    """Numba's compiler of nopython functions, into an `InnerLibrary`, or what the target has in its place."""
 
     def _compile_core(self):
         with ours():
             return super()._compile_core()
 
     def define_pipelines(self):
-        self.state.library = InnerLibrary.new()
+        new = getattr(self.state.targetctx, "inner_library", InnerLibrary.new)
+        self.state.library = new()
         return [DefaultPassBuilder.define_nopython_pipeline(self.state)]

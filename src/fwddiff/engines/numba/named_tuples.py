@@ -15,10 +15,9 @@ import functools
 import inspect
 from typing import Any
 
-import numba
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import is_ours
+from fwddiff.engines.numba.inner import compiled, decorator, is_ours, is_plain
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.types import is_dual
 from numba.core import cgutils, types
@@ -35,7 +34,7 @@ def _are_alike(a, b) -> bool:
     return (
         isinstance(b, types.BaseNamedTuple)
         and a.instance_class is b.instance_class
-        and (_holds_dual(a) or _holds_dual(b))
+        and (is_plain() or _holds_dual(a) or _holds_dual(b))
     )
 
 
@@ -79,7 +78,7 @@ class _Members(AttributeTemplate):
         if not is_ours() or attribute.startswith("_") or attribute in kind.fields:
             return None
         if inspect.isfunction(member) or isinstance(member, staticmethod | classmethod):
-            return types.BoundFunction(_method_of(kind.instance_class, attribute), kind)
+            return types.BoundFunction(_method_of(kind.instance_class, attribute, decorator()), kind)
         if isinstance(member, property):
             _lower_property(attribute)
             return _property_call(self.context, kind, attribute)[1].return_type
@@ -87,13 +86,13 @@ class _Members(AttributeTemplate):
 
 
 @functools.cache
-def _method_of(cls: type, name: str) -> type[AbstractTemplate]:
+def _method_of(cls: type, name: str, kind_of_numbers: Any) -> type[AbstractTemplate]:
     """Numba's template of one method, which calls its compiled form."""
     takes_self = inspect.isfunction(inspect.getattr_static(cls, name))
     compiled = types.Dispatcher(structs.method_dispatcher(getattr(cls, name)))
 
     class Method(AbstractTemplate):
-        key = (cls, name)
+        key = (cls, name, kind_of_numbers)
 
         def generic(self, args, kws):
             given = (self.this, *args) if takes_self else args
@@ -102,7 +101,7 @@ def _method_of(cls: type, name: str) -> type[AbstractTemplate]:
                 return found and found.as_method()
             return found.replace(recvr=self.this)
 
-    @lower_builtin((cls, name), types.BaseNamedTuple, types.VarArg(types.Any))
+    @lower_builtin(Method.key, types.BaseNamedTuple, types.VarArg(types.Any))
     def call(context, builder, sig, args):
         own = sig if takes_self else sig.replace(args=sig.args[1:])
         function = context.get_function(compiled, own)
@@ -137,14 +136,18 @@ def _lower_property(attribute: str) -> None:
 # --- construction -------------------------------------------------------------------------------------------
 
 
-@functools.cache
 def constructor(cls: type[Any]) -> Any:
     """The compiled form of the class: Numba's own leaves defaults out, and makes a shorter tuple."""
+    return _constructor(cls, decorator())
+
+
+@functools.cache
+def _constructor(cls: type[Any], kind_of_numbers: Any) -> Any:
     defaults = {f"default_{k}": v for k, v in cls._field_defaults.items()}
     namespace: dict[str, object] = {"cls": cls, **defaults}
     parameters = [f"{n}=default_{n}" if n in cls._field_defaults else n for n in cls._fields]
     text = f"def constructor({', '.join(parameters)}):\n    return cls({', '.join(cls._fields)})\n"
-    return numba.njit(compile_function("constructor", text, namespace), **INLINED)
+    return compiled(compile_function("constructor", text, namespace), **INLINED)
 
 
 def register() -> None:

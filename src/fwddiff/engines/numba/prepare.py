@@ -15,14 +15,13 @@ import dis
 from types import FunctionType
 from typing import Any
 
-import numba
 from fwddiff import rules
 from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError, CompileError, PythonOnlyError
 from fwddiff.engines.numba import structs, taught, vector_math
 from fwddiff.engines.numba.closures import InlineClosures
-from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.inner import InnerCompiler, compiled
 from fwddiff.engines.numba.literals import NotNone, dicts_to_structs
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.rewrite import Rewriter
@@ -67,7 +66,7 @@ class Prepared:
 
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
-        return not _calls_itself(node) and (node is self.plan or not _loops(node.function))
+        return not calls_itself(node) and (node is self.plan or not _loops(node.function))
 
     def dispatcher(self, node: Function):
         key = node.identity
@@ -83,7 +82,7 @@ class Prepared:
         stub.__fwddiff_node__ = node, self
         ordinary = INLINED if self._is_inlined(node) else INTERNAL
         options: dict[str, Any] = {**ordinary, "pipeline_class": _Compiler}
-        return numba.njit(stub, **options)
+        return compiled(stub, **options)
 
 
 def refuse_python_only(plan: Function) -> None:
@@ -109,7 +108,8 @@ def _stand_in(row: rules.Row):
 taught.stand_in = _stand_in
 
 
-def _calls_itself(node: Function) -> bool:
+def calls_itself(node: Function) -> bool:
+    """Whether calls of this function lead back to it."""
     return any(inner is node for callee, _ in node.calls.values() for inner in callee.nodes())
 
 
@@ -198,7 +198,7 @@ class _Compiler(InnerCompiler):
     def define_pipelines(self):
         (manager,) = super().define_pipelines()
         node, _ = self.state.func_id.func.__fwddiff_node__
-        if _calls_itself(node):  # and is found by the address of its machine code
+        if calls_itself(node):  # and is found by the address of its machine code
             self.state.library = None
         manager.passes[0] = (_Translate, "fwddiff: captured values become arguments")
         manager.passes = [

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fwddiff import _tree
 from fwddiff._errors import StructureError
+from fwddiff._problem import Problem
+from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from numba.core import types
 
@@ -17,7 +21,41 @@ from numba.core import types
 def result_tree(entry, count: int):
     """Tree specification of the results: the structure that all compiled versions of the function share."""
     kind, *_ = [compiled.signature.return_type for compiled in entry.overloads.values()]
+    return tree_of(kind, count)
+
+
+def tree_of(kind: types.Type, count: int) -> Any:
+    """Tree specification of a result of this type, which has so many leaves."""
     return _tree.flatten(build(kind, iter(range(count))))[1]
+
+
+def slots_of(problem: Problem, kinds: Sequence[types.Type]) -> tuple[Slot, ...]:
+    """The outputs, from the types of the result's leaves; raises `StructureError` where one cannot be."""
+    return tuple(_slot(problem, position, kind) for position, kind in enumerate(kinds))
+
+
+def _slot(problem: Problem, position: int, kind: types.Type) -> Slot:
+    ndim = kind.ndim if isinstance(kind, types.Array) else 0
+    element = kind.dtype if ndim or isinstance(kind, types.Array) else kind
+    if hasattr(element, "layers"):
+        return Slot(np.dtype(str(element.base)), ndim, True, problem.reduce)
+    if isinstance(element, types.Float):
+        return Slot(problem.float_dtype, ndim, True, problem.reduce)
+    if isinstance(element, types.Boolean):
+        dtype = problem.integer_dtype if problem.reduce else np.dtype(bool)
+        return Slot(dtype, ndim, False, problem.reduce)
+    if isinstance(element, types.Integer):
+        return Slot(problem.integer_dtype, ndim, False, problem.reduce)
+    if isinstance(kind, types.Optional | types.NoneType):
+        raise StructureError(
+            f"{problem.name} returns a number on one path and None on another (output {position}). A path "
+            "without `return` gives None: return a number on each."
+        )
+    raise StructureError(
+        f"{problem.name} returns a value of type {kind} (output {position}). Return numbers, small arrays, "
+        "and tuples, "
+        "NamedTuples, dataclasses or dicts of them."
+    )
 
 
 def build(kind: types.Type, leaves: Any) -> Any:

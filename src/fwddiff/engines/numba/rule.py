@@ -18,13 +18,13 @@ import numpy as np
 
 import numba
 from fwddiff import _derive
-from fwddiff._errors import CompileError, DerivativeError, StructureError
+from fwddiff._errors import CompileError, DerivativeError
 from fwddiff._mistakes import named
 from fwddiff._native import tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
-from fwddiff.engines.numba import kernel, layout, loops, pipeline, schedule, ssa
+from fwddiff.engines.numba import kernel, language, layout, loops, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
@@ -32,7 +32,7 @@ from fwddiff.engines.numba.messages import explained
 from fwddiff.engines.numba.operands import address, usable
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
-from fwddiff.engines.numba.results import result_tree
+from fwddiff.engines.numba.results import result_tree, slots_of
 from fwddiff.engines.numba.scalar_function import scalar_function
 from fwddiff.engines.numba.seeding import primitives
 from fwddiff.engines.numpy.function import plans_of_methods
@@ -262,7 +262,7 @@ class BaseRule(FunctionRule, NumbaRule):
     def _results_by_types(self, kinds: tuple[types.Type, ...]) -> tuple[tuple[Slot, ...], Any]:
         self.core.compile(kinds)
         returned = self.core.overloads[kinds].signature.return_type
-        slots = tuple(self._slot(position, kind) for position, kind in enumerate(returned.types))
+        slots = slots_of(self.problem, returned.types)
         return slots, result_tree(self.prepared.entry, len(slots))
 
     @functools.cached_property
@@ -280,29 +280,6 @@ class BaseRule(FunctionRule, NumbaRule):
     def _find_outputs(self) -> tuple[Slot, ...]:
         self.find_results(tuple(loops.leaf_type(slot) for slot in self.inputs))
         return self._outputs
-
-    def _slot(self, position: int, kind: types.Type) -> Slot:
-        ndim = kind.ndim if isinstance(kind, types.Array) else 0
-        element = kind.dtype if ndim or isinstance(kind, types.Array) else kind
-        if hasattr(element, "layers"):
-            return Slot(np.dtype(str(element.base)), ndim, True, self.problem.reduce)
-        if isinstance(element, types.Float):
-            return Slot(self.problem.float_dtype, ndim, True, self.problem.reduce)
-        if isinstance(element, types.Boolean):
-            dtype = self.problem.integer_dtype if self.problem.reduce else np.dtype(bool)
-            return Slot(dtype, ndim, False, self.problem.reduce)
-        if isinstance(element, types.Integer):
-            return Slot(self.problem.integer_dtype, ndim, False, self.problem.reduce)
-        if isinstance(kind, types.Optional | types.NoneType):
-            raise StructureError(
-                f"{self.name} returns a number on one path and None on another (output {position}). A path "
-                "without `return` gives None: return a number on each."
-            )
-        raise StructureError(
-            f"{self.name} returns a value of type {kind} (output {position}). Return numbers, small arrays, "
-            "and tuples, "
-            "NamedTuples, dataclasses or dicts of them."
-        )
 
     def _learn_from(self, arrays: Sequence[np.ndarray]) -> None:
         self.learn(arrays)

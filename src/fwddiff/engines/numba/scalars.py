@@ -182,12 +182,12 @@ def log_to_base(x, base):
 
 # --- powers -------------------------------------------------------------------------------------------------
 
-_LARGEST_UNROLLED = 16
+LARGEST_UNROLLED = 16
 
 
 def power_typer(a, b):
     """Integer exponents keep their type; all others go by the table's row."""
-    if isinstance(b, types.IntegerLiteral) and is_dual(a) and 0 <= b.literal_value <= _LARGEST_UNROLLED:
+    if isinstance(b, types.IntegerLiteral) and is_dual(a) and 0 <= b.literal_value <= LARGEST_UNROLLED:
         return _unrolled_power(a, b.literal_value)
     if isinstance(b, types.Integer) and is_dual(a):
         return _integer_power(a)

@@ -1,0 +1,166 @@
+"""A core function around a compiled one: its arguments are put together from leaves, its result is taken
+apart."""
+
+# Numba's types have attributes that no stub lists.
+# pyright: reportAttributeAccessIssue=false, reportReturnType=false
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import optree
+from llvmlite import ir
+
+from fwddiff._problem import Problem
+from fwddiff.engines.numba import structs
+from numba.core import cgutils, types
+
+_DOUBLE, _BYTE, _INT32 = ir.DoubleType(), ir.IntType(8), ir.IntType(32)
+SYMBOL = "core"
+
+
+def argument_types(problem: Problem) -> list[types.Type] | None:
+    """Types of the compiled function's arguments: what it captures, then its own; `None` where an argument
+    is neither a number nor a structure of numbers."""
+    if problem.statics:
+        return None
+    leaves = iter([leaf_type(slot.dtype) for slot in problem.inputs])
+    own = [_type(spec, leaves) for spec in problem.arguments.children()]
+    return [_type(spec, leaves) for spec in problem.captured] + own
+
+
+def leaf_type(dtype: Any) -> types.Type:
+    """Every float is float64, and integers are Python's own, as far as a kernel can."""
+    if dtype.kind == "f":
+        return types.float64
+    if dtype.kind == "b":
+        return types.boolean
+    return types.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else types.int64
+
+
+def _type(spec: optree.PyTreeSpec, leaves: Iterator[types.Type]) -> types.Type:
+    if spec.is_leaf():
+        return next(leaves)
+    if spec.type is None or spec.type is type(None):
+        return types.none
+    items = tuple(_type(child, leaves) for child in spec.children())
+    if spec.type in (tuple, list):
+        return types.BaseTuple.from_types(items)
+    if spec.type is dict:
+        return structs.struct_type(dict, tuple(map(str, spec.entries())), items)
+    if optree.is_namedtuple_class(spec.type):
+        return types.BaseTuple.from_types(items, spec.type)
+    structs.register(spec.type)
+    names = tuple(field.name for field in dataclasses.fields(spec.type))
+    return structs.struct_type(spec.type, names, items)
+
+
+def leaves_of(kind: types.Type) -> list[types.Type]:
+    """Types of the leaves of a result."""
+    if structs.is_node(kind):
+        return [leaf for child, _ in structs.children(kind) for leaf in leaves_of(child)]
+    return [kind]
+
+
+# --- LLVM's code --------------------------------------------------------------------------------------------
+
+
+def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem: Problem) -> str:
+    """Text of a module with the core function, which calls the compiled one.
+
+    `kinds` are the types of the compiled function's arguments. The core's outputs are double, or the integers
+    of the output's slot; a bool is a byte.
+    """
+    module = context.create_module(SYMBOL)
+    inputs = [_type_in_memory(slot.dtype) for slot in problem.inputs]
+    outputs = [_output_type(kind, problem) for kind in leaves_of(compiled.signature.return_type)]
+    pointer = _BYTE.as_pointer()
+    core = ir.Function(module, ir.FunctionType(_INT32, [pointer, pointer, *inputs]), SYMBOL)
+    builder = ir.IRBuilder(core.append_basic_block())
+    given = zip(core.args[2:], problem.inputs, strict=True)
+    leaves = iter([_number(builder, value, slot.dtype) for value, slot in given])
+    own_count = len(problem.arguments.children())
+    # Leaves of arguments come before those of captured values; the compiled function takes these first.
+    split = len(kinds) - own_count
+    own = [_assemble(context, builder, kind, leaves) for kind in kinds[split:]]
+    captured = [_assemble(context, builder, kind, leaves) for kind in kinds[:split]]
+    callee = context.declare_function(module, compiled.fndesc)
+    status, result = context.call_conv.call_function(
+        builder, callee, compiled.signature.return_type, kinds, [*captured, *own]
+    )
+    with builder.if_then(status.is_error):
+        builder.ret(status.code)
+    _store(context, builder, core.args[0], compiled.signature.return_type, result, outputs)
+    builder.ret(_INT32(0))
+    return str(module)
+
+
+def _type_in_memory(dtype: Any) -> Any:
+    if dtype.kind == "f":
+        return _DOUBLE
+    return ir.IntType(8 * dtype.itemsize)
+
+
+def _output_type(kind: types.Type, problem: Problem) -> Any:
+    if isinstance(kind, types.Float):
+        return _DOUBLE
+    if isinstance(kind, types.Boolean) and not problem.reduce:
+        return _BYTE
+    return ir.IntType(8 * problem.integer_dtype.itemsize)
+
+
+def _number(builder: Any, value: Any, dtype: Any) -> Any:
+    """A leaf as the compiled function sees it."""
+    if dtype.kind == "f":
+        return value
+    if dtype.kind == "b":
+        return builder.icmp_unsigned("!=", value, value.type(0))
+    return _resized(builder, value, ir.IntType(64), dtype.kind == "i")
+
+
+def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
+    if value.type.width > target.width:
+        return builder.trunc(value, target)
+    if value.type.width < target.width:
+        return builder.sext(value, target) if signed else builder.zext(value, target)
+    return value
+
+
+def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any]) -> Any:
+    if isinstance(kind, types.NoneType):
+        return context.get_dummy_value()
+    if not structs.is_node(kind):
+        return next(leaves)
+    parts = [_assemble(context, builder, child, leaves) for child, _ in structs.children(kind)]
+    if isinstance(kind, types.BaseTuple):
+        return context.make_tuple(builder, kind, parts)
+    proxy = cgutils.create_struct_proxy(kind)(context, builder)
+    for name, part in zip(kind.names, parts, strict=True):
+        setattr(proxy, name, part)
+    return proxy._getvalue()
+
+
+def _store(context: Any, builder: Any, place: Any, kind: Any, result: Any, outputs: Sequence[Any]) -> None:
+    offset = 0
+    for (leaf, value), target in zip(_taken_apart(builder, kind, result), outputs, strict=True):
+        if isinstance(leaf, types.Float):
+            value = context.cast(builder, value, leaf, types.float64)
+        else:
+            signed = isinstance(leaf, types.Integer) and leaf.signed
+            value = _resized(builder, value, target, signed)
+        size = 8 if target == _DOUBLE else target.width // 8
+        offset = -(-offset // size) * size
+        address = builder.gep(place, [ir.IntType(64)(offset)], source_etype=_BYTE)
+        builder.store(value, builder.bitcast(address, target.as_pointer()))
+        offset += size
+
+
+def _taken_apart(builder: Any, kind: Any, value: Any) -> Iterator[tuple[types.Type, Any]]:
+    if not structs.is_node(kind):
+        # A literal type has the value of what it is a literal of.
+        yield types.unliteral(kind), value
+        return
+    for k, (child, _) in enumerate(structs.children(kind)):
+        yield from _taken_apart(builder, child, builder.extract_value(value, k))

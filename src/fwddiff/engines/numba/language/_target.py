@@ -1,0 +1,179 @@
+"""A target of Numba's on which numbers are plain: what it compiles stays text, and functions of the rules
+table are calls of opaque functions.
+
+Numba's contexts are shared with its own target (what is registered for one holds for the other); ours differ
+in what a function of the table means, in raising (a status alone: who wants the exception runs the function
+again), and in what a library is.
+"""
+
+# Private: Numba has no interface for targets that share another one's registries.
+# pyright: reportAttributeAccessIssue=false, reportIncompatibleMethodOverride=false
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fwddiff.engines.numba import inner
+from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.language._refused import Refused
+from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, typing
+from numba.core.codegen import CodeLibrary, JITCPUCodegen
+from numba.core.descriptors import TargetDescriptor
+from numba.core.registry import cpu_target
+
+_NAME = "fwddiff"
+
+
+class PlainLibrary(CodeLibrary):
+    """LLVM's code of a function as text, and the libraries of what it calls."""
+
+    def __init__(self, codegen: Any, name: str):
+        super().__init__(codegen, name)
+        self.text = ""
+        self.linked: list[Any] = []
+
+    def add_linking_library(self, library: Any) -> None:
+        self.linked.append(library)
+
+    def add_ir_module(self, ir_module: Any) -> None:
+        self.text = cgutils.normalize_ir_text(str(ir_module))
+
+    def finalize(self) -> None:
+        self._finalized = True
+
+    def get_function(self, name: str) -> Any:
+        raise NotImplementedError
+
+    def get_llvm_str(self) -> str:
+        return self.text
+
+    def get_asm_str(self) -> str:
+        return ""
+
+    def enable_object_caching(self) -> None:
+        """Nothing is compiled to objects."""
+
+    def texts(self) -> Iterator[str]:
+        """Of this library and of all that it needs, each once."""
+        pending, met = [self], {id(self)}
+        while pending:
+            library = pending.pop()
+            yield library.text
+            for other in library.linked:
+                if not isinstance(other, PlainLibrary):
+                    raise Refused(f"it calls {other.name}, which Numba compiled for another purpose")
+                if id(other) not in met:
+                    met.add(id(other))
+                    pending.append(other)
+
+
+class _Codegen(JITCPUCodegen):
+    _library_class = PlainLibrary
+
+    def __init__(self, other: JITCPUCodegen):
+        vars(self).update(vars(other))
+
+
+class _CallConvention(callconv.CPUCallConv):
+    """Exceptions are statuses, without a description."""
+
+    def set_static_user_exc(self, builder, exc, exc_args=None, loc=None, func_name=None):
+        pass
+
+    def set_dynamic_user_exc(self, builder, exc, exc_args, nb_types, loc=None, func_name=None):
+        pass
+
+
+class _Typing(typing.Context):
+    """Numba's own context, but for what a function of the table means."""
+
+    def __init__(self, other: typing.Context, meanings: Callable[[Any], Any]):
+        self.__dict__ = vars(other)
+        type(self).meanings = staticmethod(meanings)
+
+    def resolve_value_type(self, val: Any) -> Any:
+        return self.meanings(val) or super().resolve_value_type(val)
+
+    def _lookup_global(self, gv: Any) -> Any:
+        return self.meanings(gv) or super()._lookup_global(gv)
+
+
+class Executable:
+    """Stands for machine code that is not made."""
+
+
+class PlainContext(cpu.CPUContext):
+    def __init__(self, other: cpu.CPUContext, typing_context: _Typing):
+        vars(self).update(vars(other))
+        self.typing_context, self.target_name, self.target = typing_context, _NAME, Plain
+        self.cached_internal_func = {}
+        self._internal_codegen = _Codegen(other.codegen())
+
+    @property
+    def call_conv(self) -> Any:
+        return _CallConvention(self)
+
+    def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
+        emitted = getattr(fn, "emitted", None)
+        return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
+
+    def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
+        return Executable()
+
+    def post_lowering(self, mod: Any, library: Any) -> None:
+        """Nothing runs: no run time to link."""
+
+    def inner_library(self) -> Any:
+        return PlainLibrary(self.codegen(), f"fwddiff_plain_{next(inner._numbers)}")
+
+
+class Plain(target_extension.CPU):
+    """Numba's name of the target."""
+
+
+class _Target(TargetDescriptor):
+    options = cpu.CPUTargetOptions
+    # Functions to their types; the file of these, above this one, puts its own here.
+    meanings: Callable[[Any], Any] = staticmethod(lambda value: None)
+
+    @functools.cached_property
+    def typing_context(self) -> Any:
+        return _Typing(cpu_target.typing_context, self.meanings)
+
+    @functools.cached_property
+    def target_context(self) -> Any:
+        return PlainContext(cpu_target.target_context, self.typing_context)
+
+
+target = _Target(_NAME)
+
+
+class _Dispatcher(dispatcher.Dispatcher):
+    targetdescr = target
+
+    def add_overload(self, cres: Any) -> None:
+        """Nothing can be called from Python."""
+        self.overloads[tuple(cres.signature.args)] = cres
+
+
+def jit(*functions: Any, **options: Any) -> Any:
+    """Numba's decorator, for this target."""
+    if not functions:
+        return lambda function: jit(function, **options)
+    options = {
+        "nopython": True,
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "_nrt": False,
+        **options,
+    }
+    compiler = options.pop("pipeline_class", InnerCompiler)
+    return _Dispatcher(functions[0], {}, options, pipeline_class=compiler)
+
+
+target_extension.target_registry[_NAME] = Plain
+target_extension.dispatcher_registry[Plain] = _Dispatcher
+target_extension.jit_registry[Plain] = jit

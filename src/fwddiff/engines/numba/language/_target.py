@@ -94,6 +94,10 @@ class _Typing(typing.Context):
         self.__dict__ = vars(other)
         type(self).meanings = staticmethod(meanings)
 
+    def refresh(self) -> None:
+        """What is registered is Numba's: of a function that has a meaning too, another form is added there."""
+        cpu_target.typing_context.refresh()
+
     def resolve_value_type(self, val: Any) -> Any:
         return self.meanings(val) or super().resolve_value_type(val)
 

@@ -156,6 +156,7 @@ def inlined(text: str, symbol: str) -> str:
 
 def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
     module = parsed(text)
+    module.get_function(symbol).linkage = "external"
     for function in module.functions:
         if not function.is_declaration and function.name != symbol:
             function.linkage = "internal"

@@ -22,8 +22,7 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import compiling_with
-from fwddiff.engines.numba.language import _arguments, _meanings, _target
+from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._module import one_function
 from fwddiff.engines.numba.language._refused import Refused
 from fwddiff.engines.numba.leaves import function_of_leaves
@@ -67,7 +66,7 @@ class Core:
 def translate(problem: Problem) -> Core:
     """The problem's function as LLVM's code on plain numbers; raises `Refused`."""
     _refuse(problem)
-    with global_compiler_lock, compiling_with(_target.jit):
+    with global_compiler_lock, _target.on_plain_numbers():
         try:
             return _translated(problem)
         except Refused:
@@ -105,7 +104,8 @@ def _translated(problem: Problem) -> Core:
     entry, kinds = prepared.entry, _arguments.argument_types(problem)
     if kinds is None:
         raise Refused("an argument is no number")
-    compiled = _compiled(entry, tuple(kinds))
+    _, kinds = entry.fold_argument_types(tuple(kinds), {})
+    compiled = _compiled(entry, kinds)
     returned = compiled.signature.return_type
     leaves = _arguments.leaves_of(returned)
     slots = slots_of(problem, leaves)

@@ -81,9 +81,8 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     builder = ir.IRBuilder(core.append_basic_block())
     given = zip(core.args[2:], problem.inputs, strict=True)
     leaves = iter([_number(builder, value, slot.dtype) for value, slot in given])
-    own_count = len(problem.arguments.children())
     # Leaves of arguments come before those of captured values; the compiled function takes these first.
-    split = len(kinds) - own_count
+    split = len(problem.captured)
     own = [_assemble(context, builder, kind, leaves) for kind in kinds[split:]]
     captured = [_assemble(context, builder, kind, leaves) for kind in kinds[:split]]
     callee = context.declare_function(module, compiled.fndesc)
@@ -129,7 +128,7 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
 
 
 def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any]) -> Any:
-    if isinstance(kind, types.NoneType):
+    if isinstance(kind, types.NoneType | types.Omitted):
         return context.get_dummy_value()
     if not structs.is_node(kind):
         return next(leaves)

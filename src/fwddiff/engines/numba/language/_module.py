@@ -91,7 +91,11 @@ def _allocating_first(found: Any) -> str:
     """A function that takes its memory where it begins: only then is it turned into values."""
     text = found.group(0)
     places = "".join(_ALLOCATION.findall(text))
-    return _ENTRY.sub(lambda entry: entry.group(0) + places, _ALLOCATION.sub("", text), count=1) if places else text
+    return (
+        _ENTRY.sub(lambda entry: entry.group(0) + places, _ALLOCATION.sub("", text), count=1)
+        if places
+        else text
+    )
 
 
 def _renamed(text: str) -> str:

@@ -21,10 +21,10 @@ from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError, CompileError, PythonOnlyError
 from fwddiff.engines.numba import structs, taught, vector_math
 from fwddiff.engines.numba.closures import InlineClosures
-from fwddiff.engines.numba.inner import InnerCompiler, compiled
+from fwddiff.engines.numba.inner import InnerCompiler, compiled, is_plain
 from fwddiff.engines.numba.literals import NotNone, dicts_to_structs
 from fwddiff.engines.numba.options import INLINED, INTERNAL
-from fwddiff.engines.numba.rewrite import Rewriter
+from fwddiff.engines.numba.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.room import TypeInference
 from numba.core import bytecode, interpreter
 from numba.core.compiler_machinery import FunctionPass, register_pass
@@ -172,6 +172,8 @@ class _Translate(TranslateByteCode):
         state.metadata["fwddiff"] = rewriter = Rewriter(node, prepared.dispatcher, function_ir)
         rewriter.run()
         dicts_to_structs(function_ir)
+        if is_plain():
+            drop_messages(function_ir)
         function_ir.func_id = state.func_id
         function_ir.arg_count = state.func_id.arg_count
         function_ir.arg_names = tuple(state.func_id.arg_names)

@@ -272,6 +272,47 @@ class Rewriter:
         )
 
 
+def drop_messages(function_ir: Any) -> None:
+    """Takes arguments of exceptions away, and what is computed for them alone, in the block that raises.
+
+    For code that only tells that an exception is raised.
+    """
+    for block in function_ir.blocks.values():
+        raising = [s for s in block.body if isinstance(s, ir.Raise | ir.TryRaise)]
+        for statement in raising:
+            if statement.exception is not None:
+                _drop_arguments(block, statement.exception.name)
+        if raising:
+            _drop_unread(function_ir, block)
+
+
+def _drop_arguments(block: Any, name: str) -> None:
+    for statement in block.find_insts(ir.Assign):
+        if statement.target.name == name and _is(statement.value, "call"):
+            statement.value.args, statement.value.kws = [], ()
+
+
+def _drop_unread(function_ir: Any, block: Any) -> None:
+    """Assignments of this block to variables that nothing reads, again and again."""
+    while True:
+        read = {
+            variable.name
+            for other in function_ir.blocks.values()
+            for statement in other.body
+            for variable in _read_variables(statement)
+        }
+        unread = {s.target.name for s in block.find_insts(ir.Assign)} - read
+        if not unread:
+            return
+        for other in function_ir.blocks.values():
+            other.body[:] = [
+                s
+                for s in other.body
+                if not (isinstance(s, ir.Del) and s.value in unread)
+                and not (other is block and isinstance(s, ir.Assign) and s.target.name in unread)
+            ]
+
+
 def _refuse_mixed(function: FunctionType) -> None:
     """Compiled functions have no keyword-only parameters: what stands before `*rest` would get its values."""
     if function.__code__.co_kwonlyargcount and function.__code__.co_flags & 0x04:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -22,14 +23,14 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import compiling_with
-from fwddiff.engines.numba.language import _arguments, _meanings, _target
+from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._module import one_function
+from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.language._refused import Refused
 from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
-from numba.core import types
+from numba.core import errors, types
 from numba.core.compiler_lock import global_compiler_lock
 
 __all__ = ["Core", "Refused", "translate"]
@@ -52,22 +53,27 @@ class Core:
     problem: Problem
 
     @functools.cached_property
-    def raising(self) -> Any:
-        """A compiled function of the leaves, which raises what the user's function raises for them."""
-        prepared = Prepared(self.problem.plan)
-        count = len(self.problem.inputs)
-        options: dict[str, Any] = {"error_model": "fwddiff", "boundscheck": True}
-        core = numba.njit(function_of_leaves(self.problem, prepared.entry), **options)
-        parameters = ", ".join(f"x{k}" for k in range(count))
-        text = f"def raising({parameters}):\n    core({parameters})\n"
+    def raising(self) -> Callable[..., Any]:
+        """A function of the leaves, which raises what the user's function raises for them.
+
+        Compiled, as what it computes with is (Python's own `math.log` raises too); messages that cannot be
+        compiled are Python's to make.
+        """
         kinds = [_arguments.leaf_type(slot.dtype) for slot in self.problem.inputs]
-        return numba.njit(types.void(*kinds))(compile_function("raising", text, {"core": core}))
+        options: dict[str, Any] = {"error_model": "fwddiff", "boundscheck": True}
+        core = numba.njit(function_of_leaves(self.problem, Prepared(self.problem.plan).entry), **options)
+        parameters = ", ".join(f"x{k}" for k in range(len(kinds)))
+        text = f"def raising({parameters}):\n    core({parameters})\n"
+        try:
+            return numba.njit(types.void(*kinds))(compile_function("raising", text, {"core": core}))
+        except errors.NumbaError:
+            return lambda *leaves: self.problem.plan.original(*self.problem.bind(leaves)[0])
 
 
 def translate(problem: Problem) -> Core:
     """The problem's function as LLVM's code on plain numbers; raises `Refused`."""
     _refuse(problem)
-    with global_compiler_lock, compiling_with(_target.jit):
+    with global_compiler_lock, _target.on_plain_numbers():
         try:
             return _translated(problem)
         except Refused:
@@ -102,10 +108,9 @@ def _refuse(problem: Problem) -> None:
 def _translated(problem: Problem) -> Core:
     structs.owned = problem.plan.owned
     prepared = Prepared(problem.plan)
-    entry, kinds = prepared.entry, _arguments.argument_types(problem)
-    if kinds is None:
-        raise Refused("an argument is no number")
-    compiled = _compiled(entry, tuple(kinds))
+    functions: list[Any] = []
+    _, kinds = prepared.entry.fold_argument_types(_arguments.argument_types(problem, functions), {})
+    compiled = _compiled(prepared.entry, kinds)
     returned = compiled.signature.return_type
     leaves = _arguments.leaves_of(returned)
     slots = slots_of(problem, leaves)
@@ -119,7 +124,7 @@ def _translated(problem: Problem) -> Core:
         _arguments.SYMBOL,
         tuple(str(_arguments._type_in_memory(slot.dtype)) for slot in problem.inputs),
         tuple(str(_arguments._output_type(leaf, problem)) for leaf in leaves),
-        slots,
+        precise(text, problem, slots),
         tree_of(returned, len(leaves)),
         problem,
     )

@@ -15,20 +15,38 @@ from llvmlite import ir
 
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.language._refused import Refused
+from fwddiff.engines.numba.prepare import Prepared
 from numba.core import cgutils, types
 
 _DOUBLE, _BYTE, _INT32 = ir.DoubleType(), ir.IntType(8), ir.IntType(32)
 SYMBOL = "core"
 
 
-def argument_types(problem: Problem) -> list[types.Type] | None:
-    """Types of the compiled function's arguments: what it captures, then its own; `None` where an argument
-    is neither a number nor a structure of numbers."""
-    if problem.statics:
-        return None
-    leaves = iter([leaf_type(slot.dtype) for slot in problem.inputs])
+def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
+    """Types of the compiled function's arguments: what it captures, then its own. Compiled functions among
+    them are put into `kept`: their types do not keep them alive."""
+    count = problem.arguments.num_leaves + sum(spec.num_leaves for spec in problem.captured)
+    slots = iter(problem.inputs)
+    leaves = iter(
+        [
+            _static_type(problem, problem.statics[k], kept)
+            if k in problem.statics
+            else leaf_type(next(slots).dtype)
+            for k in range(count)
+        ]
+    )
     own = [_type(spec, leaves) for spec in problem.arguments.children()]
-    return [_type(spec, leaves) for spec in problem.captured] + own
+    return (*[_type(spec, leaves) for spec in problem.captured], *own)
+
+
+def _static_type(problem: Problem, static: Any, kept: list[Any]) -> types.Type:
+    """A function of the user's is compiled as one that is called."""
+    if not callable(static):
+        raise Refused(f"an argument is a {type(static).__name__}")
+    entry = Prepared.of(static, problem.plan.owned)
+    kept.append(entry)
+    return types.Dispatcher(entry)
 
 
 def leaf_type(dtype: Any) -> types.Type:
@@ -81,9 +99,8 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     builder = ir.IRBuilder(core.append_basic_block())
     given = zip(core.args[2:], problem.inputs, strict=True)
     leaves = iter([_number(builder, value, slot.dtype) for value, slot in given])
-    own_count = len(problem.arguments.children())
     # Leaves of arguments come before those of captured values; the compiled function takes these first.
-    split = len(kinds) - own_count
+    split = len(problem.captured)
     own = [_assemble(context, builder, kind, leaves) for kind in kinds[split:]]
     captured = [_assemble(context, builder, kind, leaves) for kind in kinds[:split]]
     callee = context.declare_function(module, compiled.fndesc)
@@ -129,7 +146,7 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
 
 
 def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any]) -> Any:
-    if isinstance(kind, types.NoneType):
+    if isinstance(kind, types.NoneType | types.Omitted | types.Dispatcher):
         return context.get_dummy_value()
     if not structs.is_node(kind):
         return next(leaves)

@@ -52,11 +52,13 @@ class Meaning(types.Function):
         return cpu_target.typing_context.resolve_value_type(self.function)
 
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        pysig = None
         if self.function is magnitude and kws:
-            args, kws = (*args, *kws.values()), {}
+            pysig = utils.pysignature(magnitude)
+            args, kws = tuple(pysig.bind(*args, **kws).arguments.values()), {}
         chosen = None if kws else self.choose(args)
         if chosen is not None:
-            return signature(chosen[0], *args).replace(pysig=_SIGNATURES.get(self.function))
+            return signature(chosen[0], *args).replace(pysig=pysig)
         if any(isinstance(kind, types.Omitted) for kind in args):
             raise errors.TypingError("a constant that is no argument of ours")
         return self.original.get_call_type(context, args, kws)
@@ -73,7 +75,6 @@ class Meaning(types.Function):
 
 
 register_model(Meaning)(models.OpaqueModel)
-_SIGNATURES = {magnitude: utils.pysignature(magnitude)}
 
 
 class _Emission:
@@ -152,7 +153,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "abs": lambda builder, x: builder.call(builder.module.declare_intrinsic("llvm.fabs", [_DOUBLE]), [x]),
 }
 # Numba's own on floats are as plain.
-_LEFT = (operator.add, operator.sub, operator.mul, operator.neg, operator.pos, builtins.abs, operator.abs)
+_LEFT = (operator.add, operator.sub, operator.mul, operator.neg, operator.pos, builtins.abs)
 # Of integers, NumPy gives an integer.
 _OF_INTEGERS = frozenset({
     "add", "subtract", "multiply", "negative", "positive", "square", "reciprocal", "abs", "sign", "maximum",

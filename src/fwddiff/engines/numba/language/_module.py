@@ -33,7 +33,7 @@ _ROWS = {
 }  # fmt: skip
 PLAIN = ("llvm.fabs.", "llvm.abs.", "llvm.smax.", "llvm.smin.", "llvm.umax.", "llvm.umin.", "llvm.ctlz.",
          "llvm.cttz.", "llvm.ctpop.", "llvm.fshl.", "llvm.fshr.", "llvm.bswap.", "llvm.bitreverse.",
-         "llvm.memset.", "llvm.memcpy.", "ilogb")  # fmt: skip
+         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "ilogb")  # fmt: skip
 _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental.noalias.scope.decl")
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"
 
@@ -41,6 +41,9 @@ _COMPARISON = re.compile(
     r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) (\S+), (\S+)$",
     re.MULTILINE,
 )
+_FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)
+_ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^,\n]+(?:, align \d+)?\n", re.MULTILINE)
+_ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _NAME = re.compile(r'@("[^"]+"|[\w.$]+)')
 
@@ -49,7 +52,7 @@ def one_function(texts: Iterable[str], symbol: str) -> str:
     """Text of a module with the function `symbol` alone, into which all that it calls is put."""
     module: Any = None
     for text in texts:
-        part = llvm.parse_assembly(_protected(_renamed(text)))
+        part = llvm.parse_assembly(_protected(_renamed(_FUNCTION.sub(_allocating_first, text))))
         if module is None:
             module = part
         else:
@@ -82,6 +85,17 @@ def _protected(text: str) -> str:
 
     changed = _COMPARISON.sub(replace, text)
     return f'{changed}\ndeclare double @"fwddiff.value"(double) {_ATTRIBUTES}\n' if count else text
+
+
+def _allocating_first(found: Any) -> str:
+    """A function that takes its memory where it begins: only then is it turned into values."""
+    text = found.group(0)
+    places = "".join(_ALLOCATION.findall(text))
+    return (
+        _ENTRY.sub(lambda entry: entry.group(0) + places, _ALLOCATION.sub("", text), count=1)
+        if places
+        else text
+    )
 
 
 def _renamed(text: str) -> str:

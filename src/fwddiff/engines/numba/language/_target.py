@@ -12,6 +12,7 @@ again), and in what a library is.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -101,8 +102,8 @@ class _Typing(typing.Context):
     def resolve_value_type(self, val: Any) -> Any:
         return self.meanings(val) or super().resolve_value_type(val)
 
-    def _lookup_global(self, gv: Any) -> Any:
-        return self.meanings(gv) or super()._lookup_global(gv)
+    def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
+        return super().resolve_function_type(self.meanings(func) or func, args, kws)
 
 
 class Executable:
@@ -176,6 +177,13 @@ def jit(*functions: Any, **options: Any) -> Any:
     }
     compiler = options.pop("pipeline_class", InnerCompiler)
     return _Dispatcher(functions[0], {}, options, pipeline_class=compiler)
+
+
+@contextlib.contextmanager
+def on_plain_numbers() -> Iterator[None]:
+    """What is compiled here is compiled for this target. Numba asks for it where no function is being typed."""
+    with inner.compiling_with(jit), target_extension.target_override(_NAME):
+        yield
 
 
 target_extension.target_registry[_NAME] = Plain

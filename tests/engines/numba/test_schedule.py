@@ -136,12 +136,12 @@ def mixed(request):
 
 @pytest.mark.parametrize("inputs", ["".join(p) for p in itertools.product("c0s", repeat=3)])
 def test_elements(mixed, inputs):
-    compare(mixed, [inputs + "ccc", inputs + "s0s"], SHAPES)
+    compare(mixed, [inputs + ("ccc" if inputs[0] == "c" else "s0c")], SHAPES)
 
 
 @pytest.mark.parametrize("outputs", ["".join(p) for p in itertools.product("CZS", repeat=2)])
 def test_accumulated_outputs(mixed, outputs):
-    compare(mixed, ["ccc" + outputs + "c", "0sc" + outputs + "s"], SHAPES)
+    compare(mixed, [("ccc" if outputs[0] == "C" else "0sc") + outputs + "s"], SHAPES)
 
 
 def test_bools_are_bytes(mixed):

@@ -136,9 +136,7 @@ class Operands:
         return self.out.load(self.kinds[k], cell, "x", f", align {self.sizes[k]}, {self._marks[k]}")
 
     def write(self, k: int, cell: str, value: str) -> None:
-        self.out.line(
-            f"store {self.kinds[k]} {value}, ptr {cell}, align {self.sizes[k]}, {self._marks[k]}"
-        )
+        self.out.line(f"store {self.kinds[k]} {value}, ptr {cell}, align {self.sizes[k]}, {self._marks[k]}")
 
     def add(self, k: int, cell: str, value: str) -> None:
         """`*cell += value`"""

@@ -1,4 +1,4 @@
 """Devices: LLVM's text made into something that runs.
 
-    cpu    this processor
+cpu    this processor
 """

@@ -32,7 +32,7 @@ class Function:
 
     @functools.cached_property
     def code(self) -> Code:
-        return read(parsed(self.text), self.symbol)
+        return read(self.text, self.symbol)
 
 
 def new_symbol(what: str) -> str:
@@ -143,10 +143,7 @@ def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
 def simplified(text: str, symbol: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Function:
     """Everything that is called in the place of its calls, memory as values where it can be, and no switches;
     what LLVM proves by equal floats it may not use (`Writer.compare`)."""
-    module = _simplify(text, symbol)
-    found = Function(str(module), symbol, inputs, outputs)
-    vars(found)["code"] = read(module, symbol)
-    return found
+    return Function(inlined(text, symbol), symbol, inputs, outputs)
 
 
 def inlined(text: str, symbol: str) -> str:

@@ -120,12 +120,11 @@ def _simplify(module: Any) -> None:
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
-    for _ in range(2):  # pointers that stand in structures are found in the second round
+    for _ in range(3):  # what stands behind pointers in structures is found in the second round
         passes.add_sroa_pass()
         passes.add_instruction_combine_pass()
         passes.add_simplify_cfg_pass()
     passes.add_aggressive_dce_pass()
-    passes.add_simplify_cfg_pass()
     passes.add_global_dead_code_eliminate_pass()
     passes.add_strip_dead_prototype_pass()
     passes.add_lower_switch_pass()

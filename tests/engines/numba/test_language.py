@@ -1,11 +1,14 @@
 """Functions translated to LLVM's code on plain numbers give what Python gives; their text is what it says."""
 
+# pyright: reportArgumentType=false, reportUndefinedVariable=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import collections
 import contextlib
 import dataclasses
 import math
+import re
 import threading
 import typing
 
@@ -334,10 +337,8 @@ def test_random_programs():
 
 def _check_program(program) -> str:
     function = function_of(program.source, MEANINGS)
-    arguments = [
-        optree.tree_map(lambda leaf: np.asarray(leaf).flat[0].item(), a, namespace="fwddiff")
-        for a in program.arguments
-    ]
+    given, structure = _tree.flatten(program.arguments)
+    arguments = _tree.unflatten(structure, [np.asarray(leaf).flat[0].item() for leaf in given])
     try:
         _, found = translated(function, *arguments)
     except (language.Refused, fd.FwdDiffError) as error:
@@ -390,7 +391,7 @@ def test_one_function_without_calls_of_others():
     assert all("@fwddiff." in line or "@llvm.smax." in line for line in calls)
     assert "alloca" not in core.text
     assert core.text.count(" store ") == 2
-    assert "%.2" not in body(core).split("{", 1)[1].replace("%.2,", "")  # exceptions are not described
+    assert not re.search(r"%\.2\b", body(core).split("{", 1)[1])  # exceptions are not described
 
 
 def test_types_and_places_of_outputs():

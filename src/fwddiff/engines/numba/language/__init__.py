@@ -118,7 +118,7 @@ def _translated(problem: Problem) -> Core:
         raise Refused("it returns an array")
     context = _target.target.target_context
     text = _arguments.write_core(context, compiled, kinds, problem)
-    text = one_function([text, *compiled.library.texts()], _arguments.SYMBOL)
+    text = one_function([text, *compiled.library.texts()])
     return Core(
         text,
         _arguments.SYMBOL,

@@ -41,7 +41,10 @@ def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
 
 
 def _static_type(problem: Problem, static: Any, kept: list[Any]) -> types.Type:
-    """A function of the user's is compiled as one that is called."""
+    """Text is known when the function is compiled; a function of the user's is compiled as one that is
+    called."""
+    if isinstance(static, str):
+        return types.literal(static)
     if not callable(static):
         raise Refused(f"an argument is a {type(static).__name__}")
     entry = Prepared.of(static, problem.plan.owned)
@@ -148,6 +151,8 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
 def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any]) -> Any:
     if isinstance(kind, types.NoneType | types.Omitted | types.Dispatcher):
         return context.get_dummy_value()
+    if isinstance(kind, types.StringLiteral):
+        return context.get_constant_generic(builder, kind, kind.literal_value)
     if not structs.is_node(kind):
         return next(leaves)
     parts = [_assemble(context, builder, child, leaves) for child, _ in structs.children(kind)]

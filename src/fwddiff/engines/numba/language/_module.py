@@ -14,6 +14,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from fwddiff.engines.numba.language._arguments import SYMBOL
 from fwddiff.engines.numba.language._refused import Refused
 
 # C's and LLVM's functions by which Numba does what rows of the table say. What is not here is refused, or
@@ -38,34 +39,34 @@ _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"
 
 _COMPARISON = re.compile(
-    r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) (\S+), (\S+)$",
+    r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) (\S+), +(\S+)$",
     re.MULTILINE,
 )
 _FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)
 _ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^,\n]+(?:, align \d+)?\n", re.MULTILINE)
+_HEAD = re.compile(rf"^(define (?!i32 @\"{SYMBOL}\").*\))(?: alwaysinline)?")
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _NAME = re.compile(r'@("[^"]+"|[\w.$]+)')
 
 
-def one_function(texts: Iterable[str], symbol: str) -> str:
-    """Text of a module with the function `symbol` alone, into which all that it calls is put."""
+def one_function(texts: Iterable[str]) -> str:
+    """Text of a module with the core function alone, into which all that it calls is put."""
     module: Any = None
     for text in texts:
-        part = llvm.parse_assembly(_protected(_renamed(_FUNCTION.sub(_allocating_first, text))))
+        part = llvm.parse_assembly(_protected(_renamed(_FUNCTION.sub(_inlined, text))))
         if module is None:
             module = part
         else:
             module.link_in(part)
     for function in module.functions:
-        if not function.is_declaration and function.name != symbol:
+        if not function.is_declaration and function.name != SYMBOL:
             function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
     for variable in module.global_variables:
         if not variable.is_declaration:
             variable.linkage = "internal"
     _simplify(module)
-    return _checked(module, symbol)
+    return _checked(module)
 
 
 def _protected(text: str) -> str:
@@ -83,13 +84,16 @@ def _protected(text: str) -> str:
                 operands[k] = f'%"fwddiff.v{count}"'
         return "\n".join([*lines, f"{start} {', '.join(operands)}"])
 
-    changed = _COMPARISON.sub(replace, text)
+    changed, found = _COMPARISON.subn(replace, text)
+    if found != text.count(" fcmp "):
+        raise Refused("it compares numbers of another kind")
     return f'{changed}\ndeclare double @"fwddiff.value"(double) {_ATTRIBUTES}\n' if count else text
 
 
-def _allocating_first(found: Any) -> str:
-    """A function that takes its memory where it begins: only then is it turned into values."""
-    text = found.group(0)
+def _inlined(found: Any) -> str:
+    """A function that is put in the place of its calls, and takes its memory where it begins: only then is
+    that turned into values."""
+    text = _HEAD.sub(r"\1 alwaysinline", found.group(0), count=1)
     places = "".join(_ALLOCATION.findall(text))
     return (
         _ENTRY.sub(lambda entry: entry.group(0) + places, _ALLOCATION.sub("", text), count=1)
@@ -120,12 +124,11 @@ def _simplify(module: Any) -> None:
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
-    for _ in range(2):  # pointers that stand in structures are found in the second round
+    for _ in range(3):  # what stands behind pointers in structures is found in the second round
         passes.add_sroa_pass()
         passes.add_instruction_combine_pass()
         passes.add_simplify_cfg_pass()
     passes.add_aggressive_dce_pass()
-    passes.add_simplify_cfg_pass()
     passes.add_global_dead_code_eliminate_pass()
     passes.add_strip_dead_prototype_pass()
     passes.add_lower_switch_pass()
@@ -134,10 +137,10 @@ def _simplify(module: Any) -> None:
     passes.run(module, llvm.create_pass_builder(machine, options))
 
 
-def _checked(module: Any, symbol: str) -> str:
+def _checked(module: Any) -> str:
     """The text; raises `Refused` where the function needs what is not in it."""
-    for name in _named(str(module.get_function(symbol))):
-        if name != symbol and not name.startswith(("fwddiff.", *PLAIN, *_ASSUMPTIONS)):
+    for name in _named(str(module.get_function(SYMBOL))):
+        if name != SYMBOL and not name.startswith(("fwddiff.", *PLAIN, *_ASSUMPTIONS)):
             raise Refused(f"it needs `{name}`")
     return str(module)
 

@@ -121,6 +121,10 @@ class PlainContext(cpu.CPUContext):
     def call_conv(self) -> Any:
         return _CallConvention(self)
 
+    def refresh(self) -> None:
+        """What is found is shared; Numba's run time is made for Numba's own target."""
+        cpu_target.target_context.refresh()
+
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
@@ -181,7 +185,7 @@ def jit(*functions: Any, **options: Any) -> Any:
 
 @contextlib.contextmanager
 def on_plain_numbers() -> Iterator[None]:
-    """What is compiled here is compiled for this target. Numba asks for it where no function is being typed."""
+    """What is compiled here is compiled for this target, also where no function is being typed."""
     with inner.compiling_with(jit), target_extension.target_override(_NAME):
         yield
 

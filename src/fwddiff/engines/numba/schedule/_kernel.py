@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from fwddiff._native.text import Function
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.schedule._elements import Elements
 from fwddiff.engines.numba.schedule._groups import Groups, LanesInfo
 from fwddiff.engines.numba.schedule._operands import Operands
 from fwddiff.engines.numba.schedule._results import NO_CHECKS, Checks, Results
-from fwddiff.engines.numba.schedule._text import Function
 
 # With a frame pointer LLVM can align the stack for vectors that wait there while others are in calls.
 _ATTRIBUTES = 'nounwind "frame-pointer"="all"'
@@ -27,8 +27,8 @@ def kernel_text(
     pattern.
 
     The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
-    takes its place, is to be put into the same module; its metadata has numbers below
-    `_text.FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
+    takes its place, is to be put into the same module; metadata of its own has numbers below
+    `FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
     """
     if any(slot.core_ndim for slot in (*inputs, *outputs)):
         raise ValueError("loops of this kind are for functions of numbers")

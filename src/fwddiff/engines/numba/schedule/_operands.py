@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fwddiff._native.text import Function, Variable
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.schedule._text import Function, Variable
 
 _FLOATS = {4: "float", 8: "double"}
 _EXTENTS = 3  # place of the outer axes' extents in the layout

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -20,8 +21,12 @@ from numba.core import config
 
 from fwddiff._native.machine_code import Object, needs_of, new_target_machine
 
-# A target machine serves any module, one at a time.
+# A target machine serves any module, one at a time. A child that is forked meanwhile would wait for ever.
 _compiling = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release
+    )
 
 
 def compiled(text: str, symbol: str, plain: bool = False) -> Object:

@@ -28,14 +28,15 @@ def kernel_text(
 
     The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
     takes its place, is to be put into the same module; metadata of its own has numbers below
-    `FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
+    `FIRST_METADATA`. The core's symbol is given as the text has it, quoted where need be. `vectorise`:
+    whether LLVM's vectoriser may try the loop over elements.
     """
     if any(slot.core_ndim for slot in (*inputs, *outputs)):
         raise ValueError("loops of this kind are for functions of numbers")
     # Neither table changes, nor are they among the operands.
     parameters = "ptr noalias readonly %pointers, ptr noalias readonly %layout"
     out = Function(f"define i64 @{symbol}({parameters}) {_ATTRIBUTES}")
-    operands = Operands(out, inputs, outputs, pattern, symbol)
+    operands = Operands(out, inputs, outputs, pattern)
     results = Results(operands, checks)
     loop = Elements(results, core_symbol, vectorise) if lanes is None else Groups(results, lanes)
     operands.clear()

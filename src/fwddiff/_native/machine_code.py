@@ -23,7 +23,7 @@ from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
 # A constant integer made a pointer, as `ctypes` functions and Python objects become.
-_ADDRESS = re.compile(r"inttoptr \(i\d+ -?[1-9]")
+_ADDRESS = re.compile(r"inttoptr \(?i\d+ -?[1-9]")
 
 
 class Code(NamedTuple):

@@ -4,6 +4,7 @@ The cores are those of functions that Numba compiled, so that a difference can o
 them. Sums are compared with `math.fsum` too.
 """
 
+import ctypes
 import itertools
 import math
 from typing import NamedTuple
@@ -337,6 +338,7 @@ def test_many_branches_are_compiled_soon():
 def test_machine_code_is_kept_and_found(tmp_path, monkeypatch):
     monkeypatch.setenv(disk.VARIABLE, str(tmp_path))
     made = cpu.compile_module(kernel_module(), "kernel")
+    assert made.is_portable
     kept.keep_object("name", made.code)
     found = kept.recall("name")
     assert found is not None
@@ -363,6 +365,14 @@ def test_what_llvm_does_not_take_is_refused():
         cpu.compile_module("define i64 @kernel( {", "kernel")
     with pytest.raises(RuntimeError, match="no_such_function"):
         cpu.compile_module(MISSING, "kernel")
+
+
+def test_addresses_in_the_text_are_noticed():
+    text = "define i64 @kernel() {{\n %x = load i64, ptr inttoptr (i64 {0} to ptr)\n ret i64 %x\n}}"
+    cell = np.array([12])
+    made = cpu.compile_module(text.format(cell.ctypes.data), "kernel")
+    assert not made.is_portable
+    assert ctypes.CFUNCTYPE(ctypes.c_int64)(made.address)() == 12
 
 
 def resident() -> int:

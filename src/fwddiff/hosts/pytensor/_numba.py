@@ -17,12 +17,22 @@ from pytensor.graph.basic import Apply
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
 from fwddiff._native import tasks
-from fwddiff._native.memory import load, stack, store
+from fwddiff._native.memory import call_2, call_4, global_word, load, stack, store
 from fwddiff._rule import Rule, Shape
 from fwddiff.hosts.pytensor._arrays import ArrayRule, check_broadcasting
 from fwddiff.hosts.pytensor._elementwise import ScalarRule, on_arrays
 
 NO_CODE = -1  # a status that no kernel returns
+
+_runner, _threads = global_word(tasks.RUNNER), global_word(tasks.THREADS)
+
+
+@numba.njit(inline="always")
+def _call_kernel(kernel, pointers, layout):
+    """`tasks.call_kernel` for code that Numba compiles."""
+    if load(layout) == 1:
+        return call_2(kernel, pointers, layout + 8 * load(layout + 8))
+    return call_4(_runner(), kernel, pointers, layout, _threads())
 
 
 @register_funcify_and_cache_key(ScalarRule)
@@ -62,7 +72,7 @@ def _array(op: ArrayRule, node: Apply, **options: Any) -> tuple[Any, None]:
         "load": load,
         "stack": stack,
         "store": store,
-        "call_kernel": tasks.call_kernel,
+        "call_kernel": _call_kernel,
         "cell": table.cell.ctypes.data,
         "find": _python_function(table.find, len(node.inputs)),
         "evaluate": _python_function(table.evaluate, len(node.inputs) + len(node.outputs)),

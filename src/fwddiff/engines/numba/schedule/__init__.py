@@ -20,7 +20,8 @@ element raises, it stops, and says `EXCEPTION`.
     _elements, _groups   the inner loop: one element after the other, or several side by side
     _results             what is looked at, stored, added up
     _operands            where elements are
-    _text                writing a function
+
+`fwddiff._native.text` writes functions.
 """
 
 from fwddiff.engines.numba.schedule._groups import LanesInfo

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from fwddiff._native.status import UNDEFINED
+from fwddiff._native.text import Variable
 from fwddiff.engines.numba.schedule._operands import Operands
-from fwddiff.engines.numba.schedule._text import Variable
 
 BLOCK = 256  # elements whose sum is kept in a register
 

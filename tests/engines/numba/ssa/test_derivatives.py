@@ -10,7 +10,7 @@ import pytest
 
 from fwddiff import dual, rules
 from fwddiff.engines.numba import ssa
-from fwddiff.engines.numba.ssa.function import declared_return, pass_builder
+from fwddiff.engines.numba.ssa.function import declared_return, new_pass_builder
 from fwddiff.engines.numba.ssa.writer import PURE, number
 from fwddiff.engines.numba.target.cpu import compile_module
 
@@ -33,7 +33,7 @@ def as_printed(text: str) -> str:
     module = llvm.parse_assembly(text)
     passes = llvm.create_new_module_pass_manager()
     passes.add_instruction_namer_pass()
-    passes.run(module, pass_builder())
+    passes.run(module, new_pass_builder())
     return str(module)
 
 

@@ -99,7 +99,7 @@ def read(text: str, symbol: str) -> Code:
     found = re.search(rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S)
     if found is None:
         raise Refused(f"no function {symbol}")
-    arguments = [_value(part) for part in _parts(found.group(1))]
+    arguments = [value(part) for part in _parts(found.group(1))]
     outside = {m.group(1).strip('"'): _without_attributes(m.group()) for m in _OUTSIDE.finditer(text)}
     return Code(arguments, _ordered(list(_blocks(found.group(2)))), outside)
 
@@ -152,7 +152,7 @@ def _call(line: str, name: str | None, rest: str) -> Instruction:
     if found is None:
         raise Refused(line)
     kind, _ = _typed(_FLAGS.sub("", found["before"], count=1))
-    operands = [_value(part) for part in _parts(found["arguments"])]
+    operands = [value(part) for part in _parts(found["arguments"])]
     return Instruction("call", name and Value(kind, name), operands, line, found["name"].strip('"'))  # pyright: ignore[reportArgumentType]
 
 
@@ -178,10 +178,10 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
         source, parts = parts[0], [p for p in parts[1:] if not p.startswith("align ")]
     elif operation == "store":
         parts = [p for p in parts if not p.startswith("align ")]
-    operands = [_value(parts[0])] if parts else []
+    operands = [value(parts[0])] if parts else []
     for part in parts[1:]:
         bare = part.startswith("%") or " " not in part
-        operands.append(Value(operands[0].type, _text(part)) if bare else _value(part))
+        operands.append(Value(operands[0].type, _text(part)) if bare else value(part))
     kind = _result(operation, source, operands)
     return Instruction(operation, name and Value(kind, name), operands, line)  # pyright: ignore[reportArgumentType]
 
@@ -236,7 +236,8 @@ def _typed(text: str) -> tuple[str, str]:
     raise Refused(text)
 
 
-def _value(text: str) -> Value:
+def value(text: str) -> Value:
+    """`double %x` and the like, as a value."""
     kind, rest = _typed(text)
     return Value(kind, _text(_FLAGS.sub("", rest, count=1)))
 

@@ -170,11 +170,16 @@ def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
     passes.add_simplify_cfg_pass()
     passes.add_lower_switch_pass()
     passes.add_instruction_namer_pass()
-    passes.run(module, pass_builder())
+    passes.run(module, new_pass_builder())
     return module
 
 
 @functools.cache
-def pass_builder() -> llvm.PassBuilder:
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
-    return llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+def _machine() -> llvm.TargetMachine:
+    llvm.initialize_native_target()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
+
+
+def new_pass_builder() -> llvm.PassBuilder:
+    """For one run: it keeps callbacks into what it ran on."""
+    return llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options())

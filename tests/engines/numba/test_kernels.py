@@ -244,12 +244,12 @@ def test_powers_are_vectorised():
     assert "vv_pow" in assembly(rule)
 
 
-def test_value_kernels_carry_no_partials():
-    """Nobody differentiates: the function is compiled on bare values alone."""
+def test_numbers_are_compiled_as_numbers():
+    """Derivatives are taken of the compiled function: nothing is compiled on duals."""
     g = fwddiff(lambda x: x * x)
-    g.broadcast(np.ones(3))
+    fd.rrule(g.broadcast, np.ones(3))[1](np.ones(3))[0]()
     rule = g.broadcast.prepare(np.ones(3)).rule
-    assert [str(kind) for kinds in rule.core.overloads for kind in kinds] == ["Dual(float64)"]
+    assert not rule.core.overloads
 
 
 def test_one_kernel_serves_all_shapes():

@@ -34,21 +34,15 @@ class Kernel:
     """A C function `int64 kernel(int64 *pointers, int64 *layout)` at `address`.
 
     `owner` keeps the machine code alive. `raising` makes a Numba function of the same work that raises what
-    the C function only reports as a status.
+    the C function only reports as a status; `assembly` gives the machine code as text, to see whether a loop
+    is vectorised.
     """
 
-    __slots__ = ("address", "call", "owner", "raising")
+    __slots__ = ("address", "assembly", "call", "owner", "raising")
 
-    def __init__(self, address: int, owner: Any, raising: Callable[[], Any]):
-        self.address, self.owner, self.raising = address, owner, raising
+    def __init__(self, address: int, owner: Any, raising: Callable[[], Any], assembly: Callable[[], str]):
+        self.address, self.owner, self.raising, self.assembly = address, owner, raising, assembly
         self.call = _PROTOTYPE(address)
-
-    def assembly(self) -> str:
-        """The machine code as text, to see whether a loop is vectorised."""
-        library = getattr(self.owner, "_library", None)
-        if library is None:  # machine code from disk
-            return "".join(self.raising().inspect_asm().values())
-        return library.get_asm_str()
 
 
 def build(
@@ -70,11 +64,11 @@ def build(
         kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern, checks)
     inner = numba.njit(_signature(pattern), **INTERNAL)(kernel)
     owner = _without_exceptions(inner, len(pattern))
-    return Kernel(owner.address, owner, lambda: _of_python(scalar, pattern))
+    return Kernel(owner.address, owner, lambda: _of_python(scalar, pattern), owner._library.get_asm_str)
 
 
 def raising(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Any:
-    """A function of Numba's that does a kernel's work one element after another, and raises what it raises."""
+    """A function of Numba's that does a kernel's work element by element, and raises what it raises."""
     return _of_python(loops.kernel_function(core, inputs, outputs, pattern), pattern)
 
 

@@ -1,4 +1,4 @@
-"""From a function of numbers to machine code: language → ssa → schedule → target, each a folder.
+"""From a function of numbers to a kernel: language → ssa → schedule → target, each a folder.
 
 Numba compiles the user's function once, on plain floats (`language`). Everything else works on LLVM's text:
 derivatives (`ssa`), the loop around it (`schedule`), code for this processor (`target`).
@@ -18,11 +18,11 @@ from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
-from fwddiff.engines.numba.target.cpu import Machine, compile_module
 
+SYMBOL = "kernel"
 _WIDTHS = {"double": 64, "float": 32}
-# Longer functions go side by side as those with many blocks do: LLVM's vectoriser takes 40 times as long as all
-# else with 3000 instructions (5 s), while the loops that it makes are faster for short functions (to 1.5 times,
+# Longer functions go side by side as those with many blocks do. LLVM's vectoriser takes 40 times as long as
+# all else with 3000 instructions (5 s); the loops that it makes are faster for short functions (to 1.5 times,
 # with 20 instructions) and slower for long ones (0.89, with 600).
 MANY_INSTRUCTIONS = 200
 _log = logging.getLogger(__name__)
@@ -42,30 +42,33 @@ def derived(
     return ssa.derived(base, ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options))
 
 
-def machine_code(
+def kernel_module(
     function: ssa.Function,
     inputs: tuple[Slot, ...],
     outputs: tuple[Slot, ...],
     pattern: str,
     checks: Checks,
     loops_inside: bool,
-) -> Machine:
-    """The kernel `int64 kernel(int64 *pointers, int64 *layout)` that applies a function along operands of a
-    pattern; one that loops or branches much works on several elements side by side where it can."""
+) -> str:
+    """The text of a module with the kernel `int64 kernel(int64 *pointers, int64 *layout)`.
+
+    It applies a function along operands of a pattern; one that loops or branches much works on several
+    elements side by side where it can.
+    """
     core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
     blocks, instructions = len(function.code.blocks), len(function.code.instructions)
     is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
     lanes, text = None, core
     if loops_inside or is_tangled:
-        lanes, side_by_side = _side_by_side(core, function, [letter != "0" for letter in pattern[: len(inputs)]])
+        lanes, side_by_side = _side_by_side(
+            core, function, [letter != "0" for letter in pattern[: len(inputs)]]
+        )
         text = side_by_side if lanes is not None else core
-    loop = kernel_text("kernel", "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
-    return compile_module(f"{text}\n{loop}", "kernel")
+    loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
+    return f"{text}\n{loop}"
 
 
-def _side_by_side(
-    core: str, function: ssa.Function, varying: Sequence[bool]
-) -> tuple[LanesInfo | None, str]:
+def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
     count = _lanes([*function.inputs, *function.outputs]) if any(varying) else 0
     if not count:
         return None, ""

@@ -35,11 +35,11 @@ from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree, slots_of
 from fwddiff.engines.numba.scalar_function import scalar_function
 from fwddiff.engines.numba.seeding import primitives
+from fwddiff.engines.numba.target.cpu import assembly, compile_module
 from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.outline import outline
 from fwddiff.engines.numpy.unknown import Unclear
 from numba.core import types
-
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +133,10 @@ class NumbaRule(Rule):
 
     def _kept(self, pattern: str) -> Kernel | None:
         code = self.store.kernel(f"{self.key} {pattern}")
-        return None if code is None else Kernel(*code, lambda: self._compiled(pattern).raising())
+        if code is None:
+            return None
+        again = functools.cache(lambda: self._compiled(pattern))
+        return Kernel(*code, lambda: again().raising(), lambda: again().assembly())
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
@@ -148,12 +151,15 @@ class NumbaRule(Rule):
         if self.numbers is None:
             return None
         checks = schedule.Checks(self.checked, self.stored)
-        machine = pipeline.machine_code(self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        text = pipeline.kernel_module(self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        machine = compile_module(text, pipeline.SYMBOL)
 
         def raising() -> Any:
             return kernel.raising(self.core, self.inputs, self.outputs, pattern)
 
-        return Kernel(machine.address, machine.owner, raising), machine.code
+        assembled = functools.partial(assembly, text, pipeline.SYMBOL)
+        kept = machine.code if machine.is_portable else None
+        return Kernel(machine.address, machine.owner, raising, assembled), kept
 
     def _by_types(self, pattern: str) -> tuple[Kernel, Any]:
         checks = loops.Checks(self.checked, self.stored)

@@ -96,7 +96,7 @@ class _Typing(typing.Context):
         type(self).meanings = staticmethod(meanings)
 
     def refresh(self) -> None:
-        """What is registered is Numba's: of a function that has a meaning too, another form is added there."""
+        """What is registered is Numba's: a function that has a meaning too gets another form there."""
         cpu_target.typing_context.refresh()
 
     def resolve_value_type(self, val: Any) -> Any:

@@ -1,7 +1,7 @@
 """Derivatives of compiled functions: LLVM's code of a function of numbers, differentiated once per order.
 
-Numba, hosts, loops over elements and memory of arrays are unknown here. `Function` is what every step reads
-and writes; `derived` takes a derivative; `lowered` says what functions of the rules table are on this machine.
+Numba, hosts, loops over elements and memory of arrays are unknown here. `Function` is what every step
+reads and writes; `derived` takes a derivative; `lowered` says what functions of the table are on this machine.
 """
 
 from fwddiff.engines.numba.ssa.code import Refused
@@ -10,4 +10,16 @@ from fwddiff.engines.numba.ssa.function import Function, as_core, inlined, new_s
 from fwddiff.engines.numba.ssa.lower import lowered
 from fwddiff.engines.numba.ssa.narrow import narrowed
 
-__all__ = ["Derivative", "Function", "Refused", "as_core", "derived", "inlined", "lowered", "narrowed", "new_symbol", "offsets", "returning"]
+__all__ = [
+    "Derivative",
+    "Function",
+    "Refused",
+    "as_core",
+    "derived",
+    "inlined",
+    "lowered",
+    "narrowed",
+    "new_symbol",
+    "offsets",
+    "returning",
+]

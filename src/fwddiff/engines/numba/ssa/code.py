@@ -1,8 +1,8 @@
-"""LLVM's code of one function of numbers, as data: static single assignment, so every value has one definition.
+"""LLVM's code of one function of numbers, as data: static single assignment, one definition for every value.
 
 Numba's front end compiles the user's function on plain floats; what is read here is that code, inlined into
-one function and simplified. It returns by calling `fwddiff.return(outputs…)`, in one place or several, so that
-no memory stands between the results and their partials.
+one function and simplified. It returns by calling `fwddiff.return(outputs…)`, in one place or several: no
+memory stands between the results and their partials.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def read(text: str, symbol: str) -> Code:
 
     Raises `Refused` for what is not known here: nothing is guessed.
     """
-    found = re.search(rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S)
+    found = re.search(
+        rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S
+    )
     if found is None:
         raise Refused(f"no function {symbol}")
     arguments = [value(part) for part in _parts(found.group(1))]
@@ -124,7 +126,9 @@ def _blocks(text: str) -> Iterator[Block]:
 
 def _read_line(block: Block, line: str) -> None:
     found = _LINE.match(line)
-    if found is None or "inttoptr" in line:  # an address: means nothing elsewhere, and who knows what is there
+    if (
+        found is None or "inttoptr" in line
+    ):  # an address: means nothing elsewhere, and who knows what is there
         raise Refused(line)
     name, operation, rest = found.groups()
     if operation in ("br", "ret", "unreachable"):
@@ -252,7 +256,7 @@ def _ordered(blocks: list[Block]) -> list[Block]:
     seen, finished = {blocks[0].name}, []
     stack = [(blocks[0], iter(blocks[0].successors))]
     while stack:
-        block, successors = stack[-1]
+        successors = stack[-1][1]
         following = next((s for s in successors if s not in seen), None)
         if following is None:
             finished.append(stack.pop()[0])

@@ -1,7 +1,7 @@
 """Derived functions: seeds in, partials out, contracted with cotangents or tangents where these are given.
 
-The kinds are those of `fwddiff._derive`: partials, pullback, pushforward. Up to `SINGLE_PASS` inputs are seeded
-at once; more go through in chunks, one pass of a loop for each, so that code does not grow with their number
+The kinds are those of `fwddiff._derive`: partials, pullback, pushforward. Up to `SINGLE_PASS` inputs are
+seeded at once; more go through in chunks, one pass of a loop for each, so that code does not grow with their number
 (ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
 """
 
@@ -48,7 +48,7 @@ class Derivative:
 def derived(base: Function, what: Derivative) -> Function:
     """The derived function of `base`."""
     if what.kind == "pushforward":
-        return _single_pass(base, what, {a: 1 for a in what.active})
+        return _single_pass(base, what, dict.fromkeys(what.active, 1))
     if what.chunk:
         return _in_chunks(base, what)
     return _single_pass(base, what, {a: 1 << k for k, a in enumerate(what.active)})
@@ -188,8 +188,8 @@ def _pass_of_chunk(base: Function, what: Derivative) -> Function:
 
 
 class _Chunks:
-    """Writes the loop over chunks. Each row of derivatives (of a result, or the contracted one) is gathered in
-    memory, with a place more than there are inputs for what the last chunk has too much."""
+    """Writes the loop over chunks. Each row of derivatives (of a result, or the contracted one) is gathered
+    in memory, with a place more than there are inputs for what the last chunk has too much."""
 
     def __init__(self, base: Function, what: Derivative, one_pass: Function):
         self.base, self.what, self.one_pass = base, what, one_pass
@@ -209,9 +209,7 @@ class _Chunks:
         place = len(w.lines)
         w.line("")
         arguments = f"{parameters(self.base.inputs)}, {start}"
-        found = results_of_call(
-            w, self.one_pass.symbol, results, exception, arguments, self.one_pass.outputs
-        )
+        found = results_of_call(w, self.one_pass.symbol, results, exception, arguments, self.one_pass.outputs)
         latch = w.lines[_last_label(w)].strip('":')
         w.lines[place] = f'  {start.text} = phi i64 [ 0, %"entry" ], [ {next_start.text}, %"{latch}" ]'
         self._gather(rooms, start, found[len(self.base.outputs) :])
@@ -236,10 +234,12 @@ class _Chunks:
 
     def _gather(self, rooms: Sequence[Value], start: Value, partials: Sequence[Value]) -> None:
         w, chunk = self.writer, self.what.chunk
-        by_result = [dict(enumerate(partials[r * chunk : (r + 1) * chunk])) for r in range(len(self.what.results))]
+        by_result = [
+            dict(enumerate(partials[r * chunk : (r + 1) * chunk])) for r in range(len(self.what.results))
+        ]
         for k in range(chunk):
             index = w.assign("i64", f"add {start}, {k}")
-            index = w.assign("i64", f'call i64 @llvm.smin.i64({index}, i64 {self.count})')
+            index = w.assign("i64", f"call i64 @llvm.smin.i64({index}, i64 {self.count})")
             for room, kind, term in zip(rooms, self.kinds, self._terms(by_result, k), strict=True):
                 w.line(f"store {w.convert(term, kind)}, {self._cell(room, kind, index)}, align 8")
         w.outside["llvm.smin.i64"] = "declare i64 @llvm.smin.i64(i64, i64)"

@@ -76,12 +76,9 @@ def returning(text: str, symbol: str, inputs: Sequence[str], outputs: Sequence[s
     writer = Writer()
     results = called(writer, symbol, inputs, outputs)
     return_from(writer, results)
-    own = new_symbol("returning")
-    lines = "\n".join(writer.lines)
-    return simplified(
-        f"{text}\ndefine i32 @{own}({parameters(inputs)}) {{\nentry:\n{lines}\n}}\n{declared_return(outputs)}\n",
-        own, tuple(inputs), tuple(outputs),
-    )  # fmt: skip
+    own, body = new_symbol("returning"), "\n".join(writer.lines)
+    wrapper = f"define i32 @{own}({parameters(inputs)}) {{\nentry:\n{body}\n}}"
+    return simplified(f"{text}\n{wrapper}\n{declared_return(outputs)}\n", own, tuple(inputs), tuple(outputs))
 
 
 def called(writer: Writer, symbol: str, inputs: Sequence[str], outputs: Sequence[str]) -> list[Value]:
@@ -137,7 +134,9 @@ def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
         lines.append(f"  {block.end}")
     listing = "".join(f", {a}" for a in function.code.arguments)
     body = "\n".join(lines)
-    return f'define {linkage} i32 @"{symbol}"(ptr noalias %ret, ptr %exc{listing}) alwaysinline {{\n{body}\n}}\n'
+    return (
+        f'define {linkage} i32 @"{symbol}"(ptr noalias %ret, ptr %exc{listing}) alwaysinline {{\n{body}\n}}\n'
+    )
 
 
 def simplified(text: str, symbol: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Function:

@@ -21,7 +21,14 @@ from fwddiff.rules._callables import VALUES
 _DECLARED = re.compile(r'^declare (\w+) @"?(fwddiff\.[\w.]+)"?\(([^)]*)\)', re.M)
 _INTRINSICS = {"abs": "fabs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc"}
 _INTRINSICS |= {"rint": "rint", "copysign": "copysign"}
-_C_NAMES = {"gamma": "tgamma", "lgamma": "lgamma", "fmod": "fmod", "pow": "pow", "hypot": "hypot", "atan2": "atan2"}
+_C_NAMES = {
+    "gamma": "tgamma",
+    "lgamma": "lgamma",
+    "fmod": "fmod",
+    "pow": "pow",
+    "hypot": "hypot",
+    "atan2": "atan2",
+}
 
 
 def lowered(text: str) -> str:
@@ -47,7 +54,9 @@ def _kept(names: Sequence[str]) -> str:
     if not names:
         return ""
     listing = ", ".join(f"ptr @{name}" for name in names)
-    return f'@llvm.compiler.used = appending global [{len(names)} x ptr] [{listing}], section "llvm.metadata"\n'
+    return (
+        f'@llvm.compiler.used = appending global [{len(names)} x ptr] [{listing}], section "llvm.metadata"\n'
+    )
 
 
 def _is_declaration_of(line: str, names) -> bool:

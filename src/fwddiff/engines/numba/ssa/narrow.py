@@ -22,7 +22,9 @@ _BINARY = ("fadd", "fsub", "fmul", "fdiv", "frem")
 def narrowed(function: Function, inputs: Sequence[str], weak: str) -> Function:
     """The function on inputs of these types; results that are weak become `weak`."""
     strength = {"float": SINGLE, "double": DOUBLE}
-    given = {a.text: strength.get(kind, WEAK) for a, kind in zip(function.code.arguments, inputs, strict=True)}
+    given = {
+        a.text: strength.get(kind, WEAK) for a, kind in zip(function.code.arguments, inputs, strict=True)
+    }
     return _Narrowed(function, tuple(inputs), given, weak).function()
 
 
@@ -32,7 +34,7 @@ class _Narrowed:
         self.strengths = given
         self.places: dict[str, frozenset[str]] = {}
         self.memory: dict[str, int] = {}
-        while any([self._spread(i) for i in function.code.instructions]):
+        while sum(self._spread(i) for i in function.code.instructions):
             pass
         self.writer = Writer(function.code.outside)
         self.outputs: tuple[str, ...] = ()
@@ -83,7 +85,9 @@ class _Narrowed:
 
     def _strength(self, i: Instruction) -> int:
         if i.operation == "load":
-            return max((self.memory.get(p, WEAK) for p in self.places.get(i.operands[0].text, ())), default=WEAK)
+            return max(
+                (self.memory.get(p, WEAK) for p in self.places.get(i.operands[0].text, ())), default=WEAK
+            )
         if i.operation == "call" and meaning(i.callee) in ("float32", "float64"):
             return SINGLE if meaning(i.callee) == "float32" else DOUBLE
         return max((self._of(o) for o in i.operands if o.type in FLOATS), default=WEAK)
@@ -215,7 +219,11 @@ class _Narrowed:
 
 
 def _predicate(text: str) -> str:
-    return next(word for word in text.split(" fcmp ", 1)[1].split() if word[0] in "ou" and len(word) == 3 or word in ("uno", "ord"))
+    return next(
+        word
+        for word in text.split(" fcmp ", 1)[1].split()
+        if (word[0] in "ou" and len(word) == 3) or word in ("uno", "ord")
+    )
 
 
 def _double(text: str) -> float:

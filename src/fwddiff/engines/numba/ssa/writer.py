@@ -1,7 +1,7 @@
 """Instructions written one after another, as text.
 
-Functions of the rules table stay calls of names of their own (`fwddiff.exp`, `fwddiff.exp.f32`) until the last
-order of derivatives has been taken: `lower` defines them.
+Functions of the rules table stay calls of names of their own (`fwddiff.exp`, `fwddiff.exp.f32`) until the
+last order of derivatives has been taken: `lower` defines them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Derivatives of compiled functions: LLVM's code of a function of numbers, differentiated once per order.
 
 Numba, hosts, loops over elements and memory of arrays are unknown here. `Function` is what every step
-reads and writes; `derived` takes a derivative; `lowered` says what functions of the table are on this machine.
+reads and writes; `derived` takes a derivative; `lowered` says what functions of the table are here.
 """
 
 from fwddiff.engines.numba.ssa.code import Refused

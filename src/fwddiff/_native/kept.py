@@ -8,7 +8,7 @@ from typing import Any
 
 from numba import cfunc
 
-from fwddiff._native import disk
+from fwddiff._native import disk, interrupts
 from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code, Object, extract, load
 
@@ -34,7 +34,8 @@ def recall(name: str) -> Code | None:
     if found is None:
         return None
     header, content = found
-    return load(Object(header["symbol"], tuple(header["needs"]), content))
+    code = load(Object(header["symbol"], tuple(header["needs"]), content))
+    return code and code._replace(polls=interrupts.expect(header["needs"]))
 
 
 def keep(name: str, function: Any) -> None:

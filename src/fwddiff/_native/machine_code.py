@@ -27,10 +27,11 @@ _ADDRESS = re.compile(r"inttoptr \(i\d+ -?[1-9]")
 
 
 class Code(NamedTuple):
-    """A loaded C function; `owner` keeps its machine code alive."""
+    """A loaded C function; `owner` keeps its machine code alive. `polls`: whether it looks for Ctrl-C."""
 
     address: int
     owner: Any
+    polls: bool = False
 
 
 class Object(NamedTuple):
@@ -49,10 +50,15 @@ def extract(function: Any) -> Object | None:
     if library.has_dynamic_globals or _ADDRESS.search(text) or _uses_environment(module, text):
         return None
     needs = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    needs += [g.name for g in module.global_variables if g.is_declaration]
+    needs += globals_needed(function)
     if not _available(needs):
         return None
     return Object(function.native_name, tuple(needs), bytes(library._get_compiled_object()))
+
+
+def globals_needed(function: Any) -> list[str]:
+    """Words outside that a compiled `numba.cfunc` refers to by name."""
+    return [g.name for g in function._library._final_module.global_variables if g.is_declaration]
 
 
 def _uses_environment(module: Any, text: str) -> bool:
@@ -68,7 +74,7 @@ def load(code: Object) -> Code | None:
         rtsys.initialize(cpu_target.target_context)
         if not _available(code.needs):
             return None
-    engine = _new_engine()
+    engine = new_engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.content))
     engine.finalize_object()
     return Code(engine.get_function_address(code.symbol), engine)
@@ -78,8 +84,9 @@ def _available(names: Sequence[str]) -> bool:
     return all(llvm.address_of_symbol(name) is not None for name in names)
 
 
-def _new_engine() -> llvm.ExecutionEngine:
-    module = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"')
+def new_engine(text: str = "") -> llvm.ExecutionEngine:
+    """Engine for machine code, with that of a module of LLVM's text."""
+    module = llvm.parse_assembly(text or f'target triple = "{llvm.get_process_triple()}"')
     machine = _target().create_target_machine(
         cpu=processor(), features=features(), reloc="static", codemodel="jitdefault", jit=True
     )

@@ -97,8 +97,13 @@ def _caller(arity: int):
 
 
 @intrinsic
-def call_1(typing_context, function, a):
+def call_0(typing_context, function):
     """Call a C function of int64 by its address."""
+    return types.int64(types.int64), _caller(0)
+
+
+@intrinsic
+def call_1(typing_context, function, a):
     return types.int64(types.int64, types.int64), _caller(1)
 
 

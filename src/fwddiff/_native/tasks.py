@@ -34,9 +34,10 @@ import numpy as np
 from llvmlite import binding
 from numba import njit, types
 
-from fwddiff._native import kept
+from fwddiff._native import interrupts, kept
 from fwddiff._native.memory import (
     c_function,
+    call_0,
     call_2,
     call_4,
     fetch_and_add,
@@ -49,6 +50,7 @@ from fwddiff._native.memory import (
 
 EXCEPTION, SHAPE_MISMATCH, NO_MEMORY = 1, 2, 3
 UNDEFINED = 4  # done, but a derivative is nan: what knows more of zeros should do it again
+INTERRUPTED, STALE = interrupts.INTERRUPTED, interrupts.STALE  # by Ctrl-C, in the call and ahead of it
 DTYPES = ("float64", "float32", "int64", "int32")  # of private sums, by their kind
 WORTH_THREADS = 100_000  # nanoseconds of work left, below which no thread is started
 SUPPORTED = hasattr(time, "CLOCK_MONOTONIC") and os.name == "posix"
@@ -221,12 +223,16 @@ for _k, _name in enumerate(("fwddiff_worker", "fwddiff_runner", "fwddiff_threads
 
 _runner = global_word("fwddiff_runner")
 _threads = global_word("fwddiff_threads")
+_begin = global_word(interrupts.BEGIN)
 
 
 @njit(inline="always")
 def call_kernel(kernel, pointers, layout):
     """What machine code calls: `run`, if the call is divided. Whoever makes such a layout calls `runner`
     first."""
+    begin = _begin()
+    if begin != 0:
+        call_0(begin)
     if load(layout) == 1:
         return call_2(kernel, pointers, layout + 8 * _word(layout, 1))
     return call_4(_runner(), kernel, pointers, layout, _threads())

@@ -116,7 +116,7 @@ class NumbaRule(Rule):
 
     def _kept(self, pattern: str) -> Kernel | None:
         code = self.store.kernel(f"{self.key} {pattern}")
-        return None if code is None else Kernel(*code, lambda: self._compiled(pattern).raising())
+        return None if code is None else Kernel(code, lambda: self._compiled(pattern).raising())
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()

@@ -8,9 +8,15 @@ from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
+from fwddiff.engines.numba.polls import POLL
+
 # Instructions that do more than give a value.
 _ACTING = ("store", "call", "invoke", "fence", "atomicrmw", "cmpxchg")
 BITS = {"double": 64, "float": 32, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i1": 1}
+
+
+MARK = "fwddiff.look"  # a poll
+_CALL = re.compile(rf'(%[^\s=]+) = (?:tail )?call i32 @"?{re.escape(POLL)}"?\(\)[^\n]*')
 
 
 class Refused(Exception):
@@ -76,9 +82,10 @@ class Code:
 
 def read(text: str, name: str) -> Code:
     """The function `name` of a module; every loop has one entry and one way back, and is left to blocks of
-    its own. Raises `Refused`."""
-    module = llvm.parse_assembly(text)
-    _normalise(module)
+    its own. Polls are calls without a result, which lead nowhere. Raises `Refused`."""
+    text, polls = _CALL.subn(rf"call void @{MARK}()\n\1 = add i32 0, 0", text)
+    module = llvm.parse_assembly(text + f"\ndeclare void @{MARK}() nounwind\n" * (polls > 0))
+    _normalise(module, polls > 0)
     function = module.get_function(name)
     blocks = {block.name: _block(block) for block in function.blocks}
     for block in blocks.values():
@@ -130,9 +137,13 @@ def _has_loop(blocks: dict[str, Block]) -> bool:
     return taken < len(blocks)
 
 
-def _normalise(module: llvm.ModuleRef) -> None:
+def _normalise(module: llvm.ModuleRef, fold: bool) -> None:
+    """`fold`: whether there are branches on constants."""
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
     passes = llvm.create_new_module_pass_manager()
+    if fold:
+        passes.add_sccp_pass()
+        passes.add_simplify_cfg_pass()
     passes.add_lower_switch_pass()
     passes.add_loop_simplify_pass()
     passes.add_instruction_namer_pass()

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fwddiff.engines.numba.lanes._code import BITS, Block, Code, Instruction, Operand, Refused
+from fwddiff._native.tasks import INTERRUPTED
+from fwddiff.engines.numba.lanes._code import BITS, MARK, Block, Code, Instruction, Operand, Refused
 from fwddiff.engines.numba.lanes._flow import Edge, Flow, Loop
 from fwddiff.engines.numba.lanes._instructions import Instructions
 from fwddiff.engines.numba.lanes._masks import Mask, Text, Value
+from fwddiff.engines.numba.polls import POLL
 
 Phi = tuple[str, str, str, str]  # name, type, value before the loop, value after an iteration
 
@@ -21,8 +23,7 @@ Phi = tuple[str, str, str, str]  # name, type, value before the loop, value afte
 def written(
     name: str, code: Code, varying: Sequence[bool], outputs: Sequence[tuple[int, str]], lanes: int
 ) -> str:
-    """LLVM's text of `i64 name(pointers to inputs, pointers to outputs)`, which returns whether any lane
-    raises.
+    """LLVM's text of `i64 name(pointers to inputs, pointers to outputs)`, which returns a kernel's status.
 
     `code` is a compiled Numba function: its arguments are the address of the result, that of an exception,
     and scalars, of which `varying` tells which differ between lanes. `outputs` are the offset and type of
@@ -46,6 +47,7 @@ class _Writer:
         self.edges: dict[Edge, Mask] = {}
         self.raised: list[Mask] = []
         self.label = "entry"
+        self.is_polled = False
 
     def text(self, name: str) -> str:
         out, inputs = self.out, range(len(self.arguments))
@@ -60,6 +62,11 @@ class _Writer:
             out.line(f"store {out.type(kind)} {self.results[offset]}, ptr %out{j}, align {BITS[kind] // 8}")
         status = out.assign(f"zext i1 {out.any(out.either(self.raised)) if self.raised else 'false'} to i64")
         out.line(f"ret i64 {status}")
+        if self.is_polled:
+            out.lines += ["stopped:", f"  ret i64 {INTERRUPTED}"]
+            self.instructions.declarations[POLL] = (
+                f'declare i32 @"{POLL}"() nounwind memory(inaccessiblemem: readwrite)'
+            )
         body = "\n".join(["entry:", *out.lines])
         declared = "\n".join(self.instructions.declarations.values())
         return f"define i64 @{name}({', '.join(parameters)}) noinline nounwind {{\n{body}\n}}\n{declared}\n"
@@ -132,8 +139,22 @@ class _Writer:
             self._step(i)
         elif i.operation == "store":
             self._store(i, mask)
+        elif i.operation == "call" and i.operands[-1].text == MARK:
+            self._poll()
         else:
             self.instructions.write(i)
+
+    def _poll(self) -> None:
+        """Once for all lanes: nobody wants what the others would still compute."""
+        out, number = self.out, self.out.number()
+        if not self.flow.loops:
+            return
+        self.is_polled = True
+        found = out.assign(f'call i32 @"{POLL}"()')
+        stop = out.assign(f"icmp ne i32 {found}, 0")
+        out.line(f"br i1 {stop}, label %stopped, label %goes{number}")
+        self.label = f"goes{number}"
+        out.lines.append(f"{self.label}:")
 
     def _step(self, i: Instruction) -> None:
         base, *steps = i.operands

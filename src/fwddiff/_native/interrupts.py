@@ -5,10 +5,10 @@ runs again, which is never if a kernel is in an endless loop. So a C handler sta
 calls Python's, and sets a word that kernels look at (`polls` in the engine), one load per turn of a loop. A
 kernel that finds it set returns `tasks.INTERRUPTED`, and Python raises.
 
-`install` puts the handler there, when the first function with polls is compiled or loaded; importing the package
-does not. Python's own `signal.signal` puts Python's back (Jupyter does so at every cell): `begin`, ahead of
-every call of such a kernel, looks once per millisecond whether it has. Where SIGINT is ignored, has its
-default effect or is not handled by Python, nothing is done. A forked child inherits all of this as it is.
+`install` puts the handler there, when the first function with polls is compiled or loaded; importing the
+package does not. Python's own `signal.signal` puts Python's back (Jupyter does so at every cell): `begin`,
+ahead of every call of such a kernel, looks once per millisecond whether it has. Where SIGINT is ignored, has
+its default effect or is not handled by Python, nothing is done. A forked child inherits all as it is.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ WORD, BEGIN = "fwddiff_interrupted", "fwddiff_begin"
 POLL = "fwddiff.poll"
 SUPPORTED = os.name == "posix" and hasattr(time, "CLOCK_MONOTONIC") and hasattr(signal, "SIGINT")
 
-# Whether there was a SIGINT; address of `begin_anew`, 0 before `install`; of the handler before ours, 0 for none;
-# the millisecond (of 2²⁰ nanoseconds) in which it was last looked for.
+# Whether there was a SIGINT; address of `begin_anew`, 0 before `install`; that of the handler before ours, 0
+# for none; the millisecond (of 2²⁰ nanoseconds) in which it was last looked for.
 _cells = np.zeros(4, np.int64)
 _NAMES = (WORD, BEGIN, "fwddiff_handler_before", "fwddiff_last_look")
 for _k, _name in enumerate(_NAMES):
@@ -164,7 +164,7 @@ def install() -> None:
             return
         code = _code()
         _cells[1] = code.begin_anew
-        before = _c_handler()
+        before = c_handler()
         # 0 and 1 are C's "default" and "ignore".
         if callable(signal.getsignal(signal.SIGINT)) and before not in (0, 1):
             _cells[2] = before
@@ -172,7 +172,7 @@ def install() -> None:
             atexit.register(_uninstall)
 
 
-def _c_handler() -> int:
+def c_handler() -> int:
     action = np.zeros(32, np.int64)
     ctypes.CDLL(None).sigaction(int(signal.SIGINT), None, ctypes.c_void_p(action.ctypes.data))
     return int(action[0])

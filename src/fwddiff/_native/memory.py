@@ -144,6 +144,8 @@ def c_function(symbol: str, arity: int):
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), arguments)
 
     signature = types.int64(*[types.int64] * arity)
+    if arity == 0:
+        return intrinsic(lambda typing_context: (signature, codegen))
     if arity == 1:
         return intrinsic(lambda typing_context, a: (signature, codegen))
     if arity == 2:

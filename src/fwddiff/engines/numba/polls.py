@@ -22,6 +22,7 @@ from fwddiff._native import interrupts
 from fwddiff.engines.numba.inner import InnerLibrary
 from numba.core import cgutils, ir, types
 from numba.core.analysis import compute_cfg_from_blocks
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.extending import intrinsic
 
@@ -122,6 +123,7 @@ def _insert(function_ir: Any, block: Any, place: int, name: str) -> None:
 
 
 @functools.cache
+@global_compiler_lock
 def definition(is_needed: bool) -> Any:
     """Library that defines the poll: a look at the word, or nothing."""
     library = InnerLibrary.new()
@@ -138,7 +140,7 @@ _BLOCK = re.compile(r"^([^\s;:]+):", re.M)
 
 def is_needed(text: str) -> bool:
     """Whether optimised code has a poll in a function with a loop."""
-    bodies = [body for body in _FUNCTION.findall(text) if f'@{POLL}(' in body or f'@"{POLL}"(' in body]
+    bodies = [body for body in _FUNCTION.findall(text) if f"@{POLL}(" in body or f'@"{POLL}"(' in body]
     return any(map(_goes_back, bodies))
 
 

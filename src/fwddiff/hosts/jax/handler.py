@@ -3,7 +3,7 @@
 XLA calls the handler with a call frame, on threads of its own, without the GIL. The handler finds the kernel
 by the attribute `key` (see `kernels`), collects the addresses of operands and results, and turns a status
 other than 0 into an XLA error. It calls Python only for a key that it does not know, for derivatives that are
-nan, and for the text of an error.
+nan, and for the text of an error; not after a Ctrl-C, which Python would raise there, and lose.
 
 Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, in jaxlib 0.6 to 0.10.
 """
@@ -16,6 +16,7 @@ from numba import njit
 
 from fwddiff._native import kept
 from fwddiff._native.memory import (
+    c_function,
     call_1,
     call_2,
     global_word,
@@ -25,17 +26,19 @@ from fwddiff._native.memory import (
     store,
     store_int32,
 )
-from fwddiff._native.tasks import UNDEFINED, call_kernel
+from fwddiff._native.tasks import INTERRUPTED, UNDEFINED, call_kernel
 from fwddiff.hosts.jax import kernels
 
-NOT_FOUND, INTERNAL = 5, 13
-MISSING = kernels.MISSING
+CANCELLED, NOT_FOUND, INTERNAL = 1, 5, 13
+MISSING, AGAIN = kernels.MISSING, kernels.AGAIN
 _ROW = 8 * kernels.ROW  # bytes
 
 _table = global_word(kernels.TABLE)
 _finder = global_word(kernels.FINDER)
 _explainer = global_word(kernels.EXPLAINER)
 _completer = global_word(kernels.COMPLETER)
+_stopped = global_word(kernels.STOPPED)
+_note_ctrl_c = c_function("PyErr_SetInterrupt", 0)
 
 
 @njit(inline="always")
@@ -102,6 +105,11 @@ def _fwddiff_xla_handler(frame):
         status = _run(frame, kernel, load(load(attributes + 8) + 16))
     if status == UNDEFINED:
         status = call_1(_completer(), frame)
+    if status == AGAIN:
+        _note_ctrl_c()
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        return _failed(frame, _stopped(), CANCELLED)
     if status != 0:
         code = NOT_FOUND if status == MISSING else INTERNAL
         return _failed(frame, call_2(_explainer(), frame, status), code)

@@ -211,9 +211,7 @@ def earlier() -> None:
     except KeyboardInterrupt:
         say("stopped")
     np.testing.assert_array_equal(gradient(waiting, FINE), fine)
-    thread = threading.Thread(
-        target=lambda: say("works") if np.all(gradient(waiting, FINE) == fine) else None
-    )
+    thread = threading.Thread(target=lambda: say("works" * bool(np.all(gradient(waiting, FINE) == fine))))
     thread.start()
     thread.join()
 

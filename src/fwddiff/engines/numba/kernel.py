@@ -43,7 +43,7 @@ class Kernel:
     def __init__(self, code: Code, raising: Callable[[], Any]):
         self.address, self.owner, self.polls = code
         self.raising = raising
-        self.call = interrupts.caller(self.address) if self.polls else _PROTOTYPE(self.address)
+        self.call = interrupts.caller() if self.polls else _PROTOTYPE(self.address)
 
     def assembly(self) -> str:
         """The machine code as text, to see whether a loop is vectorised."""
@@ -125,6 +125,7 @@ class Launch:
         "_pack",
         "_table",
         "_table_address",
+        "_undivided",
         "kernel",
         "name",
         "outputs",
@@ -145,10 +146,12 @@ class Launch:
         self._again = again
         self.kernel, self.outputs, self.name, self.tasks = kernel, outputs, name, parts
         self.problem = problem
-        self._table, self._table_address = table, table.ctypes.data
         self._call = kernel.call
+        self._table, self._undivided = table.copy(), int(table[1])
+        self._table_address = self._table.ctypes.data
         if parts == 1:
-            self._table_address += 8 * int(table[1])
+            self._table_address += 8 * self._undivided
+            self._table[self._undivided - 1] = kernel.address  # for `interrupts.caller`
         self._pack: Any = None
 
     def __call__(self, *addresses: int, threads: int = 0) -> bool:
@@ -197,5 +200,5 @@ class Launch:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
         addresses = struct.unpack(f"{len(pointers) // 8}q", pointers)
         with named(self.problem):
-            self.kernel.raising()(self._table.ctypes.data + 8 * int(self._table[1]), *addresses)
+            self.kernel.raising()(self._table.ctypes.data + 8 * self._undivided, *addresses)
         raise FwdDiffError(f"{self.name} raised an exception on one thread, but not when called again.")

@@ -7,8 +7,8 @@ kernel that finds it set returns `tasks.INTERRUPTED`, and Python raises.
 
 `install` puts the handler there, when the first function with polls is compiled or loaded; importing the
 package does not. Python's own `signal.signal` puts Python's back (Jupyter does so at every cell): `begin`,
-ahead of every call of such a kernel, looks every few milliseconds whether it has. Where SIGINT is ignored, has
-its default effect or is not handled by Python, nothing is done. A forked child inherits all as it is.
+ahead of every call of such a kernel, looks every few milliseconds whether it has. Where SIGINT is ignored,
+has its default effect or is not handled by Python, nothing is done. A forked child inherits all as it is.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from fwddiff.engines.numba import polls, vector_math
-from fwddiff.engines.numba.lanes._code import Refused, read
+from fwddiff.engines.numba.lanes._code import Refused, read, without_polls
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.types import DualType
 from numba.core import cgutils, types
@@ -59,8 +59,10 @@ class Lanes:
 def has_many_blocks(core: Any, kinds: tuple[types.Type, ...]) -> bool:
     """Whether LLVM must not try to vectorise the loop over elements around `core`; compiles it."""
     compiled = _compiled(core, kinds)
-    name = re.escape(compiled.fndesc.llvm_func_name)
-    match = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', compiled.library.get_llvm_str(), re.M | re.S)
+    name, text = re.escape(compiled.fndesc.llvm_func_name), compiled.library.get_llvm_str()
+    if polls.POLL in text and not polls.is_needed(text):
+        text = without_polls(text)
+    match = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', text, re.M | re.S)
     return match is None or len(re.findall(r"^[^\s;]+:", match.group(), re.M)) > MANY_BLOCKS
 
 

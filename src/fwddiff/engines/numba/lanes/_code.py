@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
-from fwddiff.engines.numba.polls import POLL
+from fwddiff.engines.numba import polls
 
 # Instructions that do more than give a value.
 _ACTING = ("store", "call", "invoke", "fence", "atomicrmw", "cmpxchg")
@@ -16,7 +16,6 @@ BITS = {"double": 64, "float": 32, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i1
 
 
 MARK = "fwddiff.look"  # a poll
-_CALL = re.compile(rf'(%[^\s=]+) = (?:tail )?call i32 @"?{re.escape(POLL)}"?\(\)[^\n]*')
 
 
 class Refused(Exception):
@@ -83,9 +82,10 @@ class Code:
 def read(text: str, name: str) -> Code:
     """The function `name` of a module; every loop has one entry and one way back, and is left to blocks of
     its own. Polls are calls without a result, which lead nowhere. Raises `Refused`."""
-    text, polls = _CALL.subn(rf"call void @{MARK}()\n\1 = add i32 0, 0", text)
-    module = llvm.parse_assembly(text + f"\ndeclare void @{MARK}() nounwind\n" * (polls > 0))
-    _normalise(module, polls > 0)
+    marked = polls.never(text, f"call void @{MARK}()")
+    is_polled = marked != text
+    module = llvm.parse_assembly(marked + f"\ndeclare void @{MARK}() nounwind\n" * is_polled)
+    _normalise(module, is_polled)
     function = module.get_function(name)
     blocks = {block.name: _block(block) for block in function.blocks}
     for block in blocks.values():
@@ -137,16 +137,33 @@ def _has_loop(blocks: dict[str, Block]) -> bool:
     return taken < len(blocks)
 
 
-def _normalise(module: llvm.ModuleRef, fold: bool) -> None:
-    """`fold`: whether there are branches on constants."""
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
+def without_polls(text: str) -> str:
+    """The module without polls, and without what followed where they told of a Ctrl-C."""
+    module = llvm.parse_assembly(polls.never(text))
     passes = llvm.create_new_module_pass_manager()
-    if fold:
-        passes.add_sccp_pass()
-        passes.add_simplify_cfg_pass()
+    _add_folding(passes)
+    _run(passes, module)
+    return str(module)
+
+
+def _normalise(module: llvm.ModuleRef, is_polled: bool) -> None:
+    passes = llvm.create_new_module_pass_manager()
+    if is_polled:
+        _add_folding(passes)
     passes.add_lower_switch_pass()
     passes.add_loop_simplify_pass()
     passes.add_instruction_namer_pass()
+    _run(passes, module)
+
+
+def _add_folding(passes: Any) -> None:
+    """Branches on constants are taken away."""
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()
+
+
+def _run(passes: Any, module: llvm.ModuleRef) -> None:
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
     passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
 
 

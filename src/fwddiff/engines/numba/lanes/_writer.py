@@ -69,7 +69,7 @@ class _Writer:
             )
         body = "\n".join(["entry:", *out.lines])
         declared = "\n".join(self.instructions.declarations.values())
-        return f"define i64 @{name}({', '.join(parameters)}) noinline nounwind {{\n{body}\n}}\n{declared}\n"
+        return f"define i64 @{name}({', '.join(parameters)}) noinline nounwind alignstack(64) {{\n{body}\n}}\n{declared}\n"
 
     # --- blocks ---------------------------------------------------------------------------------------------
 

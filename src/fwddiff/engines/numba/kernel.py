@@ -72,7 +72,7 @@ def build(
         kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern, checks)
     signature = types.int64(*[types.int64] * (1 + len(pattern)))
     inner = numba.njit(signature, **INTERNAL)(kernel)
-    poll = polls.definition(loops_inside and has_polls(core, kinds))
+    poll = polls.definition(has_polls(core, kinds))
     owner = _without_exceptions(inner, len(pattern), poll)
 
     def raising() -> Any:

@@ -86,10 +86,11 @@ class Polls(FunctionPass):
         heads = [label for label in _loops(blocks) if not _is_for(blocks[label])]
         for number, label in enumerate(heads):
             _insert(state.func_ir, blocks[label], 0, f"$poll_{number}")
-        if heads:
+        node, _ = state.func_id.func.__fwddiff_node__
+        catches = _catches(node.function.__code__)
+        if heads or catches:
             interrupts.install()  # what is not inlined calls its function
-        node, prepared = state.func_id.func.__fwddiff_node__
-        if _catches(node.function.__code__) and prepared.has_loops():
+        if catches:
             ends = [b for b in blocks.values() if isinstance(b.body[-1], ir.Return)]
             for number, block in enumerate(ends):
                 _insert(state.func_ir, block, len(block.body) - 1, f"$last_poll_{number}")

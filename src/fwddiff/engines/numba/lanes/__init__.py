@@ -60,7 +60,7 @@ def has_many_blocks(core: Any, kinds: tuple[types.Type, ...]) -> bool:
     """Whether LLVM must not try to vectorise the loop over elements around `core`; compiles it."""
     compiled = _compiled(core, kinds)
     name, text = re.escape(compiled.fndesc.llvm_func_name), compiled.library.get_llvm_str()
-    if polls.POLL in text and not polls.is_needed(text):
+    if compiled.library.refers_to(polls.POLL) and not polls.is_needed(text):
         text = without_polls(text)
     match = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', text, re.M | re.S)
     return match is None or len(re.findall(r"^[^\s;]+:", match.group(), re.M)) > MANY_BLOCKS
@@ -69,7 +69,8 @@ def has_many_blocks(core: Any, kinds: tuple[types.Type, ...]) -> bool:
 @global_compiler_lock
 def has_polls(core: Any, kinds: tuple[types.Type, ...]) -> bool:
     """Whether `core` has loops, once optimised, that have to look for Ctrl-C."""
-    return polls.is_needed(_compiled(core, kinds).library.get_llvm_str())
+    library = _compiled(core, kinds).library
+    return library.refers_to(polls.POLL) and polls.is_needed(library.get_llvm_str())
 
 
 def _compiled(core: Any, kinds: tuple[types.Type, ...]) -> Any:

@@ -32,6 +32,10 @@ def written(
     return _Writer(code, varying, outputs, lanes).text(name)
 
 
+def _is_poll(i: Instruction) -> bool:
+    return i.operation == "call" and i.operands[-1].text == MARK
+
+
 class _Writer:
     def __init__(self, code: Code, varying: Sequence[bool], outputs: Sequence[tuple[int, str]], lanes: int):
         (self.result, _), _, *self.arguments = code.arguments
@@ -139,22 +143,8 @@ class _Writer:
             self._step(i)
         elif i.operation == "store":
             self._store(i, mask)
-        elif i.operation == "call" and i.operands[-1].text == MARK:
-            self._poll()
-        else:
+        elif not _is_poll(i):
             self.instructions.write(i)
-
-    def _poll(self) -> None:
-        """Once for all lanes: nobody wants what the others would still compute."""
-        out, number = self.out, self.out.number()
-        if not self.flow.loops:
-            return
-        self.is_polled = True
-        found = out.assign(f'call i32 @"{POLL}"()')
-        stop = out.assign(f"icmp ne i32 {found}, 0")
-        out.line(f"br i1 {stop}, label %stopped, label %goes{number}")
-        self.label = f"goes{number}"
-        out.lines.append(f"{self.label}:")
 
     def _step(self, i: Instruction) -> None:
         base, *steps = i.operands
@@ -190,7 +180,8 @@ class _Writer:
         place = len(out.lines)
         for k, phi in enumerate(phis):
             out.values[phi.name] = Value(f"%phi{number}.{k}", phi.name in self.flow.divergent)
-        out.line(f"br i1 {out.any(lane)}, label %body{number}, label %done{number}")
+        stop, goes_on = self._poll(loop, out.any(lane))
+        out.line(f"br i1 {goes_on}, label %body{number}, label %done{number}")
         out.lines.append(f"body{number}:")
         self.label = f"body{number}"
         heads = [out.values[phi.name] for phi in phis]
@@ -207,9 +198,27 @@ class _Writer:
             for n, kind, first, then in rows
         ]
         self.label = f"done{number}"
+        if stop:
+            self.label = f"rest{number}"
+            out.line(f"br i1 {stop}, label %stopped, label %{self.label}")
+            out.lines.append(f"{self.label}:")
         out.values |= kept
         if not loop.divergent:
             self.edges[loop.exits[0]] = entered
+
+    def _poll(self, loop: Loop, active: str) -> tuple[str, str]:
+        """Whether to stop, "" where the loop does not ask, and whether to go on; once a turn for all lanes,
+        as nobody wants what the others would still compute.
+
+        One branch for both: with another way out, LLVM keeps fewer values in registers.
+        """
+        blocks = [self.flow.blocks[name] for name in loop.body if self.flow.nest[name][0] is loop]
+        if not any(_is_poll(i) for block in blocks for i in block.body):
+            return "", active
+        self.is_polled = True
+        found = self.out.assign(f'call i32 @"{POLL}"()')
+        stop = self.out.assign(f"icmp ne i32 {found}, 0")
+        return stop, self.out.assign(f"select i1 {stop}, i1 false, i1 {active}")
 
     def _stays(self, loop: Loop, lane: Value) -> Value:
         """The lanes that begin another iteration."""

@@ -126,6 +126,15 @@ def array() -> None:
     expect_interruption(lambda: function(STUCK - 2.0), lambda: function(STUCK))
 
 
+def by_another_program() -> None:
+    """The function that PyTensor's programs, compiled by Numba, call for each element."""
+    import numba
+
+    function = waiting.broadcast.prepare(FINE).rule.scalar_function()
+    called = numba.njit(lambda x: function(x)[0])
+    expect_interruption(lambda: called(-1.0), lambda: called(2.0))
+
+
 def torch_backward() -> None:
     import torch
 

@@ -53,7 +53,7 @@ class Program:
 
 NAMES = (
     *("value", "lanes", "strided", "threads", "derivative", "operators", "caught", "array", "torch_backward"),
-    *("jax_jit", "handler_again", "earlier", "other_thread"),
+    *("jax_jit", "handler_again", "earlier", "other_thread", "by_another_program"),
 )
 
 

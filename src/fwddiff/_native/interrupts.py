@@ -213,6 +213,11 @@ def begin() -> bool:
     return bool(_cells[0])
 
 
+def forget() -> None:
+    """Ahead of a call of other machine code with polls: what was there earlier does not stop it."""
+    _cells[0] = 0
+
+
 def deliver(status: int) -> None:
     """Let Python handle the signal: raises what its handler raises. Where that returns the call is to be
     repeated, as Python repeats a system call (PEP 475).
@@ -220,7 +225,7 @@ def deliver(status: int) -> None:
     Handlers run in the main thread. In another one nothing happens here, unless the kernel was stopped and
     nobody wants it to go on.
     """
-    _cells[0] = 0
+    forget()
     ctypes.pythonapi.PyErr_CheckSignals()
     if status == INTERRUPTED and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         raise KeyboardInterrupt

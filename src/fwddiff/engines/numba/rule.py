@@ -18,7 +18,7 @@ import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError, StructureError
 from fwddiff._mistakes import named
-from fwddiff._native import tasks
+from fwddiff._native import interrupts, tasks
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
@@ -262,8 +262,10 @@ class BaseRule(FunctionRule, NumbaRule):
         extents = np.array([extent for leaf in leaves for extent in np.shape(leaf)] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
+        shapes = self._shape_kernel()
+        interrupts.forget()
         with named(self.problem):
-            self._shape_kernel()(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
+            shapes(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
         remaining = iter(found.tolist())
         return tuple(tuple(next(remaining) for _ in range(slot.core_ndim)) for slot in self.outputs)
 

@@ -154,7 +154,11 @@ class Rebuilt:
                 "Keep such functions in tuples, lists or dicts, or name them."
             )
         is_own = has_code(value) and (has_rule(value) or not is_foreign(unbound(value)[1].__module__))
-        return self.again(plan(value, self.plan.owned), {}) if is_own else value
+        if not is_own:
+            known = isinstance(value, types.BuiltinFunctionType) and self.classes.standins.of(value)
+            return known or value
+        node = plan(value, self.plan.owned)
+        return self.again(node, {}) if is_touched(node, self.classes) else value
 
     def _is_known(self, node: Function) -> bool:
         return any((id(n.live), id(n.bound)) in self.known for n in node.nodes())

@@ -69,6 +69,12 @@ def _caller(arity: int):
 
 
 @intrinsic
+def call_0(typing_context, function):
+    """Call a C function of int64 by its address."""
+    return types.int64(types.int64), _caller(0)
+
+
+@intrinsic
 def call_2(typing_context, function, a, b):
     return types.int64(types.int64, types.int64, types.int64), _caller(2)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import llvmlite.binding as llvm
 
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import ssa, vector_math
+from fwddiff.engines.numba import polls, ssa, vector_math
 from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
 from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
@@ -61,7 +61,7 @@ def machine_code(
         lanes, side_by_side = _side_by_side(core, function, [letter != "0" for letter in pattern[: len(inputs)]])
         text = side_by_side if lanes is not None else core
     loop = kernel_text("kernel", "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
-    return compile_module(f"{text}\n{loop}", "kernel")
+    return compile_module(polls.defined(f"{text}\n{loop}"), "kernel")
 
 
 def _side_by_side(

@@ -16,8 +16,8 @@ import numpy as np
 from pytensor.graph.basic import Apply
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from fwddiff._native import tasks
-from fwddiff._native.memory import call_2, call_4, global_word, load, stack, store
+from fwddiff._native import interrupts, tasks
+from fwddiff._native.memory import call_0, call_2, call_4, global_word, load, stack, store
 from fwddiff._rule import Rule, Shape
 from fwddiff.hosts.pytensor._arrays import ArrayRule, check_broadcasting
 from fwddiff.hosts.pytensor._elementwise import ScalarRule, on_arrays
@@ -25,11 +25,15 @@ from fwddiff.hosts.pytensor._elementwise import ScalarRule, on_arrays
 NO_CODE = -1  # a status that no kernel returns
 
 _runner, _threads = global_word(tasks.RUNNER), global_word(tasks.THREADS)
+_begin = global_word(interrupts.BEGIN)
 
 
 @numba.njit(inline="always")
 def _call_kernel(kernel, pointers, layout):
     """`tasks.call_kernel` for code that Numba compiles."""
+    begin = _begin()
+    if begin != 0:
+        call_0(begin)
     if load(layout) == 1:
         return call_2(kernel, pointers, layout + 8 * load(layout + 8))
     return call_4(_runner(), kernel, pointers, layout, _threads())

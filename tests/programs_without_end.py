@@ -17,6 +17,7 @@ import numpy as np
 import fwddiff as fd
 from fwddiff import fwddiff
 from fwddiff._native import interrupts
+from fwddiff.engines.numba import language
 
 
 @fwddiff
@@ -273,5 +274,11 @@ def handlers() -> None:
     say("works")
 
 
+def refuse(problem) -> None:
+    raise language.Refused("tests of the older way")
+
+
 if __name__ == "__main__":
+    if "types" in sys.argv:
+        language.translate = refuse
     globals()[sys.argv[1]]()

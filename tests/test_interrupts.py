@@ -17,10 +17,10 @@ STARTING, STOPPING = 120, 20  # seconds
 
 
 class Program:
-    def __init__(self, name: str, **variables: str):
+    def __init__(self, *arguments: str, **variables: str):
         environment = {**os.environ, "FWDDIFF_NUM_THREADS": "2", **variables}
         self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), name],
+            [sys.executable, str(PROGRAM), *arguments],
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
@@ -62,6 +62,15 @@ def test_a_kernel_without_end_is_stopped(name):
     if name in ("torch_backward", "jax_jit"):
         pytest.importorskip(name.partition("_")[0])
     program = Program(name)
+    assert program.read(STARTING) == "started"
+    program.interrupt()
+    assert program.lines() == ["stopped", "works"]
+
+
+@pytest.mark.parametrize("name", ["value", "lanes", "threads", "derivative", "caught"])
+def test_by_types_of_duals(name):
+    """What cannot be code of plain numbers takes this way; these functions can."""
+    program = Program(name, "types")
     assert program.read(STARTING) == "started"
     program.interrupt()
     assert program.lines() == ["stopped", "works"]

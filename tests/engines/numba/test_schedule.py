@@ -14,6 +14,7 @@ import pytest
 
 from fwddiff import fwddiff
 from fwddiff._native import disk, kept, machine_code
+from fwddiff._native.machine_code import Code
 from fwddiff._native.status import EXCEPTION, UNDEFINED
 from fwddiff.engines.numba import kernel, loops, schedule
 from fwddiff.engines.numba.lanes import _lanes, _offsets, _stored
@@ -66,7 +67,11 @@ def build(core: Core, pattern, checks=schedule.NO_CHECKS, vectorise=True, side_b
     made = schedule.kernel_text(
         "kernel", core.symbol, core.inputs, core.outputs, pattern, checks, vectorise, lanes
     )
-    return kernel.Kernel(*cpu.compile_module(text + made, "kernel")[:2], lambda: None)
+    return kernel_of(cpu.compile_module(text + made, "kernel"))
+
+
+def kernel_of(code):
+    return kernel.Kernel(Code(code.address, code.owner), lambda: None, lambda: "")
 
 
 def run(made, table, arrays, outputs):
@@ -344,9 +349,9 @@ def test_machine_code_is_kept_and_found(tmp_path, monkeypatch):
     assert found is not None
     arrays, table = operands_of("00cccc", (100,), ["float64"] * 6, 3)
     results = []
-    for address, owner in (made[:2], found):
+    for code in (made, found):
         outputs = [np.zeros(100) for _ in range(3)]
-        assert run(kernel.Kernel(address, owner, lambda: None), table, arrays[:3], outputs) == 0
+        assert run(kernel_of(code), table, arrays[:3], outputs) == 0
         results.append(outputs)
     np.testing.assert_array_equal(*results)
 

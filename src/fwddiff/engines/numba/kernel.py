@@ -36,22 +36,16 @@ class Kernel:
     """A C function `int64 kernel(int64 *pointers, int64 *layout)` at `address`.
 
     `owner` keeps the machine code alive. `raising` makes a Numba function of the same work that raises what
-    the C function only reports as a status. `polls`: whether Ctrl-C stops it.
+    the C function only reports as a status. `assembly` gives the machine code as text, to see whether a loop
+    is vectorised. `polls`: whether Ctrl-C stops it.
     """
 
-    __slots__ = ("address", "call", "owner", "polls", "raising")
+    __slots__ = ("address", "assembly", "call", "owner", "polls", "raising")
 
-    def __init__(self, code: Code, raising: Callable[[], Any]):
+    def __init__(self, code: Code, raising: Callable[[], Any], assembly: Callable[[], str]):
         self.address, self.owner, self.polls = code
-        self.raising = raising
+        self.raising, self.assembly = raising, assembly
         self.call = interrupts.caller() if self.polls else _PROTOTYPE(self.address)
-
-    def assembly(self) -> str:
-        """The machine code as text, to see whether a loop is vectorised."""
-        library = getattr(self.owner, "_library", None)
-        if library is None:  # machine code from disk
-            return "".join(self.raising().inspect_asm().values())
-        return library.get_asm_str()
 
 
 def build(
@@ -74,7 +68,8 @@ def build(
     inner = numba.njit(_signature(pattern), **INTERNAL)(kernel)
     owner = _without_exceptions(inner, len(pattern), polls.definition(has_polls(core, kinds)))
     looks = interrupts.expect(needs_of(owner._library._final_module))
-    return Kernel(Code(owner.address, owner, looks), lambda: _of_python(scalar, pattern))
+    code = Code(owner.address, owner, looks)
+    return Kernel(code, lambda: _of_python(scalar, pattern), owner._library.get_asm_str)
 
 
 def raising(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Any:

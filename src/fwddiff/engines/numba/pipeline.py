@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import llvmlite.binding as llvm
 
@@ -18,7 +19,7 @@ from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
-from fwddiff.engines.numba.target.cpu import Machine, compile_module
+from fwddiff.engines.numba.target import cpu
 
 _WIDTHS = {"double": 64, "float": 32}
 # Longer functions go side by side too: LLVM's vectoriser gives the same speed for small straight ones (1.00 to
@@ -43,30 +44,41 @@ def derived(
     return ssa.derived(base, ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options))
 
 
-def machine_code(
+def machine_code(function: ssa.Function, *how: Any) -> cpu.Machine:
+    """The kernel `int64 kernel(int64 *pointers, int64 *layout)` that applies a function along operands, as
+    `module_text` has it."""
+    return cpu.compile_module(module_text(function, *how), "kernel")
+
+
+def assembly(function: ssa.Function, *how: Any) -> str:
+    """The same machine code as text."""
+    return cpu.assembly(module_text(function, *how), "kernel")
+
+
+def module_text(
     function: ssa.Function,
     inputs: tuple[Slot, ...],
     outputs: tuple[Slot, ...],
     pattern: str,
     checks: Checks,
     loops_inside: bool,
-) -> Machine:
-    """The kernel `int64 kernel(int64 *pointers, int64 *layout)` that applies a function along operands of a
-    pattern; one that loops or branches much works on several elements side by side where it can."""
+) -> str:
+    """The kernel for operands of a pattern, in LLVM's text; one that loops or branches much works on several
+    elements side by side where it can."""
     core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
     blocks, instructions = len(function.code.blocks), len(function.code.instructions)
     is_tangled = blocks > MANY_BLOCKS or instructions > 10 * MANY_INSTRUCTIONS
     lanes, text = None, core
     if loops_inside or blocks > FEW_BLOCKS or instructions > MANY_INSTRUCTIONS:
-        lanes, side_by_side = _side_by_side(core, function, [letter != "0" for letter in pattern[: len(inputs)]])
+        lanes, side_by_side = _side_by_side(
+            core, function, [letter != "0" for letter in pattern[: len(inputs)]]
+        )
         text = side_by_side if lanes is not None else core
     loop = kernel_text("kernel", "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
-    return compile_module(polls.defined(f"{text}\n{loop}"), "kernel")
+    return polls.defined(f"{text}\n{loop}")
 
 
-def _side_by_side(
-    core: str, function: ssa.Function, varying: Sequence[bool]
-) -> tuple[LanesInfo | None, str]:
+def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
     count = _lanes([*function.inputs, *function.outputs]) if any(varying) else 0
     if not count:
         return None, ""

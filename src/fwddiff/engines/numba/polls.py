@@ -167,10 +167,14 @@ _CALL = re.compile(rf'(%[^\s=]+) = (?:tail )?call i32 @"?{re.escape(POLL)}"?\(\)
 
 def is_needed(text: str) -> bool:
     """Whether optimised code has a poll in a function with a loop."""
-    return any(map(_has_loop, filter(_CALL.search, _FUNCTION.findall(text))))
+    return any(map(_leads_back, filter(_CALL.search, _FUNCTION.findall(text))))
 
 
-def _has_loop(body: str) -> bool:
+def has_loop(text: str) -> bool:
+    return any(map(_leads_back, _FUNCTION.findall(text)))
+
+
+def _leads_back(body: str) -> bool:
     """Whether blocks remain after all that no other leads to have been taken away, again and again."""
     _, *parts = _BLOCK.split(body)
     successors = {name: _LABEL.findall(block) for name, block in zip(parts[::2], parts[1::2], strict=True)}

@@ -134,7 +134,10 @@ class NumbaRule(Rule):
 
     def _kept(self, pattern: str) -> Kernel | None:
         code = self.store.kernel(f"{self.key} {pattern}")
-        return None if code is None else Kernel(code, lambda: self._compiled(pattern).raising())
+        if code is None:
+            return None
+        compiled = functools.cache(lambda: self._compiled(pattern))
+        return Kernel(code, lambda: compiled().raising(), lambda: compiled().assembly())
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
@@ -149,13 +152,14 @@ class NumbaRule(Rule):
         if self.numbers is None:
             return None
         checks = schedule.Checks(self.checked, self.stored)
-        machine = pipeline.machine_code(self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        how = (self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        machine = pipeline.machine_code(*how)
 
         def raising() -> Any:
             return kernel.raising(self.core, self.inputs, self.outputs, pattern)
 
         code = Code(machine.address, machine.owner, interrupts.expect(machine.needs))
-        return Kernel(code, raising), machine.code
+        return Kernel(code, raising, functools.partial(pipeline.assembly, *how)), machine.code
 
     def _by_types(self, pattern: str) -> tuple[Kernel, Any]:
         checks = loops.Checks(self.checked, self.stored)

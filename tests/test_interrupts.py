@@ -16,6 +16,11 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 STARTING, STOPPING = 120, 20  # seconds
 
 
+def _heed_signals() -> None:
+    """Shells start what runs in the background with SIGINT ignored, which children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     def __init__(self, name: str, **variables: str):
         environment = {**os.environ, "FWDDIFF_NUM_THREADS": "2", **variables}
@@ -24,6 +29,7 @@ class Program:
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
+            preexec_fn=_heed_signals,
         )
 
     def read(self, timeout: float) -> str:
@@ -64,6 +70,15 @@ def test_a_kernel_without_end_is_stopped(name):
     program = Program(name)
     assert program.read(STARTING) == "started"
     program.interrupt()
+    assert program.lines() == ["stopped", "works"]
+
+
+def test_pytensors_programs_are_stopped():
+    pytest.importorskip("pytensor")
+    program = Program("pytensor_program")
+    for _ in range(2):
+        assert program.read(STARTING) == "started"
+        program.interrupt()
     assert program.lines() == ["stopped", "works"]
 
 

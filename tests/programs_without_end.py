@@ -165,6 +165,23 @@ def jax_jit() -> None:
     expect_interruption(stuck, lambda: compiled(FINE).block_until_ready())
 
 
+def pytensor_program() -> None:
+    """Elementwise, where our function is part of PyTensor's loop, and a kernel for a whole array."""
+    import pytensor
+    import pytensor.tensor as pt
+
+    x = pt.vector("x")
+    elementwise, whole = waiting.broadcast(x), of_array(x)
+    run = pytensor.function([x], [elementwise, pt.grad(elementwise.sum(), x)], mode="NUMBA")
+    with contextlib.suppress(KeyboardInterrupt):
+        run(FINE)
+        started()
+        run(STUCK)
+    run(FINE)
+    run = pytensor.function([x], [whole, pt.grad(whole, x)], mode="NUMBA")
+    expect_interruption(lambda: run(STUCK - 2.0), lambda: run(STUCK)[1])
+
+
 def own_handler() -> None:
     """A handler that raises another exception, set once kernels are there."""
 

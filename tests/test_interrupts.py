@@ -1,6 +1,7 @@
 """Ctrl-C in a kernel that never ends: in processes of their own, which get SIGINT once they say that they
 started."""
 
+import contextlib
 import os
 import select
 import signal
@@ -16,6 +17,11 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 STARTING, STOPPING = 120, 20  # seconds
 
 
+def _heed_signals() -> None:
+    """Shells start what runs in the background with SIGINT ignored, which children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Program:
     def __init__(self, *arguments: str, **variables: str):
         environment = {**os.environ, "FWDDIFF_NUM_THREADS": "2", **variables}
@@ -24,6 +30,8 @@ class Program:
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
+            preexec_fn=_heed_signals,
+            start_new_session=True,
         )
 
     def read(self, timeout: float) -> str:
@@ -31,8 +39,6 @@ class Program:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], timeout)
         if not ready:
-            self.process.kill()
-            self.process.communicate()
             pytest.fail("the program goes on and on")
         return self.process.stdout.readline().decode().strip()
 
@@ -50,6 +56,26 @@ class Program:
         assert self.process.returncode == 0
         return found
 
+    def end(self) -> None:
+        """With what it has forked."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+
+@pytest.fixture
+def start():
+    """Starts programs, of which none is left in the end."""
+    programs = []
+
+    def started(*arguments: str, **variables: str) -> Program:
+        programs.append(Program(*arguments, **variables))
+        return programs[-1]
+
+    yield started
+    for program in programs:
+        program.end()
+
 
 NAMES = (
     *("value", "lanes", "strided", "threads", "derivative", "operators", "caught", "array", "torch_backward"),
@@ -58,41 +84,50 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_kernel_without_end_is_stopped(name):
+def test_a_kernel_without_end_is_stopped(start, name):
     if name in ("torch_backward", "jax_jit"):
         pytest.importorskip(name.partition("_")[0])
-    program = Program(name)
+    program = start(name)
     assert program.read(STARTING) == "started"
     program.interrupt()
     assert program.lines() == ["stopped", "works"]
 
 
 @pytest.mark.parametrize("name", ["value", "lanes", "threads", "derivative", "caught"])
-def test_by_types_of_duals(name):
+def test_by_types_of_duals(start, name):
     """What cannot be code of plain numbers takes this way; these functions can."""
-    program = Program(name, "types")
+    program = start(name, "types")
     assert program.read(STARTING) == "started"
     program.interrupt()
     assert program.lines() == ["stopped", "works"]
 
 
-def test_kernels_from_disk_are_stopped(tmp_path):
+def test_pytensors_programs_are_stopped(start):
+    pytest.importorskip("pytensor")
+    program = start("pytensor_program")
     for _ in range(2):
-        program = Program("derivative", FWDDIFF_CACHE_DIR=str(tmp_path))
+        assert program.read(STARTING) == "started"
+        program.interrupt()
+    assert program.lines() == ["stopped", "works"]
+
+
+def test_kernels_from_disk_are_stopped(start, tmp_path):
+    for _ in range(2):
+        program = start("derivative", FWDDIFF_CACHE_DIR=str(tmp_path))
         assert program.read(STARTING) == "started"
         program.interrupt()
         assert program.lines() == ["stopped", "works"]
 
 
-def test_a_handler_of_the_users_own_runs():
-    program = Program("own_handler")
+def test_a_handler_of_the_users_own_runs(start):
+    program = start("own_handler")
     assert program.read(STARTING) == "started"
     program.interrupt()
     assert program.lines() == ["handled", "stopped", "works"]
 
 
-def test_a_handler_that_returns_lets_the_call_go_on():
-    program = Program("forgiving_handler")
+def test_a_handler_that_returns_lets_the_call_go_on(start):
+    program = start("forgiving_handler")
     assert program.read(STARTING) == "started"
     for _ in range(3):
         program.interrupt()
@@ -100,14 +135,14 @@ def test_a_handler_that_returns_lets_the_call_go_on():
     assert program.lines() == ["stopped", "works"]
 
 
-def test_a_forked_child_is_stopped():
-    program = Program("forked")
+def test_a_forked_child_is_stopped(start):
+    program = start("forked")
     assert program.read(STARTING) == "started"
     program.interrupt()
     assert program.lines() == ["stopped", "works"]
 
 
-def test_no_handler_is_installed_before_there_is_a_kernel_that_looks():
-    program = Program("handlers")
+def test_no_handler_is_installed_before_there_is_a_kernel_that_looks(start):
+    program = start("handlers")
     assert program.read(STARTING) == "works"
     assert program.lines() == []

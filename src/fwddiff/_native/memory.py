@@ -50,6 +50,18 @@ def stack(typing_context, words):
 
 
 @intrinsic
+def interrupt(typing_context, wanted):
+    """Raises `KeyboardInterrupt`, for which Numba's `raise` has no room, if that is wanted."""
+
+    def codegen(context, builder, signature, arguments):
+        with builder.if_then(arguments[0], likely=False):
+            context.call_conv.return_user_exc(builder, KeyboardInterrupt)
+        return context.get_dummy_value()
+
+    return types.none(types.boolean), codegen
+
+
+@intrinsic
 def barrier(typing_context):
     """No instruction, but one that LLVM knows nothing of: the loop around it is left as it is written."""
 

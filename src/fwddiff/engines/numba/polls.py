@@ -2,8 +2,8 @@
 
 Each turn of a `while` loop begins with one (a `for` ends by itself). In LLVM's code a poll is a call of
 `i32 @"fwddiff.poll"()`, which LLVM knows nothing of, and a return of the status `STOPPED` where that is not
-0. The function's definition, a load, is linked into a kernel in the end: who reads the code before that finds
-the call. A kernel whose loops LLVM has unrolled is given one that is always 0.
+0. The function's definition, a load, is put into a kernel in the end: who reads the code before that, to
+differentiate it or to work side by side, finds the call. A kernel whose loops LLVM unrolls has none.
 """
 
 # Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.

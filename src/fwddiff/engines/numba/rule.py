@@ -41,7 +41,6 @@ from fwddiff.engines.numpy.outline import outline
 from fwddiff.engines.numpy.unknown import Unclear
 from numba.core import types
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -52,7 +52,7 @@ def handler_text() -> str:
     return str(c)
 
 
-def _failed(c: Words, frame: Word, message: Word, code: Word) -> Word:
+def _failed(c: Words, frame: Word, message: Word, code: Word | int) -> Word:
     """XLA_FFI_Error_Create({size, extension, message, code})."""
     arguments = c.stack(4)
     arguments[0], arguments[1], arguments[2], arguments[3] = 32, 0, message, code

@@ -16,7 +16,7 @@ from fwddiff import fwddiff
 from fwddiff._native import disk, kept, machine_code
 from fwddiff._native.machine_code import Code
 from fwddiff._native.status import EXCEPTION, UNDEFINED
-from fwddiff.engines.numba import kernel, loops, schedule
+from fwddiff.engines.numba import kernel, loops, polls, schedule
 from fwddiff.engines.numba.lanes import _lanes, _offsets, _stored
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
@@ -67,7 +67,7 @@ def build(core: Core, pattern, checks=schedule.NO_CHECKS, vectorise=True, side_b
     made = schedule.kernel_text(
         "kernel", core.symbol, core.inputs, core.outputs, pattern, checks, vectorise, lanes
     )
-    return kernel_of(cpu.compile_module(text + made, "kernel"))
+    return kernel_of(cpu.compile_module(polls.defined(text + made), "kernel"))
 
 
 def kernel_of(code):
@@ -77,7 +77,8 @@ def kernel_of(code):
 def run(made, table, arrays, outputs):
     """The status."""
     addresses = np.array([a.ctypes.data for a in (*arrays, *outputs)], np.int64)
-    return made.call(addresses.tobytes(), table.ctypes.data)
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)(made.address)
+    return call(addresses.tobytes(), table.ctypes.data)
 
 
 def operands_of(letters, extents, dtypes, n_in):

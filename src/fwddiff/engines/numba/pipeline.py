@@ -22,11 +22,10 @@ from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_
 from fwddiff.engines.numba.target import cpu
 
 _WIDTHS = {"double": 64, "float": 32}
-# Longer functions go side by side too: LLVM's vectoriser gives the same speed for small straight ones (1.00 to
-# 1.08 of ours with 20 instructions, 0.6 to 0.9 where there are branches), but takes 40 times as long as all
-# else with 3000 instructions.
-MANY_INSTRUCTIONS = 80
-FEW_BLOCKS = 3
+# Longer functions go side by side as those with many blocks do: LLVM's vectoriser takes 40 times as long as all
+# else with 3000 instructions (5 s), while the loops that it makes are faster for short functions (to 1.5 times,
+# with 20 instructions) and slower for long ones (0.89, with 600).
+MANY_INSTRUCTIONS = 200
 _log = logging.getLogger(__name__)
 
 
@@ -67,9 +66,9 @@ def module_text(
     elements side by side where it can."""
     core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
     blocks, instructions = len(function.code.blocks), len(function.code.instructions)
-    is_tangled = blocks > MANY_BLOCKS or instructions > 10 * MANY_INSTRUCTIONS
+    is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
     lanes, text = None, core
-    if loops_inside or blocks > FEW_BLOCKS or instructions > MANY_INSTRUCTIONS:
+    if loops_inside or is_tangled:
         lanes, side_by_side = _side_by_side(
             core, function, [letter != "0" for letter in pattern[: len(inputs)]]
         )

@@ -3,6 +3,9 @@
 Each says "started" ahead of the call that does not end, and in the end what became of it.
 """
 
+# PyTensor is an extra, which type checkers do not find.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import contextlib

@@ -338,7 +338,7 @@ def test_failures_of_the_compiler_are_ours(monkeypatch):
     def fails(*_):
         raise RuntimeError("LLVM ERROR: out of registers")
 
-    monkeypatch.setattr(importlib.import_module("fwddiff.engines.numba.rule"), "compile_module", fails)
+    monkeypatch.setattr(importlib.import_module("fwddiff.engines.numba.pipeline"), "machine_code", fails)
     monkeypatch.setenv("FWDDIFF_CACHE_DIR", "off")
     error = refusal(fwddiff(lambda x: x * 3.0 - 0.125 * x * x, engine="numba").broadcast, X)
     assert isinstance(error, fd.CompileError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from fwddiff._native import compiler, disk
+from fwddiff._native import compiler, disk, interrupts
 from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code, Object, extract, load
 
@@ -32,7 +32,8 @@ def recall(name: str) -> Code | None:
     if found is None:
         return None
     header, content = found
-    return load(Object(header["symbol"], tuple(header["needs"]), content))
+    code = load(Object(header["symbol"], tuple(header["needs"]), content))
+    return code and code._replace(polls=interrupts.expect(header["needs"]))
 
 
 def keep(name: str, function: Any) -> None:

@@ -50,6 +50,18 @@ def stack(typing_context, words):
 
 
 @intrinsic
+def interrupt(typing_context, wanted):
+    """Raises `KeyboardInterrupt`, for which Numba's `raise` has no room, if that is wanted."""
+
+    def codegen(context, builder, signature, arguments):
+        with builder.if_then(arguments[0], likely=False):
+            context.call_conv.return_user_exc(builder, KeyboardInterrupt)
+        return context.get_dummy_value()
+
+    return types.none(types.boolean), codegen
+
+
+@intrinsic
 def barrier(typing_context):
     """No instruction, but one that LLVM knows nothing of: the loop around it is left as it is written."""
 
@@ -66,6 +78,12 @@ def _caller(arity: int):
         return builder.call(_pointer(builder, arguments[0], kind), arguments[1:])
 
     return codegen
+
+
+@intrinsic
+def call_0(typing_context, function):
+    """Call a C function of int64 by its address."""
+    return types.int64(types.int64), _caller(0)
 
 
 @intrinsic

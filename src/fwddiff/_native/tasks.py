@@ -33,12 +33,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import binding
 
-from fwddiff._native import kept
+from fwddiff._native import interrupts, kept
 from fwddiff._native.machine_code import Code
-from fwddiff._native.status import EXCEPTION, NO_MEMORY, SHAPE_MISMATCH, UNDEFINED
+from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STALE, UNDEFINED
 from fwddiff._native.words import Word, Words
 
-__all__ = ["EXCEPTION", "NO_MEMORY", "SHAPE_MISMATCH", "UNDEFINED"]
+__all__ = ["EXCEPTION", "INTERRUPTED", "NO_MEMORY", "SHAPE_MISMATCH", "STALE", "UNDEFINED"]
 
 DTYPES = ("float64", "float32", "int64", "int32")  # of private sums, by their kind
 WORTH_THREADS = 100_000  # nanoseconds of work left, below which no thread is started
@@ -202,7 +202,9 @@ def _add_element(c: Words, kind: int, layout: Word, copy: Word, target: Word, el
 def call_kernel(c: Words, kernel: Word, pointers: Word, layout: Word) -> Word:
     """What machine code calls: `run`, if the call is divided. Whoever makes such a layout calls `runner`
     first."""
-    status = c.variable(0)
+    begin, status = c.known_word(interrupts.BEGIN), c.variable(0)
+    with c.when(begin.is_not(0)):
+        c.call(begin)
     with c.when(layout[_TASKS].is_(1)):
         status.value = c.call(kernel, pointers, layout + 8 * layout[_WHOLE])
     with c.when(layout[_TASKS].is_not(1)):

@@ -100,7 +100,7 @@ class Function:
             self.go(labels[2])
         self.begin(labels[2])
 
-    def leave_unless(self, condition: str, status: int) -> None:
+    def leave_unless(self, condition: str, status: int | str) -> None:
         """`if (!condition) return status;`"""
         leave, stay = self.fresh("leave"), self.fresh("stay")
         self.fork(condition, stay, leave)

@@ -104,7 +104,7 @@ def test_transposed_operands_are_one_inner_loop():
     x = RANDOM.uniform(0.5, 2, (6, 5)).T
     np.testing.assert_allclose(G.sum(x, x), reference(x, x).sum(), rtol=1e-13)
     (launch,) = G.sum.prepare(x, x).rule._launchers.values()
-    outer, inner = launch._table[launch._table[1] :][:2]
+    outer, inner = launch._table[launch._undivided :][:2]
     assert (outer, inner) == (1, 30)
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from fwddiff import fwddiff
 from fwddiff._native import disk, kept, machine_code
+from fwddiff._native.machine_code import Code
 from fwddiff._native.status import EXCEPTION, UNDEFINED
-from fwddiff.engines.numba import kernel, loops, schedule
+from fwddiff.engines.numba import kernel, loops, polls, schedule
 from fwddiff.engines.numba.lanes import _lanes, _offsets, _stored
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
@@ -66,13 +67,18 @@ def build(core: Core, pattern, checks=schedule.NO_CHECKS, vectorise=True, side_b
     made = schedule.kernel_text(
         "kernel", core.symbol, core.inputs, core.outputs, pattern, checks, vectorise, lanes
     )
-    return kernel.Kernel(*cpu.compile_module(text + made, "kernel")[:2], lambda: None)
+    return kernel_of(cpu.compile_module(polls.defined(text + made), "kernel"))
+
+
+def kernel_of(code):
+    return kernel.Kernel(Code(code.address, code.owner), lambda: None, lambda: "")
 
 
 def run(made, table, arrays, outputs):
     """The status."""
     addresses = np.array([a.ctypes.data for a in (*arrays, *outputs)], np.int64)
-    return made.call(addresses.tobytes(), table.ctypes.data)
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)(made.address)
+    return call(addresses.tobytes(), table.ctypes.data)
 
 
 def operands_of(letters, extents, dtypes, n_in):
@@ -344,9 +350,9 @@ def test_machine_code_is_kept_and_found(tmp_path, monkeypatch):
     assert found is not None
     arrays, table = operands_of("00cccc", (100,), ["float64"] * 6, 3)
     results = []
-    for address, owner in (made[:2], found):
+    for code in (made, found):
         outputs = [np.zeros(100) for _ in range(3)]
-        assert run(kernel.Kernel(address, owner, lambda: None), table, arrays[:3], outputs) == 0
+        assert run(kernel_of(code), table, arrays[:3], outputs) == 0
         results.append(outputs)
     np.testing.assert_array_equal(*results)
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import llvmlite.binding as llvm
 
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import ssa, vector_math
+from fwddiff.engines.numba import polls, ssa, vector_math
 from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
 from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
+from fwddiff.engines.numba.target import cpu
 
 SYMBOL = "kernel"
 _WIDTHS = {"double": 64, "float": 32}
@@ -42,7 +44,18 @@ def derived(
     return ssa.derived(base, ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options))
 
 
-def kernel_module(
+def machine_code(function: ssa.Function, *how: Any) -> cpu.Machine:
+    """The kernel `int64 kernel(int64 *pointers, int64 *layout)` that applies a function along operands, as
+    `module_text` has it."""
+    return cpu.compile_module(module_text(function, *how), SYMBOL)
+
+
+def assembly(function: ssa.Function, *how: Any) -> str:
+    """The same machine code as text."""
+    return cpu.assembly(module_text(function, *how), SYMBOL)
+
+
+def module_text(
     function: ssa.Function,
     inputs: tuple[Slot, ...],
     outputs: tuple[Slot, ...],
@@ -50,11 +63,8 @@ def kernel_module(
     checks: Checks,
     loops_inside: bool,
 ) -> str:
-    """The text of a module with the kernel `int64 kernel(int64 *pointers, int64 *layout)`.
-
-    It applies a function along operands of a pattern; one that loops or branches much works on several
-    elements side by side where it can.
-    """
+    """The kernel for operands of a pattern, in LLVM's text; one that loops or branches much works on several
+    elements side by side where it can."""
     core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
     blocks, instructions = len(function.code.blocks), len(function.code.instructions)
     is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
@@ -65,7 +75,7 @@ def kernel_module(
         )
         text = side_by_side if lanes is not None else core
     loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
-    return f"{text}\n{loop}"
+    return polls.defined(f"{text}\n{loop}")
 
 
 def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:

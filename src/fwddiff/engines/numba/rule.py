@@ -20,7 +20,8 @@ import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError
 from fwddiff._mistakes import named
-from fwddiff._native import tasks
+from fwddiff._native import interrupts, tasks
+from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
@@ -35,7 +36,6 @@ from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree, slots_of
 from fwddiff.engines.numba.scalar_function import scalar_function
 from fwddiff.engines.numba.seeding import primitives
-from fwddiff.engines.numba.target.cpu import assembly, compile_module
 from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.outline import outline
 from fwddiff.engines.numpy.unknown import Unclear
@@ -135,8 +135,8 @@ class NumbaRule(Rule):
         code = self.store.kernel(f"{self.key} {pattern}")
         if code is None:
             return None
-        again = functools.cache(lambda: self._compiled(pattern))
-        return Kernel(*code, lambda: again().raising(), lambda: again().assembly())
+        compiled = functools.cache(lambda: self._compiled(pattern))
+        return Kernel(code, lambda: compiled().raising(), lambda: compiled().assembly())
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
@@ -151,15 +151,15 @@ class NumbaRule(Rule):
         if self.numbers is None:
             return None
         checks = schedule.Checks(self.checked, self.stored)
-        text = pipeline.kernel_module(self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
-        machine = compile_module(text, pipeline.SYMBOL)
+        how = (self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        machine = pipeline.machine_code(*how)
 
         def raising() -> Any:
             return kernel.raising(self.core, self.inputs, self.outputs, pattern)
 
-        assembled = functools.partial(assembly, text, pipeline.SYMBOL)
+        code = Code(machine.address, machine.owner, interrupts.expect(machine.needs))
         kept = machine.code if machine.is_portable else None
-        return Kernel(machine.address, machine.owner, raising, assembled), kept
+        return Kernel(code, raising, functools.partial(pipeline.assembly, *how)), kept
 
     def _by_types(self, pattern: str) -> tuple[Kernel, Any]:
         checks = loops.Checks(self.checked, self.stored)
@@ -303,8 +303,10 @@ class BaseRule(FunctionRule, NumbaRule):
         extents = np.array([extent for leaf in leaves for extent in np.shape(leaf)] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
+        shapes = self._shape_kernel()
+        interrupts.forget()
         with named(self.problem):
-            self._shape_kernel()(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
+            shapes(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
         remaining = iter(found.tolist())
         return tuple(tuple(next(remaining) for _ in range(slot.core_ndim)) for slot in self.outputs)
 

@@ -3,7 +3,7 @@
 XLA calls the handler with a call frame, on threads of its own, without the GIL. The handler finds the kernel
 by the attribute `key` (see `kernels`), collects the addresses of operands and results, and turns a status
 other than 0 into an XLA error. It calls Python only for a key that it does not know, for derivatives that are
-nan, and for the text of an error.
+nan, and for the text of an error; not after a Ctrl-C, which Python would raise there, and lose.
 
 Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, in jaxlib 0.6 to 0.10.
 """
@@ -11,13 +11,13 @@ Offsets are those of the C structs in `xla/ffi/api/c_api.h` on 64-bit machines, 
 from __future__ import annotations
 
 from fwddiff._native import kept
-from fwddiff._native.tasks import UNDEFINED, call_kernel
+from fwddiff._native.tasks import INTERRUPTED, UNDEFINED, call_kernel
 from fwddiff._native.words import Word, Words
 from fwddiff.hosts.jax import kernels
 
-NOT_FOUND, INTERNAL = 5, 13
+CANCELLED, NOT_FOUND, INTERNAL = 1, 5, 13
 EXECUTE = 3  # the stage of a call in which kernels run
-MISSING = kernels.MISSING
+MISSING, AGAIN = kernels.MISSING, kernels.AGAIN
 SYMBOL = "fwddiff_xla_handler"
 
 
@@ -39,6 +39,11 @@ def handler_text() -> str:
         status.value = _run(c, frame, kernel.value, attributes[1][2])
     with c.when(status.value.is_(UNDEFINED)):
         status.value = c.call(c.known_word(kernels.COMPLETER), frame)
+    with c.when(status.value.is_(AGAIN)):
+        c.call_library("PyErr_SetInterrupt")
+        status.value = INTERRUPTED
+    with c.when(status.value.is_(INTERRUPTED)):
+        c.leave(_failed(c, frame, c.known_word(kernels.STOPPED), CANCELLED))
     with c.when(status.value.is_not(0)):
         code = c.choose(status.value.is_(MISSING), NOT_FOUND, INTERNAL)
         message = c.call(c.known_word(kernels.EXPLAINER), frame, status.value)
@@ -47,7 +52,7 @@ def handler_text() -> str:
     return str(c)
 
 
-def _failed(c: Words, frame: Word, message: Word, code: Word) -> Word:
+def _failed(c: Words, frame: Word, message: Word, code: Word | int) -> Word:
     """XLA_FFI_Error_Create({size, extension, message, code})."""
     arguments = c.stack(4)
     arguments[0], arguments[1], arguments[2], arguments[3] = 32, 0, message, code

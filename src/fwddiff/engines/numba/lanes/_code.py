@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
+from fwddiff.engines.numba import polls
 from fwddiff.engines.numba.ssa import code
 from fwddiff.engines.numba.ssa.function import new_pass_builder
 
 # Instructions that do more than give a value.
 _ACTING = ("store", "call", "invoke", "fence", "atomicrmw", "cmpxchg")
 BITS = {"double": 64, "float": 32, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i1": 1}
+
+
+MARK = "fwddiff.look"  # a poll
 
 
 class Refused(Exception):
@@ -79,9 +83,11 @@ class Code:
 
 def read(text: str, name: str) -> Code:
     """The function `name` of a module; every loop has one entry and one way back, and is left to blocks of
-    its own. Raises `Refused`."""
+    its own. Polls are calls without a result, which lead nowhere. Raises `Refused`."""
+    marked = polls.never(text, f"call void @{MARK}()")
+    is_polled = marked != text
     try:
-        found = code.read(_normalised(text), name)
+        found = code.read(_normalised(marked, is_polled), name)
     except code.Refused as reason:
         raise Refused(str(reason)) from reason
     blocks = {block.name: _block(block) for block in found.blocks}
@@ -134,14 +140,31 @@ def _has_loop(blocks: dict[str, Block]) -> bool:
     return taken < len(blocks)
 
 
-def _normalised(text: str) -> str:
-    module = llvm.parse_assembly(text)
+def without_polls(text: str) -> str:
+    """The module without polls, and without what followed where they told of a Ctrl-C."""
+    module = llvm.parse_assembly(polls.never(text))
     passes = llvm.create_new_module_pass_manager()
+    _add_folding(passes)
+    passes.run(module, new_pass_builder())
+    return str(module)
+
+
+def _normalised(text: str, is_polled: bool) -> str:
+    module = llvm.parse_assembly(text + f"\ndeclare void @{MARK}() nounwind\n" * is_polled)
+    passes = llvm.create_new_module_pass_manager()
+    if is_polled:
+        _add_folding(passes)
     passes.add_lower_switch_pass()
     passes.add_loop_simplify_pass()
     passes.add_instruction_namer_pass()
     passes.run(module, new_pass_builder())
     return str(module)
+
+
+def _add_folding(passes: Any) -> None:
+    """Branches on constants are taken away."""
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()
 
 
 def _block(given: code.Block) -> Block:

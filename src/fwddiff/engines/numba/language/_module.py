@@ -14,6 +14,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from fwddiff.engines.numba import polls
 from fwddiff.engines.numba.language._arguments import SYMBOL
 from fwddiff.engines.numba.language._refused import Refused
 
@@ -66,7 +67,7 @@ def one_function(texts: Iterable[str]) -> str:
         if not variable.is_declaration:
             variable.linkage = "internal"
     _simplify(module)
-    return _checked(module)
+    return _without_idle_polls(_checked(module))
 
 
 def _protected(text: str) -> str:
@@ -135,6 +136,25 @@ def _simplify(module: Any) -> None:
     passes.add_loop_simplify_pass()
     passes.add_instruction_namer_pass()
     passes.run(module, llvm.create_pass_builder(machine, options))
+
+
+def _without_idle_polls(text: str) -> str:
+    """The text without polls if LLVM will unroll all of its loops, as it would not with them."""
+    if polls.POLL not in text:
+        return text
+    bare = polls.never(text)
+    module, passes = llvm.parse_assembly(bare), llvm.create_new_module_pass_manager()
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()
+    for add in (passes.add_loop_rotate_pass, passes.add_loop_unroll_pass):
+        passes.add_loop_simplify_pass()
+        passes.add_lcssa_pass()
+        add()
+        passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    machine, options = _builder()
+    passes.run(module, llvm.create_pass_builder(machine, options))
+    return text if polls.has_loop(str(module)) else bare
 
 
 def _checked(module: Any) -> str:

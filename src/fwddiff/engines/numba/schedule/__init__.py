@@ -14,7 +14,7 @@ serves all shapes:
      the number of elements of each output that is to be cleared]
 
 A kernel of derivatives looks for nan among them (`Checks`): it then finishes, and says `UNDEFINED`. Where an
-element raises, it stops, and says `EXCEPTION`.
+element raises, it stops, and says `EXCEPTION`; after a Ctrl-C, `INTERRUPTED`.
 
     _kernel              the loop nest
     _elements, _groups   the inner loop: one element after the other, or several side by side

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fwddiff._native.status import EXCEPTION
+from fwddiff._native.status import EXCEPTION, INTERRUPTED, STOPPED
 from fwddiff.engines.numba.schedule._results import Results
 
 
@@ -42,7 +42,9 @@ class Elements:
         places = [f"ptr {self._room}", f"ptr {self._exception}"]
         given = [f"{operands.kinds[k]} {x}" for k, x in zip(operands.inputs, arguments, strict=True)]
         status = out.value(f"call i32 @{self._core}({', '.join([*places, *given])})", "status")
-        out.leave_unless(out.value(f"icmp eq i32 {status}, 0"), EXCEPTION)
+        stopped = out.value(f"icmp eq i32 {status}, {STOPPED}")
+        failure = out.value(f"select i1 {stopped}, i64 {INTERRUPTED}, i64 {EXCEPTION}")
+        out.leave_unless(out.value(f"icmp eq i32 {status}, 0"), failure)
         return {k: self._result(k) for k in operands.outputs}
 
     def _result(self, k: int) -> str:

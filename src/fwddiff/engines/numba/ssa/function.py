@@ -95,7 +95,7 @@ def results_of_call(writer, symbol, results: Value, exception: Value, arguments:
     name = f"of.{raised.text[2:-1]}"
     writer.line(f'br {raised}, label %"raised.{name}", label %"done.{name}"')
     writer.label(f"raised.{name}")
-    writer.line("ret i32 1")
+    writer.line(f"ret {status}")
     writer.label(f"done.{name}")
     return [
         writer.assign(kind, f"load {kind}, {place_in(writer, results, offset)}, align {BYTES[kind]}")

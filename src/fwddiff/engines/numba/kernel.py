@@ -154,7 +154,8 @@ class Launch:
         self._table_address = self._table.ctypes.data
         if parts == 1:
             self._table_address += 8 * self._undivided
-            self._table[self._undivided - 1] = kernel.address  # for `interrupts.caller`
+            if kernel.polls:
+                self._table[self._undivided - 1] = kernel.address  # for `interrupts.caller`
         self._pack: Any = None
 
     def __call__(self, *addresses: int, threads: int = 0) -> bool:

@@ -36,7 +36,9 @@ def of_row(name: str) -> ssa.Function:
     return function(body, *kinds)
 
 
-def partials(base: ssa.Function, active: tuple[int, ...], exact: bool = False, chunk: int = 0) -> ssa.Function:
+def partials(
+    base: ssa.Function, active: tuple[int, ...], exact: bool = False, chunk: int = 0
+) -> ssa.Function:
     results = tuple(j for j, kind in enumerate(base.outputs) if kind in ("double", "float"))
     outputs = (*base.outputs, *[base.outputs[j] for j in results for _ in active])
     return ssa.derived(base, ssa.Derivative("partials", active, results, base.inputs, outputs, exact, chunk))
@@ -50,13 +52,22 @@ def run(made: ssa.Function, *arguments: float) -> list[float]:
     machine = compile_module(text, "core")
     kinds = [_C[kind] for kind in made.inputs]
     call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(machine.address)
-    layout = np.dtype([(f"f{k}", {"double": "f8", "float": "f4", "i64": "i8"}[t]) for k, t in enumerate(made.outputs)], align=True)
+    layout = np.dtype(
+        [(f"f{k}", {"double": "f8", "float": "f4", "i64": "i8"}[t]) for k, t in enumerate(made.outputs)],
+        align=True,
+    )
     out = np.zeros(1, layout)
     assert call(out.ctypes.data, None, *arguments) == 0
     return [float(v) for v in out[0]]
 
 
-_POINTS = {"acosh": (1.7, 2.5), "asin": (0.3, -0.6), "acos": (0.3, -0.6), "atanh": (0.3, -0.6), "log1p": (0.4, 2.0)}
+_POINTS = {
+    "acosh": (1.7, 2.5),
+    "asin": (0.3, -0.6),
+    "acos": (0.3, -0.6),
+    "atanh": (0.3, -0.6),
+    "log1p": (0.4, 2.0),
+}
 _DEFAULT = (0.7, 1.9)
 
 
@@ -78,7 +89,10 @@ def test_rows_to_third_order_are_those_of_python_duals(name):
     for at in points(row):
         for order in range(4):
             want = by_duals(row, at, active, order)
-            assert run(orders[order], *at) == pytest.approx(want, rel=1e-12, abs=1e-14, nan_ok=True), (at, order)
+            assert run(orders[order], *at) == pytest.approx(want, rel=1e-12, abs=1e-14, nan_ok=True), (
+                at,
+                order,
+            )
 
 
 def by_duals(row: rules.Row, at, active, order: int) -> list[float]:
@@ -144,8 +158,12 @@ def test_pullback_and_pushforward_are_products_with_the_partials(exact, chunk):
     active, kinds = (0, 1, 2, 3, 4), ("double",) * 5
     slopes = np.reshape(run(partials(base, active), *_AT)[2:], (2, 5))
     cotangents, tangents = (0.7, -2.0), (0.3, -1.0, 0.0, 2.0, 0.5)
-    pullback = ssa.derived(base, ssa.Derivative("pullback", active, (0, 1), (*kinds, "double", "double"), kinds, exact, chunk))
-    pushforward = ssa.derived(base, ssa.Derivative("pushforward", active, (0, 1), kinds * 2, ("double",) * 2, exact))
+    pullback = ssa.derived(
+        base, ssa.Derivative("pullback", active, (0, 1), (*kinds, "double", "double"), kinds, exact, chunk)
+    )
+    pushforward = ssa.derived(
+        base, ssa.Derivative("pushforward", active, (0, 1), kinds * 2, ("double",) * 2, exact)
+    )
     assert run(pullback, *_AT, *cotangents) == pytest.approx(list(np.array(cotangents) @ slopes), rel=1e-13)
     assert run(pushforward, *_AT, *tangents) == pytest.approx(list(slopes @ np.array(tangents)), rel=1e-13)
 
@@ -223,7 +241,9 @@ def test_exact_code_tells_no_dependence_from_a_zero():
     assert (value, first) == (0.0, np.inf)
     assert np.isnan(second)  # inf * 0: the second argument is not there on this way
     assert run(partials(base, (0, 1), exact=True), 0.0, 2.0) == [0.0, np.inf, 0.0]
-    cube = '%a = fmul double %x0, %x0\n%b = fmul double %a, %x0\n%y = call double @"fwddiff.cbrt"(double %b)\n'
+    cube = (
+        '%a = fmul double %x0, %x0\n%b = fmul double %a, %x0\n%y = call double @"fwddiff.cbrt"(double %b)\n'
+    )
     base = function(cube + 'call void @"fwddiff.return"(double %y)', "double")
     assert np.isnan(run(partials(base, (0,), exact=True), 0.0)[1])  # a slope of 1, which nobody can know
 
@@ -280,8 +300,10 @@ _REFUSED = {
     "%y = bitcast i64 %j to double",
     "parts of a struct": "%s = insertvalue { double, i64 } undef, double %x0, 0\n"
     "%y = extractvalue { double, i64 } %s, 0",
-    "a vector": "%v = insertelement <2 x double> undef, double %x0, i64 0\n"
-    "%y = extractelement <2 x double> %v, i64 0",
+    "a quotient of vectors": "%v = insertelement <2 x double> undef, double %x0, i64 0\n"
+    "%w = fdiv <2 x double> <double 1.0, double 1.0>, %v\n%y = extractelement <2 x double> %w, i64 0",
+    "a lane found at run time": "%v = insertelement <2 x double> undef, double %x0, i64 0\n"
+    "%n = fptosi double %x0 to i64\n%y = extractelement <2 x double> %v, i64 %n",
     "an unknown function": "%y = call double @unknown(double %x0)",
     "an unknown intrinsic": "%y = call double @llvm.canonicalize.f64(double %x0)",
     "memory that is not its own": "store double %x0, ptr @cell\n%y = load double, ptr @cell",
@@ -289,8 +311,8 @@ _REFUSED = {
     "a function pointer": "%p = load ptr, ptr @cell\n%y = call double %p(double %x0)",
     "an integer of the bits in memory": "%r = alloca double\nstore double %x0, ptr %r\n%i = load i64, ptr %r\n"
     "%y = bitcast i64 %i to double",
-    "other memory of the bits": "%r = alloca double\n%s = alloca double\nstore double %x0, ptr %r\n"
-    "call void @llvm.memcpy.p0.p0.i64(ptr %s, ptr %r, i64 8, i1 false)\n%y = load double, ptr %s",
+    "bytes that are no zeros": "%r = alloca double\nstore double %x0, ptr %r\n"
+    "call void @llvm.memset.p0.i64(ptr %r, i8 1, i64 8, i1 false)\n%y = load double, ptr %r",
     "a pointer in memory": "%r = alloca double\n%s = alloca ptr\nstore double %x0, ptr %r\nstore ptr %r, ptr %s\n"
     "%t = load ptr, ptr %s\n%y = load double, ptr %t",
     "half precision": "%h = fptrunc double %x0 to half\n%y = fpext half %h to double",
@@ -300,7 +322,7 @@ _REFUSED = {
 _OUTSIDE = """@cell = external global double
 declare double @unknown(double) memory(none)
 declare double @llvm.canonicalize.f64(double)
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare void @"fwddiff.return"(double)"""
 
 

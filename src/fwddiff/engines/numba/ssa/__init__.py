@@ -6,8 +6,29 @@ and writes; `derived` takes a derivative; `lowered` says what functions of the r
 
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.derive import Derivative, derived
-from fwddiff.engines.numba.ssa.function import Function, as_core, inlined, new_symbol, offsets, returning
+from fwddiff.engines.numba.ssa.function import (
+    Array,
+    Function,
+    as_core,
+    inlined,
+    new_symbol,
+    offsets,
+    returning,
+)
 from fwddiff.engines.numba.ssa.lower import lowered
 from fwddiff.engines.numba.ssa.narrow import narrowed
 
-__all__ = ["Derivative", "Function", "Refused", "as_core", "derived", "inlined", "lowered", "narrowed", "new_symbol", "offsets", "returning"]
+__all__ = [
+    "Array",
+    "Derivative",
+    "Function",
+    "Refused",
+    "as_core",
+    "derived",
+    "inlined",
+    "lowered",
+    "narrowed",
+    "new_symbol",
+    "offsets",
+    "returning",
+]

@@ -1,8 +1,8 @@
 """Which values depend on which inputs: the structure of the derivative, known before it is written.
 
 A set of inputs is an integer, one bit for each. Values whose set is empty have no partials at all, so slopes
-that are infinite there meet nothing. Memory of the function's own is as active as the most active of what is
-stored there.
+that are infinite there meet nothing. Memory (the function's own, and what arguments point to) is as active as the
+most active of what is stored there.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fwddiff import rules
-from fwddiff.engines.numba.ssa.code import FLOATS, Code, Instruction, Refused, Value
+from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, is_float
 from fwddiff.engines.numba.ssa.expressions import is_zero
-from fwddiff.engines.numba.ssa.functions import meaning
+from fwddiff.engines.numba.ssa.functions import ALLOCATE, meaning, memory_function
 
 # Results without derivatives: of these functions, and of conversions to and from integers.
 LOCALLY_CONSTANT = frozenset({"value", "constant", "magnitude", "magnitude2"})
+# What LLVM makes of a look at a float's bits.
+CLASSIFICATION = "llvm.is.fpclass."
 _POINTING = ("getelementptr", "phi", "select", "bitcast", "freeze")
 # The bits of a float, made an integer without these, may become a float again.
 _CONSTANT = ("icmp", "fcmp", "fptosi", "fptoui", "sitofp", "uitofp")
@@ -25,9 +27,11 @@ class Activity:
     """`of(value)`: the inputs that a float depends on, or that what a pointer points to does."""
 
     def __init__(self, code: Code, arguments: Mapping[str, int]):
-        self._floats = dict(arguments)
-        self._places: dict[str, frozenset[str]] = {}  # pointers: the memory that they may point to
-        self._memory: dict[str, int] = {}
+        pointers = [a.text for a in code.arguments if a.type == "ptr"]
+        self._floats = {name: bits for name, bits in arguments.items() if name not in pointers}
+        # Pointers: the memory that they may point to, by the name of what made it.
+        self._places: dict[str, frozenset[str]] = {name: frozenset({name}) for name in pointers}
+        self._memory: dict[str, int] = {name: arguments.get(name, 0) for name in pointers}
         self._bits: dict[str, int] = {}  # integers that hold the bits of active floats
         instructions = code.instructions
         while self._spread(instructions):
@@ -36,10 +40,10 @@ class Activity:
     def of(self, value: Value) -> int:
         if value.type == "ptr":
             return self._held(value)
-        return self._floats.get(value.text, 0) if value.type in FLOATS else self._bits.get(value.text, 0)
+        return self._floats.get(value.text, 0) if is_float(value.type) else self._bits.get(value.text, 0)
 
     def is_own(self, pointer: Value) -> bool:
-        """Whether it points to memory of the function's own."""
+        """Whether it points to memory of the function's own, or of its arguments."""
         return bool(self._places.get(pointer.text))
 
     def _held(self, pointer: Value) -> int:
@@ -51,17 +55,23 @@ class Activity:
     def _spread(self, instructions: list[Instruction]) -> bool:
         changed = False
         for i in instructions:
-            changed |= self._store(i) if i.operation == "store" else self._result(i)
+            if i.operation == "store":
+                changed |= self._store(i)
+            elif memory_function(i.callee) in ("memcpy", "memmove"):
+                changed |= self._write(i.operands[0], self._held(i.operands[1]))
+            else:
+                changed |= self._result(i)
         return changed
 
     def _store(self, i: Instruction) -> bool:
         given, pointer = i.operands
-        found, changed = self.of(given), False
-        if not found and not self.is_own(given):
-            return False
-        if given.type == "ptr":
+        if given.type == "ptr" and self.is_own(given):
             raise Refused(f"a pointer in memory: {i.text}")
-        for place in self._places.get(pointer.text, ()):
+        return self._write(pointer, self.of(given))
+
+    def _write(self, pointer: Value, found: int) -> bool:
+        changed = False
+        for place in self._places.get(pointer.text, ()) if found else ():
             changed |= self._memory.get(place, 0) | found != self._memory.get(place, 0)
             self._memory[place] = self._memory.get(place, 0) | found
         return changed
@@ -72,7 +82,7 @@ class Activity:
         name, kind = i.result.text, i.result.type
         if kind == "ptr":
             return self._point(i, name)
-        table = self._floats if kind in FLOATS else self._bits
+        table = self._floats if is_float(kind) else self._bits
         found = self._depends_on(i)
         if found == table.get(name, 0):
             return False
@@ -80,7 +90,8 @@ class Activity:
         return True
 
     def _point(self, i: Instruction, name: str) -> bool:
-        found = frozenset({name}) if i.operation == "alloca" else frozenset()
+        is_new = i.operation == "alloca" or i.callee == ALLOCATE
+        found = frozenset({name}) if is_new else frozenset()
         if i.operation in _POINTING:
             found = frozenset().union(*[self._places.get(o.text, frozenset()) for o in i.operands])
         changed = found != self._places.get(name, frozenset())
@@ -92,7 +103,7 @@ class Activity:
         return changed
 
     def _depends_on(self, i: Instruction) -> int:
-        if i.operation in _CONSTANT:
+        if i.operation in _CONSTANT or i.callee.startswith(CLASSIFICATION):
             return 0
         found = 0
         for operand in carriers(i) if i.operation == "call" else i.operands:

@@ -8,6 +8,7 @@ no memory stands between the results and their partials.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import Any, NamedTuple
 
@@ -17,6 +18,32 @@ RETURN = "fwddiff.return"
 FLOATS = ("double", "float")
 _ATTACHED = re.compile(r"(, ![\w.]+ ![\w.]+)+$| #\d+(?=$|,)")
 _CALLEE = re.compile(r'call [^@]*@("[^"]*"|[\w.$-]+)\(')
+
+
+_VECTOR = re.compile(r"<(\d+) x (\w+)>$")
+
+
+def is_float(kind: str) -> bool:
+    """Whether values of this type are floats, or vectors of them: partials are vectors in wide code."""
+    return kind in FLOATS or (kind[0] == "<" and element(kind) in FLOATS)
+
+
+@functools.cache
+def element(kind: str) -> str:
+    """The type of a vector's lanes; of a number, its own."""
+    found = _VECTOR.match(kind)
+    return found.group(2) if found else kind
+
+
+@functools.cache
+def lanes(kind: str) -> int:
+    """How many a vector has; 1 for a number."""
+    found = _VECTOR.match(kind)
+    return int(found.group(1)) if found else 1
+
+
+def vector(kind: str, count: int) -> str:
+    return f"<{count} x {kind}>"
 
 
 class Refused(Exception):

@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from fwddiff.engines.numba.ssa import passes
 from fwddiff.engines.numba.ssa.code import RETURN, Value
 from fwddiff.engines.numba.ssa.differentiate import Partials, differentiate
 from fwddiff.engines.numba.ssa.function import (
     Function,
+    Kind,
     argument,
     as_core,
     declared_return,
@@ -24,6 +26,7 @@ from fwddiff.engines.numba.ssa.function import (
     simplified,
     size,
 )
+from fwddiff.engines.numba.ssa.functions import ALLOCATE
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 
@@ -35,8 +38,8 @@ class Derivative:
     kind: str
     active: tuple[int, ...]
     results: tuple[int, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[Kind, ...]
+    outputs: tuple[Kind, ...]
     exact: bool = False
     chunk: int = 0  # 0: all inputs at once
 
@@ -47,6 +50,9 @@ class Derivative:
 
 def derived(base: Function, what: Derivative) -> Function:
     """The derived function of `base`."""
+    if base.has_arrays or what.kind == "jacobian" or ALLOCATE in base.code.outside:
+        chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
+        return passes.derived(base, dataclasses.replace(what, chunk=chunk))
     if what.kind == "pushforward":
         return _single_pass(base, what, {a: 1 for a in what.active})
     if what.chunk:
@@ -59,7 +65,7 @@ def derived(base: Function, what: Derivative) -> Function:
 
 def _single_pass(base: Function, what: Derivative, bits: dict[int, int]) -> Function:
     arguments = base.code.arguments
-    extra = [argument(k, kind) for k, kind in enumerate(what.inputs)][len(arguments) :]
+    extra = [argument(k, kind).value for k, kind in enumerate(what.inputs)][len(arguments) :]
 
     def seeds(writer: Writer) -> dict[str, Partials]:
         if what.kind == "pushforward":
@@ -162,7 +168,7 @@ def _in_chunks(base: Function, what: Derivative) -> Function:
 def _pass_of_chunk(base: Function, what: Derivative) -> Function:
     """`(inputs…, start) → values and a chunk of partials of every result`: partial k belongs to the active
     input `start + k`."""
-    arguments, start = base.code.arguments, argument(len(base.inputs), "i64")
+    arguments, start = base.code.arguments, argument(len(base.inputs), "i64").value
     chunk, active = what.chunk, {arguments[a].text: n for n, a in enumerate(what.active)}
     kinds = {a.text: a.type for a in arguments}
 
@@ -194,7 +200,7 @@ class _Chunks:
     def __init__(self, base: Function, what: Derivative, one_pass: Function):
         self.base, self.what, self.one_pass = base, what, one_pass
         self.writer, self.count = Writer(), len(what.active)
-        self.cotangents = [argument(k, kind) for k, kind in enumerate(what.inputs)][len(base.inputs) :]
+        self.cotangents = [argument(k, kind).value for k, kind in enumerate(what.inputs)][len(base.inputs) :]
         contracted = "double" if "double" in what.outputs else "float"
         kinds = [base.outputs[j] for j in what.results]
         self.kinds = [contracted] if what.kind == "pullback" else kinds
@@ -209,9 +215,7 @@ class _Chunks:
         place = len(w.lines)
         w.line("")
         arguments = f"{parameters(self.base.inputs)}, {start}"
-        found = results_of_call(
-            w, self.one_pass.symbol, results, exception, arguments, self.one_pass.outputs
-        )
+        found = results_of_call(w, self.one_pass.symbol, results, exception, arguments, self.one_pass.outputs)
         latch = w.lines[_last_label(w)].strip('":')
         w.lines[place] = f'  {start.text} = phi i64 [ 0, %"entry" ], [ {next_start.text}, %"{latch}" ]'
         self._gather(rooms, start, found[len(self.base.outputs) :])
@@ -236,10 +240,12 @@ class _Chunks:
 
     def _gather(self, rooms: Sequence[Value], start: Value, partials: Sequence[Value]) -> None:
         w, chunk = self.writer, self.what.chunk
-        by_result = [dict(enumerate(partials[r * chunk : (r + 1) * chunk])) for r in range(len(self.what.results))]
+        by_result = [
+            dict(enumerate(partials[r * chunk : (r + 1) * chunk])) for r in range(len(self.what.results))
+        ]
         for k in range(chunk):
             index = w.assign("i64", f"add {start}, {k}")
-            index = w.assign("i64", f'call i64 @llvm.smin.i64({index}, i64 {self.count})')
+            index = w.assign("i64", f"call i64 @llvm.smin.i64({index}, i64 {self.count})")
             for room, kind, term in zip(rooms, self.kinds, self._terms(by_result, k), strict=True):
                 w.line(f"store {w.convert(term, kind)}, {self._cell(room, kind, index)}, align 8")
         w.outside["llvm.smin.i64"] = "declare i64 @llvm.smin.i64(i64, i64)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fwddiff import rules
-from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, is_float
+from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value
 from fwddiff.engines.numba.ssa.expressions import is_zero
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, meaning, memory_function
 
@@ -24,23 +24,21 @@ _CONSTANT = ("icmp", "fcmp", "fptosi", "fptoui", "sitofp", "uitofp")
 
 
 class Activity:
-    """`of(value)`: the inputs that a float depends on, or that what a pointer points to does."""
+    """`of(value)`: the inputs that a float depends on, or that what a pointer points to does. Integers and other
+    things that hold the bits of an active float are as active as it is."""
 
     def __init__(self, code: Code, arguments: Mapping[str, int]):
         pointers = [a.text for a in code.arguments if a.type == "ptr"]
-        self._floats = {name: bits for name, bits in arguments.items() if name not in pointers}
+        self._values = {name: bits for name, bits in arguments.items() if name not in pointers}
         # Pointers: the memory that they may point to, by the name of what made it.
         self._places: dict[str, frozenset[str]] = {name: frozenset({name}) for name in pointers}
         self._memory: dict[str, int] = {name: arguments.get(name, 0) for name in pointers}
-        self._bits: dict[str, int] = {}  # integers that hold the bits of active floats
         instructions = code.instructions
         while self._spread(instructions):
             pass
 
     def of(self, value: Value) -> int:
-        if value.type == "ptr":
-            return self._held(value)
-        return self._floats.get(value.text, 0) if is_float(value.type) else self._bits.get(value.text, 0)
+        return self._values.get(value.text, 0) | self._held(value)
 
     def is_own(self, pointer: Value) -> bool:
         """Whether it points to memory of the function's own, or of its arguments."""
@@ -82,11 +80,10 @@ class Activity:
         name, kind = i.result.text, i.result.type
         if kind == "ptr":
             return self._point(i, name)
-        table = self._floats if is_float(kind) else self._bits
         found = self._depends_on(i)
-        if found == table.get(name, 0):
+        if found == self._values.get(name, 0):
             return False
-        table[name] = found
+        self._values[name] = found
         return True
 
     def _point(self, i: Instruction, name: str) -> bool:

@@ -10,14 +10,28 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from typing import Any, NamedTuple
-
-import llvmlite.binding as llvm
+from collections.abc import Iterator
+from typing import NamedTuple
 
 RETURN = "fwddiff.return"
 FLOATS = ("double", "float")
+UNKNOWN = "?"
 _ATTACHED = re.compile(r"(, ![\w.]+ ![\w.]+)+$| #\d+(?=$|,)")
-_CALLEE = re.compile(r'call [^@]*@("[^"]*"|[\w.$-]+)\(')
+_NAME = r'(?:"[^"]*"|[\w.$-]+)'
+_OUTSIDE = re.compile(rf"^(?:declare [^@]*|(?=@))@({_NAME})(?:\(.*| = .*)$", re.M)
+_LABEL = re.compile(rf"^({_NAME}):")
+_LINE = re.compile(rf"(?:%({_NAME}) = )?(?:tail |musttail |notail )?(\w+) ?(.*)$")
+_TARGET = re.compile(rf"label %({_NAME})")
+_WAY = re.compile(rf"\[ (.*?), %({_NAME}) \](?=,|$)")
+_CALL = re.compile(rf"(?P<before>[^@(]*?)@(?P<name>{_NAME})\((?P<arguments>.*)\)[^()]*$")
+# What may stand between an operation and its first type.
+_FLAGS = re.compile(
+    r"(?:(?:nuw|nsw|exact|disjoint|nneg|samesign|inbounds|nusw|fast|nnan|ninf|nsz|arcp|contract|afn|reassoc"
+    r"|volatile|fastcc|ccc|coldcc|noundef|nonnull|noalias|signext|zeroext|inrange\([^)]*\)|range\([^)]*\)"
+    r"|nofpclass\([^)]*\)|dereferenceable\(\d+\)|align \d+|immarg|returned|captures\([^)]*\)|nocapture"
+    r"|readonly|writeonly|readnone|inreg|dead_on_return) )*"
+)
+_OPENING, _CLOSING = "([{<", ")]}>"
 
 
 _VECTOR = re.compile(r"<(\d+) x (\w+)>$")
@@ -101,18 +115,163 @@ class Code:
 
 def name_of(text: str) -> str:
     """A local value's name as this package writes it: always in quotes."""
-    if '"' in text or "\\" in text:
-        raise Refused(f"a value named {text}")
-    return f'%"{text}"'
+    return f"%{text}" if text.startswith('"') else f'%"{text}"'
 
 
-def read(module: llvm.ModuleRef, symbol: str) -> Code:
-    """The function `symbol` of a module whose values all have names and whose switches are branches."""
-    function = module.get_function(symbol)
-    outside = {f.name: _without_attributes(str(f)) for f in module.functions if f.is_declaration}
-    outside |= {g.name: _plain(str(g).strip()) for g in module.global_variables}
-    arguments = [Value(str(a.type), name_of(a.name)) for a in function.arguments]
-    return Code(arguments, _ordered([_block(block) for block in function.blocks]), outside)
+def read(text: str, symbol: str) -> Code:
+    """The function `symbol` of a module's text, as LLVM prints it; all values have names.
+
+    Raises `Refused` for what is not known here: nothing is guessed.
+    """
+    found = re.search(rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S)
+    if found is None:
+        raise Refused(f"no function {symbol}")
+    arguments = [_value(part) for part in _parts(found.group(1))]
+    outside = {m.group(1).strip('"'): _without_attributes(m.group()) for m in _OUTSIDE.finditer(text)}
+    return Code(arguments, _ordered(list(_blocks(found.group(2)))), outside)
+
+
+def _without_attributes(text: str) -> str:
+    """A declaration of its own, for a module that has other groups of attributes."""
+    return re.sub(r" #\d+$", "", text)
+
+
+def _blocks(text: str) -> Iterator[Block]:
+    block = None
+    for line in text.splitlines():
+        if label := _LABEL.match(line):
+            if block is not None:
+                yield block
+            block = Block(label.group(1).strip('"'), [], [], "", [])
+        elif line.strip() and block is not None:
+            _read_line(block, _ATTACHED.sub("", line.strip()))
+    if block is not None:
+        yield block
+
+
+def _read_line(block: Block, line: str) -> None:
+    found = _LINE.match(line)
+    if found is None or "inttoptr" in line:  # an address: means nothing elsewhere, and who knows what is there
+        raise Refused(line)
+    name, operation, rest = found.groups()
+    if operation in ("br", "ret", "unreachable"):
+        block.end = line
+        block.successors = [target.strip('"') for target in _TARGET.findall(rest)]
+    elif operation == "phi":
+        block.phis.append(_phi(line, name_of(name), rest))
+    elif operation in ("switch", "indirectbr", "invoke", "callbr", "resume"):
+        raise Refused(line)
+    elif operation == "call":
+        block.body.append(_call(line, name and name_of(name), rest))
+    else:
+        block.body.append(_instruction(line, operation, name and name_of(name), rest))
+
+
+def _phi(line: str, name: str, rest: str) -> Instruction:
+    kind, ways = _typed(_FLAGS.sub("", rest, count=1))
+    pairs = [(value, source.strip('"')) for value, source in _WAY.findall(ways)]
+    operands = [Value(kind, _text(value)) for value, _ in pairs]
+    return Instruction("phi", Value(kind, name), operands, line, "", tuple(source for _, source in pairs))
+
+
+def _call(line: str, name: str | None, rest: str) -> Instruction:
+    found = _CALL.match(rest)
+    if found is None:
+        raise Refused(line)
+    kind, _ = _typed(_FLAGS.sub("", found["before"], count=1))
+    operands = [_value(part) for part in _parts(found["arguments"])]
+    return Instruction("call", name and Value(kind, name), operands, line, found["name"].strip('"'))  # pyright: ignore[reportArgumentType]
+
+
+_PARSED = {
+    *("fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "freeze", "add", "sub", "mul", "sdiv", "udiv", "srem"),
+    *("urem", "and", "or", "xor", "shl", "lshr", "ashr", "icmp", "fcmp", "select", "load", "store", "alloca"),
+    *("getelementptr", "ptrtoint", "insertvalue", "insertelement", "extractelement", "shufflevector"),
+}
+_CASTS = ("sitofp", "uitofp", "fptosi", "fptoui", "fpext", "fptrunc", "sext", "zext", "trunc", "bitcast")
+
+
+def _instruction(line: str, operation: str, name: str | None, rest: str) -> Instruction:
+    if operation not in _PARSED and operation not in _CASTS:
+        return _unknown(line, operation, name, rest)
+    rest = _FLAGS.sub("", rest, count=1)
+    if operation in ("icmp", "fcmp"):
+        rest = _FLAGS.sub("", rest.split(" ", 1)[1], count=1)
+    source = ""
+    if operation in _CASTS or operation == "ptrtoint":
+        rest, source = rest.rsplit(" to ", 1)
+    parts = _parts(rest)
+    if operation in ("load", "getelementptr", "alloca"):
+        source, parts = parts[0], [p for p in parts[1:] if not p.startswith("align ")]
+    elif operation == "store":
+        parts = [p for p in parts if not p.startswith("align ")]
+    operands = [_value(parts[0])] if parts else []
+    for part in parts[1:]:
+        bare = part.startswith("%") or " " not in part
+        operands.append(Value(operands[0].type, _text(part)) if bare else _value(part))
+    kind = _result(operation, source, operands)
+    return Instruction(operation, name and Value(kind, name), operands, line)  # pyright: ignore[reportArgumentType]
+
+
+def _result(operation: str, source: str, operands: list[Value]) -> str:
+    if operation in ("icmp", "fcmp"):
+        count = lanes(operands[0].type)
+        return vector("i1", count) if operands[0].type.startswith("<") else "i1"
+    if operation in ("getelementptr", "alloca"):
+        return "ptr"
+    if operation == "select":
+        return operands[1].type
+    if operation in ("load", "ptrtoint", *_CASTS):
+        return source
+    if operation == "shufflevector":
+        return vector(element(operands[0].type), lanes(operands[2].type))
+    if operation == "extractelement":
+        return operands[0].type.split(" x ", 1)[1].rstrip(">")
+    return operands[0].type if operands else "void"
+
+
+def _unknown(line: str, operation: str, name: str | None, rest: str) -> Instruction:
+    """What reads values, whatever it does with them; only code that is not active may have it."""
+    operands = [Value(UNKNOWN, name_of(n)) for n in re.findall(rf"%({_NAME})", rest)]
+    return Instruction(operation, name and Value(UNKNOWN, name), operands, line)  # pyright: ignore[reportArgumentType]
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas outside of brackets."""
+    if not any(bracket in text for bracket in _OPENING):
+        return text.split(", ") if text else []
+    parts, depth, start = [], 0, 0
+    for k, letter in enumerate(text):
+        if letter in _OPENING:
+            depth += 1
+        elif letter in _CLOSING:
+            depth -= 1
+        elif letter == "," and depth == 0:
+            parts.append(text[start:k].strip())
+            start = k + 1
+    return [*parts, text[start:].strip()] if text else []
+
+
+def _typed(text: str) -> tuple[str, str]:
+    """A type and what follows it."""
+    if text[:1] not in ("<", "[", "{"):
+        kind, _, rest = text.partition(" ")
+        return kind, rest
+    depth = 0
+    for k, letter in enumerate(text):
+        depth += (letter in _OPENING) - (letter in _CLOSING)
+        if depth == 0:
+            return text[: k + 1], text[k + 1 :].strip()
+    raise Refused(text)
+
+
+def _value(text: str) -> Value:
+    kind, rest = _typed(text)
+    return Value(kind, _text(_FLAGS.sub("", rest, count=1)))
+
+
+def _text(text: str) -> str:
+    return name_of(text[1:]) if text.startswith("%") else text
 
 
 def _ordered(blocks: list[Block]) -> list[Block]:
@@ -129,58 +288,3 @@ def _ordered(blocks: list[Block]) -> list[Block]:
             seen.add(following)
             stack.append((by_name[following], iter(by_name[following].successors)))
     return finished[::-1]
-
-
-def _without_attributes(text: str) -> str:
-    """A declaration of its own, for a module that has other groups of attributes."""
-    (line,) = (part for part in text.splitlines() if part.startswith("declare "))
-    return re.sub(r" #\d+$", "", line)
-
-
-def _plain(text: str) -> str:
-    return _ATTACHED.sub("", text)
-
-
-def _block(given: Any) -> Block:
-    block = Block(given.name, [], [], "", [])
-    for instruction in given.instructions:
-        operation = instruction.opcode
-        if operation in ("br", "ret"):
-            block.end = _plain(str(instruction).strip())
-            block.successors = _targets(instruction) if operation == "br" else []
-        elif operation == "unreachable":
-            block.end = "unreachable"
-        elif operation in ("switch", "indirectbr", "invoke", "callbr", "resume"):
-            raise Refused(str(instruction).strip())
-        else:
-            (block.phis if operation == "phi" else block.body).append(_instruction(instruction, operation))
-    return block
-
-
-def _targets(branch: Any) -> list[str]:
-    """LLVM lists the operands of a conditional branch from the last to the first."""
-    return [o.name for o in branch.operands if str(o.type) == "label"][::-1]
-
-
-def _instruction(given: Any, operation: str) -> Instruction:
-    text, kind = _plain(str(given).strip()), str(given.type)
-    if "inttoptr" in text:  # means nothing in another process, and nobody knows what is there
-        raise Refused(text)
-    operands = list(given.operands)
-    callee = ""
-    if operation == "call":
-        found = _CALLEE.search(text)
-        if found is None:
-            raise Refused(text)
-        callee = found.group(1).strip('"')
-        operands = operands[:-1]
-    incoming = tuple(block.name for block in given.incoming_blocks) if operation == "phi" else ()
-    result = None if kind == "void" else Value(kind, name_of(given.name))
-    return Instruction(operation, result, [_value(o) for o in operands], text, callee, incoming)
-
-
-def _value(given: Any) -> Value:
-    kind = str(given.type)
-    if given.is_constant or kind == "metadata":
-        return Value(kind, str(given).removeprefix(f"{kind} ") if not given.is_global else f'@"{given.name}"')
-    return Value(kind, name_of(given.name))

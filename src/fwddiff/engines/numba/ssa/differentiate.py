@@ -88,7 +88,7 @@ class Differentiated:
             for instruction in block.body:
                 if instruction.callee == RETURN:
                     results = instruction.operands
-                    returned(self.writer, results, [self.partials.get(r.text, {}) for r in results])
+                    returned(self.writer, results, [self.parts(r) for r in results])
                 else:
                     self._instruction(instruction)
             if block.end.startswith("ret "):
@@ -117,8 +117,15 @@ class Differentiated:
             mask &= mask - 1
         return found
 
+    def parts(self, value: Value) -> Partials:
+        """The partials of a value. What depends on an input and has none is nothing that is known here."""
+        found = self.partials.get(value.text, {})
+        if not found and self.active.of(value):
+            raise Refused(f"a derivative of {value}")
+        return found
+
     def partial(self, value: Value, k: int) -> Value:
-        found = self.partials.get(value.text, {}).get(k)
+        found = self.parts(value).get(k)
         return number(self.lifted(value.type), self.absent) if found is None else found
 
     @property
@@ -205,7 +212,7 @@ class Differentiated:
         names = dict(zip(row.arguments, arguments, strict=True)) | {"y": y}
         terms = []
         for argument, text in zip(arguments, row.partials, strict=True):
-            if expressions.is_zero(text) or not self.partials.get(argument.text):
+            if expressions.is_zero(text) or not self.parts(argument):
                 continue
             plain = text.strip() in ("1", "-1")
             slope = None if plain else expressions.written(self.writer, text, names, y.type)
@@ -216,7 +223,7 @@ class Differentiated:
         """Sum of slope * partial over the arguments (value, "1" or "-1" or any text, slope)."""
         found: dict[int, Value] = {}
         for argument, text, slope in terms:
-            for k, partial in self.partials.get(argument.text, {}).items():
+            for k, partial in self.parts(argument).items():
                 if slope is None:
                     term = partial if text == "1" else self._opposite(partial)
                 else:
@@ -269,7 +276,7 @@ class Differentiated:
         if name == "powi":
             return self._chain(y, [(i.operands[0], "", self._slope_of_power(*i.operands))])
         if name in ("float32", "float64"):
-            partials = self.partials[i.operands[0].text]
+            partials = self.parts(i.operands[0])
             if self.width:
                 return {
                     k: vectors.each(self.writer, p, lambda x: self.writer.call(i.callee, y.type, [x]))
@@ -297,9 +304,9 @@ class Differentiated:
         """
         found: dict[int, Value] = {}
         by_p = f"{name[:-1]}1"
-        for k, partial in self.partials.get(c.text, {}).items():
+        for k, partial in self.parts(c).items():
             found[k] = self.writer.table("weighted01", [partial, self.spread(p)])
-        for k, partial in self.partials.get(p.text, {}).items():
+        for k, partial in self.parts(p).items():
             term = self.writer.table(by_p, [self.spread(c), partial])
             found[k] = self._sum(found[k], term) if k in found else term
         return found
@@ -324,7 +331,7 @@ class Differentiated:
         self.writer.outside.setdefault(callee, f'declare {y.type} @"{callee}"({kinds}) {PURE}')
         self.writer.line(f'{y.text} = call {y.type} @"{callee}"({listing})')
         if name == "seed":
-            self.partials[y.text] = self.partials.get(i.operands[0].text, {})
+            self.partials[y.text] = self.parts(i.operands[0])
 
     def _numbers(self, value: Value, k: int) -> list[Value]:
         """Partials one by one."""

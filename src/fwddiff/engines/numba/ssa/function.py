@@ -54,7 +54,7 @@ class Function:
 
     @functools.cached_property
     def code(self) -> Code:
-        return read(parsed(self.text), self.symbol)
+        return read(self.text, self.symbol)
 
     @property
     def returned(self) -> tuple[str, ...]:
@@ -219,10 +219,7 @@ def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
 def simplified(text: str, symbol: str, inputs: tuple[Kind, ...], outputs: tuple[Kind, ...]) -> Function:
     """Everything that is called in the place of its calls, memory as values where it can be, and no switches;
     what LLVM proves by equal floats it may not use (`Writer.compare`)."""
-    module = _simplify(text, symbol)
-    found = Function(str(module), symbol, inputs, outputs)
-    vars(found)["code"] = read(module, symbol)
-    return found
+    return Function(inlined(text, symbol), symbol, inputs, outputs)
 
 
 def inlined(text: str, symbol: str) -> str:

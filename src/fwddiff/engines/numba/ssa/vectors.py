@@ -23,7 +23,8 @@ _MASK = re.compile(r"<(\d+) x i32> (zeroinitializer|poison|<([^>]*)>)$")
 def moved(code: Differentiated, i: Instruction, k: int) -> Value:
     """The partial of the instruction's result."""
     width, w = max(code.width, 1), code.writer
-    wide = [_as_vector(w, code.partial(o, k)) for o in i.operands if o.type != "i64" and o.type != "i32"]
+    given = i.operands[:-1]  # the last one says which lanes
+    wide = [_as_vector(w, code.partial(o, k)) for o in given]
     if i.operation == "shufflevector":
         return w.shuffled(*wide, mask=_spread(_mask(i.text), width))
     where = i.operands[-1]

@@ -24,9 +24,11 @@ _WIDTHS = {"double": 64, "float": 32}
 _log = logging.getLogger(__name__)
 
 
-def kinds(slots: Sequence[Slot]) -> tuple[str, ...]:
-    """LLVM's types of numbers in these slots."""
-    return tuple(kind_of(slot.dtype) for slot in slots)
+def kinds(slots: Sequence[Slot]) -> tuple[ssa.Kind, ...]:
+    """LLVM's types of numbers, and arrays of them, in these slots."""
+    return tuple(
+        ssa.Array(kind_of(slot.dtype), slot.core_ndim) if slot.core_ndim else kind_of(slot.dtype) for slot in slots
+    )
 
 
 def derived(
@@ -51,7 +53,7 @@ def machine_code(
     core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
     is_tangled = len(function.code.blocks) > MANY_BLOCKS
     lanes, text = None, core
-    if loops_inside or is_tangled:
+    if (loops_inside or is_tangled) and not function.has_arrays:
         lanes, side_by_side = _side_by_side(core, function, [letter != "0" for letter in pattern[: len(inputs)]])
         text = side_by_side if lanes is not None else core
     loop = kernel_text("kernel", "core", inputs, outputs, pattern, checks, not is_tangled, lanes)

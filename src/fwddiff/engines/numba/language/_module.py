@@ -33,7 +33,8 @@ _ROWS = {
 }  # fmt: skip
 PLAIN = ("llvm.fabs.", "llvm.abs.", "llvm.smax.", "llvm.smin.", "llvm.umax.", "llvm.umin.", "llvm.ctlz.",
          "llvm.cttz.", "llvm.ctpop.", "llvm.fshl.", "llvm.fshr.", "llvm.bswap.", "llvm.bitreverse.",
-         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "ilogb")  # fmt: skip
+         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "llvm.memmove.", "llvm.smul.with.overflow.", "llvm.sadd.with.overflow.",
+         "llvm.ssub.with.overflow.", "llvm.umul.with.overflow.", "ilogb")  # fmt: skip
 _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental.noalias.scope.decl")
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"
 
@@ -45,6 +46,7 @@ _FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)
 _ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^,\n]+(?:, align \d+)?\n", re.MULTILINE)
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
+_SINGLE = re.compile(r"\bfloat\b(?![\w.\"])")
 _NAME = re.compile(r'@("[^"]+"|[\w.$]+)')
 
 
@@ -139,7 +141,10 @@ def _checked(module: Any, symbol: str) -> str:
     for name in _named(str(module.get_function(symbol))):
         if name != symbol and not name.startswith(("fwddiff.", *PLAIN, *_ASSUMPTIONS)):
             raise Refused(f"it needs `{name}`")
-    return str(module)
+    text = str(module)
+    if _SINGLE.search(text):
+        raise Refused("it makes arrays of single precision")
+    return text
 
 
 def _named(text: str) -> Iterator[str]:

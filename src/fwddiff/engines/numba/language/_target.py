@@ -19,6 +19,7 @@ from typing import Any
 
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.language._arrays import Memory
 from fwddiff.engines.numba.language._refused import Refused
 from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, typing
 from numba.core.codegen import CodeLibrary, JITCPUCodegen
@@ -125,6 +126,10 @@ class PlainContext(cpu.CPUContext):
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
 
+    @property
+    def nrt(self) -> Any:
+        return Memory(self, self.enable_nrt)
+
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
         return Executable()
 
@@ -172,7 +177,7 @@ def jit(*functions: Any, **options: Any) -> Any:
         "nopython": True,
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
-        "_nrt": False,
+        "_nrt": True,
         **options,
     }
     compiler = options.pop("pipeline_class", InnerCompiler)

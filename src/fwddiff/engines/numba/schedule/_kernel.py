@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.schedule._elements import Elements
+from fwddiff.engines.numba.schedule._scratch import Scratch
 from fwddiff.engines.numba.schedule._groups import Groups, LanesInfo
 from fwddiff.engines.numba.schedule._operands import Operands
 from fwddiff.engines.numba.schedule._results import NO_CHECKS, Checks, Results
@@ -30,18 +31,20 @@ def kernel_text(
     takes its place, is to be put into the same module; its metadata has numbers below
     `_text.FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
     """
-    if any(slot.core_ndim for slot in (*inputs, *outputs)):
-        raise ValueError("loops of this kind are for functions of numbers")
+    if lanes is not None and any(slot.core_ndim for slot in (*inputs, *outputs)):
+        raise ValueError("functions of arrays do not work on elements side by side")
     # Neither table changes, nor are they among the operands.
     parameters = "ptr noalias readonly %pointers, ptr noalias readonly %layout"
     out = Function(f"define i64 @{symbol}({parameters}) {_ATTRIBUTES}")
     operands = Operands(out, inputs, outputs, pattern, symbol)
     results = Results(operands, checks)
-    loop = Elements(results, core_symbol, vectorise) if lanes is None else Groups(results, lanes)
+    scratch = Scratch(operands)
+    loop = Elements(results, core_symbol, vectorise, scratch) if lanes is None else Groups(results, lanes)
     operands.clear()
     n = operands.word(1)
     with out.loop(operands.word(0), name="outer") as row:
         operands.begin_row(row)
         loop.row(n)
+    scratch.free()
     out.line(f"ret i64 {results.status()}")
-    return str(out)
+    return f"{out}{scratch.declarations}"

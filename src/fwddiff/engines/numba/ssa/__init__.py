@@ -9,6 +9,8 @@ from fwddiff.engines.numba.ssa.derive import Derivative, derived
 from fwddiff.engines.numba.ssa.function import (
     Array,
     Function,
+    Kind,
+    Kind,
     as_core,
     inlined,
     new_symbol,
@@ -22,6 +24,8 @@ __all__ = [
     "Array",
     "Derivative",
     "Function",
+    "Kind",
+    "Kind",
     "Refused",
     "as_core",
     "derived",

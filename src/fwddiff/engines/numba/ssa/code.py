@@ -143,7 +143,7 @@ def _blocks(text: str) -> Iterator[Block]:
             if block is not None:
                 yield block
             block = Block(label.group(1).strip('"'), [], [], "", [])
-        elif line.strip() and block is not None:
+        elif line.strip() and block is not None and "llvm.experimental.noalias.scope.decl" not in line:
             _read_line(block, _ATTACHED.sub("", line.strip()))
     if block is not None:
         yield block

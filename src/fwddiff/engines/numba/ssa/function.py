@@ -209,7 +209,8 @@ def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
                 writer.line(f"store {value}, {place}, align {BYTES[element(value.type)]}")
             lines += writer.lines
         lines.append(f"  {block.end}")
-    listing = "".join(f", {a}" for a in function.code.arguments)
+    # Inputs are only read, and nothing else is where a result is written.
+    listing = "".join(f", {a.type}{' noalias' * (a.type == 'ptr')} {a.text}" for a in function.code.arguments)
     body = "\n".join(lines)
     return (
         f'define {linkage} i32 @"{symbol}"(ptr noalias %ret, ptr %exc{listing}) alwaysinline {{\n{body}\n}}\n'

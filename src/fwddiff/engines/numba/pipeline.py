@@ -20,7 +20,10 @@ from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.target.cpu import Machine, compile_module
 
+# Partials of an element of an array side by side, in the first order: two of the largest vector registers.
+WIDE = 16
 _WIDTHS = {"double": 64, "float": 32}
+_MEMORY = {"malloc": "declare noalias ptr @malloc(i64)", "free": "declare void @free(ptr)"}
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +60,8 @@ def machine_code(
         lanes, side_by_side = _side_by_side(core, function, [letter != "0" for letter in pattern[: len(inputs)]])
         text = side_by_side if lanes is not None else core
     loop = kernel_text("kernel", "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
-    return compile_module(f"{text}\n{loop}", "kernel")
+    missing = [line for name, line in _MEMORY.items() if f"@{name}(" in loop and line not in text]
+    return compile_module("\n".join([text, loop, *missing]), "kernel")
 
 
 def _side_by_side(

@@ -13,6 +13,7 @@ again), and in what a library is.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -89,6 +90,12 @@ class _CallConvention(callconv.CPUCallConv):
         pass
 
 
+@functools.cache
+def _twin(function: Any) -> Any:
+    """The same function, and another object."""
+    return functools.wraps(function)(lambda *arguments, **options: function(*arguments, **options))
+
+
 class _Typing(typing.Context):
     """Numba's own context, but for what a function of the table means."""
 
@@ -99,6 +106,15 @@ class _Typing(typing.Context):
     def refresh(self) -> None:
         """What is registered is Numba's: of a function that has a meaning too, another form is added there."""
         cpu_target.typing_context.refresh()
+
+    def _get_attribute_templates(self, typ: Any) -> Iterator[Any]:
+        """Attributes and methods are looked up for this target; the tables have templates of Numba's own."""
+        for template in super()._get_attribute_templates(typ):
+            own: Any = copy.copy(template)
+            own.context = self
+            if hasattr(own, "_overload_func"):  # by which Numba tells the types of methods apart
+                own._overload_func = _twin(own._overload_func)
+            yield own
 
     def resolve_value_type(self, val: Any) -> Any:
         return self.meanings(val) or super().resolve_value_type(val)
@@ -125,6 +141,10 @@ class PlainContext(cpu.CPUContext):
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
+
+    def refresh(self) -> None:
+        """The tables are shared; Numba's own context also starts Numba's run time, which is for it alone."""
+        cpu_target.target_context.refresh()
 
     @property
     def nrt(self) -> Any:

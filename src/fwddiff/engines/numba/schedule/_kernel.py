@@ -27,7 +27,7 @@ def kernel_text(
     """`define i64 @symbol(ptr %pointers, ptr %layout)`, which applies the core along operands of this
     pattern.
 
-    The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
+    `malloc` and `free` are declared elsewhere. The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
     takes its place, is to be put into the same module; its metadata has numbers below
     `_text.FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
     """
@@ -47,4 +47,4 @@ def kernel_text(
         loop.row(n)
     scratch.free()
     out.line(f"ret i64 {results.status()}")
-    return f"{out}{scratch.declarations}"
+    return str(out)

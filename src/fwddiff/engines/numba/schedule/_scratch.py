@@ -17,9 +17,6 @@ class Scratch:
         for k, slot in enumerate(operands.slots):
             if slot.core_ndim and (operands.is_accumulated(k) or self.is_single(k)):
                 self._places[k] = self._new(k)
-        self.declarations = ""
-        if self._places:
-            self.declarations = "declare noalias ptr @malloc(i64)\ndeclare void @free(ptr)\n"
 
     def is_single(self, k: int) -> bool:
         return self.operands.kinds[k] == "float"

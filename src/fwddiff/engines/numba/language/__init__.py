@@ -24,6 +24,7 @@ from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
+from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._module import one_function
 from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.language._refused import Refused
@@ -115,7 +116,7 @@ def _translated(problem: Problem) -> Core:
     slots = slots_of(problem, leaves)
     context = _target.target.target_context
     text = _arguments.write_core(context, compiled, kinds, problem)
-    text = one_function([text, *compiled.library.texts()], _arguments.SYMBOL)
+    text = frugal(one_function([text, *compiled.library.texts()], _arguments.SYMBOL), _arguments.SYMBOL)
     # Of functions of arrays `ssa.narrowed` finds out.
     has_arrays = any(slot.core_ndim for slot in (*problem.inputs, *slots))
     return Core(

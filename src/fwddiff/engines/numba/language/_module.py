@@ -43,7 +43,7 @@ _COMPARISON = re.compile(
     re.MULTILINE,
 )
 _FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)
-_ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^,\n]+(?:, align \d+)?\n", re.MULTILINE)
+_ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^%\n]+\n", re.MULTILINE)
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _SINGLE = re.compile(r"\bfloat\b(?![\w.\"])")
@@ -125,6 +125,7 @@ def _simplify(module: Any) -> None:
     for _ in range(2):  # pointers that stand in structures are found in the second round
         passes.add_sroa_pass()
         passes.add_instruction_combine_pass()
+        passes.add_jump_threading_pass()  # statuses of calls that are here now
         passes.add_simplify_cfg_pass()
     passes.add_aggressive_dce_pass()
     passes.add_simplify_cfg_pass()

@@ -20,11 +20,17 @@ from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.target.cpu import Machine, compile_module
 
-# Partials of an element of an array side by side, in the first order: two of the largest vector registers.
-WIDE = 16
+# Partials of an element of an array side by side, by order: two of the largest vector registers, then a few
+# times as many (measured: Hessians with 1 to 8 in the second order).
+WIDE = (16, 4, 1)
 _WIDTHS = {"double": 64, "float": 32}
 _MEMORY = {"malloc": "declare noalias ptr @malloc(i64)", "free": "declare void @free(ptr)"}
 _log = logging.getLogger(__name__)
+
+
+def wide(depth: int) -> int:
+    """Partials that travel together, of functions of arrays of this order."""
+    return WIDE[min(depth, len(WIDE) - 1)]
 
 
 def kinds(slots: Sequence[Slot]) -> tuple[ssa.Kind, ...]:

@@ -376,8 +376,8 @@ class DerivedRule(NumbaRule):
             return None
         slots = self.base.outputs, self.inputs, self.outputs
         at_once = _derive.in_one_pass(self.base.inputs, self.active, self.base.chunk)
-        usual = pipeline.WIDE >> self.base.depth if base.has_arrays else _derive.chunk_of(self.base.depth)
-        chunk = 0 if at_once else self.base.chunk or max(1, usual)
+        usual = pipeline.wide(self.base.depth) if base.has_arrays else _derive.chunk_of(self.base.depth)
+        chunk = 0 if at_once else self.base.chunk or usual
         return pipeline.derived(base, self.kind, self.active, slots, exact=self.exact, chunk=chunk)
 
     def _derived_core(self, widened: Sequence[int] = ()):

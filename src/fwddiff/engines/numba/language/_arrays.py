@@ -109,3 +109,21 @@ class Memory(NRTContext):
     meminfo_new_varsize_unchecked = meminfo_new_varsize_dtor = meminfo_new_varsize_dtor_unchecked = _refuse
     meminfo_varsize_alloc = meminfo_varsize_alloc_unchecked = meminfo_varsize_realloc = _refuse
     meminfo_varsize_realloc_unchecked = meminfo_varsize_free = get_nrt_api = _refuse
+
+
+def _reshape(context: Any, builder: Any, kind: types.Array, array: Any, ndim: Any, shape: Any, strides: Any) -> Any:
+    """Numba asks a function in C for the strides of an array of another shape over the same memory. For our
+    target they are written down: those of contiguous memory."""
+    if context.target_name != "fwddiff":
+        return _of_numba(context, builder, kind, array, ndim, shape, strides)
+    if kind.layout != "C":
+        raise Refused("it gives another shape to a view")
+    step = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+    for axis in reversed(range(strides.type.pointee.count)):
+        builder.store(step, cgutils.gep_inbounds(builder, strides, 0, axis))
+        step = builder.mul(step, builder.load(cgutils.gep_inbounds(builder, shape, 0, axis)))
+    return context.get_constant(types.int32, 1)
+
+
+_of_numba = arrayobj._attempt_nocopy_reshape
+arrayobj._attempt_nocopy_reshape = _reshape

@@ -34,6 +34,7 @@ _FLAGS = re.compile(
 _OPENING, _CLOSING = "([{<", ")]}>"
 
 
+_VECTOR_CONSTANT = re.compile(r"splat \(|<(?!\d+ x )")
 _VECTOR = re.compile(r"<(\d+) x (\w+)>$")
 
 
@@ -207,7 +208,7 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
         parts = [p for p in parts if not p.startswith("align ")]
     operands = [_value(parts[0])] if parts else []
     for part in parts[1:]:
-        bare = part.startswith("%") or " " not in part
+        bare = part.startswith("%") or " " not in part or _VECTOR_CONSTANT.match(part) is not None
         operands.append(Value(operands[0].type, _text(part)) if bare else _value(part))
     kind = _result(operation, source, operands)
     return Instruction(operation, name and Value(kind, name), operands, line)  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,7 @@ lanes is loaded from there as one longer vector, so a shadow may have a shadow o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fwddiff.engines.numba.ssa.function import Argument
 
 _ALIGNMENT = 16
+_CONSTANT = re.compile(r"= internal (?:unnamed_addr )?constant \[(\d+) x i8\]")
 _INT64 = "i64"
 _MEMSET = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
 
@@ -75,7 +77,20 @@ class Shadows:
             return found
         if pointer.text in ("null", "poison", "undef"):
             return pointer
+        if pointer.text.startswith("@"):
+            return self._of_constants(pointer)
         raise Refused(f"memory behind {pointer.text}, which is not the function's own")
+
+    def _of_constants(self, pointer: Value) -> Value:
+        """Numbers that stand in the code depend on nothing."""
+        found = _CONSTANT.search(self.writer.outside.get(pointer.text[1:].strip('"'), ""))
+        if found is None or int(found.group(1)) % 8:
+            raise Refused(f"memory behind {pointer.text}")
+        count = int(found.group(1)) // 8 * self.scale
+        name = f"fwddiff.absent{'.exact' * self.code.exact}.{count}"
+        absent = ", ".join([str(number("double", self.code.absent))] * count)
+        self.writer.outside[name] = f'@"{name}" = internal constant [{count} x double] [{absent}], align 8'
+        return Value("ptr", f'@"{name}"')
 
     # --- the beginning and the end --------------------------------------------------------------------------
 
@@ -196,7 +211,7 @@ class Shadows:
         if self.active.of(given) and not self.active.is_own(pointer):
             raise Refused(i.text)
         if not is_float(given.type):
-            if positions and (self.active.of(given) or given.type != "ptr" and not given.is_name):
+            if positions and given.type != "ptr":
                 self._bytes(i, given, pointer, positions)
             return
         for k in positions:
@@ -204,7 +219,7 @@ class Shadows:
             self.writer.line(f"store {partial}, {self.at(pointer, k)}, align {_alignment(i.text)}")
 
     def _bytes(self, i: Instruction, given: Value, pointer: Value, positions: Sequence[int]) -> None:
-        """A constant that is no float, as LLVM writes zeros where it pleases."""
+        """What is no float: LLVM writes zeros, and copies numbers, as integers where it pleases."""
         if self.active.of(given):
             raise Refused(i.text)
         if given.type == "i64":
@@ -219,6 +234,8 @@ class Shadows:
         if what in ("retain", "release", "lifetime", "allocate"):
             return
         target = i.operands[0]
+        if what in ("memcpy", "memmove") and self.active.of(i.operands[1]) and not self.active.is_own(target):
+            raise Refused(i.text)
         for k in self.code.positions(target):
             shadow, size = (
                 self.at(target, k),

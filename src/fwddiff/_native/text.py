@@ -100,6 +100,15 @@ class Function:
             self.go(labels[2])
         self.begin(labels[2])
 
+    @contextlib.contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """`if (condition) { …; return …; }`"""
+        leave, stay = self.fresh("leave"), self.fresh("stay")
+        self.fork(condition, leave, stay)
+        self.begin(leave)
+        yield
+        self.begin(stay)
+
     def leave_unless(self, condition: str, status: int | str) -> None:
         """`if (!condition) return status;`"""
         leave, stay = self.fresh("leave"), self.fresh("stay")

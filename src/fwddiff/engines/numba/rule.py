@@ -259,9 +259,10 @@ class BaseRule(FunctionRule, NumbaRule):
         if self.numbers is None or self._translated is None:
             return None
         dtypes = {"double": np.dtype(np.float64), "float": np.dtype(np.float32)}
+        elements = [kind if isinstance(kind, str) else kind.element for kind in self.numbers.outputs]
         slots = tuple(
             dataclasses.replace(slot, dtype=dtypes.get(kind, slot.dtype))
-            for slot, kind in zip(self._translated.slots, self.numbers.outputs, strict=True)
+            for slot, kind in zip(self._translated.slots, elements, strict=True)
         )
         return slots, self._translated.tree
 
@@ -276,8 +277,6 @@ class BaseRule(FunctionRule, NumbaRule):
         return language.translate(self.problem)
 
     def _find_numbers(self) -> ssa.Function | None:
-        if any(slot.core_ndim for slot in self.inputs):
-            return None
         core = self._translated
         function = ssa.returning(core.text, core.symbol, core.inputs, core.outputs)
         weak = "float" if self.problem.float_dtype == np.float32 else "double"
@@ -381,11 +380,12 @@ class DerivedRule(NumbaRule):
 
     def _find_numbers(self) -> ssa.Function | None:
         base = self.base.numbers
-        if base is None or self.kind == "jacobian":
+        if base is None:
             return None
         slots = self.base.outputs, self.inputs, self.outputs
         at_once = _derive.in_one_pass(self.base.inputs, self.active, self.base.chunk)
-        chunk = 0 if at_once else self.base.chunk or _derive.chunk_of(self.base.depth)
+        usual = pipeline.wide(self.base.depth) if base.has_arrays else _derive.chunk_of(self.base.depth)
+        chunk = 0 if at_once else self.base.chunk or usual
         return pipeline.derived(base, self.kind, self.active, slots, exact=self.exact, chunk=chunk)
 
     def _derived_core(self, widened: Sequence[int] = ()):

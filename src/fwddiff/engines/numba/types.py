@@ -89,8 +89,11 @@ def is_number(numba_type) -> bool:
 
 
 def join(*duals: types.Type) -> DualType:
-    """The smallest dual type that holds all of these types; bare numbers are weak and add nothing."""
+    """The smallest dual type that holds all of these types; bare numbers are weak and add nothing (without
+    duals, the type is float64)."""
     kinds = [t for t in duals if is_dual(t)]
+    if not kinds:
+        return types.float64  # pyright: ignore[reportReturnType]
     layers: dict[int, set[int]] = {}
     for dual in kinds:
         for level, positions in dual.layers:

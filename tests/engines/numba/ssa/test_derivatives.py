@@ -310,8 +310,10 @@ _REFUSED = {
     "%y = bitcast i64 %j to double",
     "parts of a struct": "%s = insertvalue { double, i64 } undef, double %x0, 0\n"
     "%y = extractvalue { double, i64 } %s, 0",
-    "a vector": "%v = insertelement <2 x double> undef, double %x0, i64 0\n"
-    "%y = extractelement <2 x double> %v, i64 0",
+    "a quotient of vectors": "%v = insertelement <2 x double> undef, double %x0, i64 0\n"
+    "%w = fdiv <2 x double> <double 1.0, double 1.0>, %v\n%y = extractelement <2 x double> %w, i64 0",
+    "a lane found at run time": "%v = insertelement <2 x double> undef, double %x0, i64 0\n"
+    "%n = fptosi double %x0 to i64\n%y = extractelement <2 x double> %v, i64 %n",
     "an unknown function": "%y = call double @unknown(double %x0)",
     "an unknown intrinsic": "%y = call double @llvm.canonicalize.f64(double %x0)",
     "memory that is not its own": "store double %x0, ptr @cell\n%y = load double, ptr @cell",
@@ -319,8 +321,8 @@ _REFUSED = {
     "a function pointer": "%p = load ptr, ptr @cell\n%y = call double %p(double %x0)",
     "bits in memory as an integer": "%r = alloca double\nstore double %x0, ptr %r\n%i = load i64, ptr %r\n"
     "%y = bitcast i64 %i to double",
-    "other memory of the bits": "%r = alloca double\n%s = alloca double\nstore double %x0, ptr %r\n"
-    "call void @llvm.memcpy.p0.p0.i64(ptr %s, ptr %r, i64 8, i1 false)\n%y = load double, ptr %s",
+    "bytes that are no zeros": "%r = alloca double\nstore double %x0, ptr %r\n"
+    "call void @llvm.memset.p0.i64(ptr %r, i8 1, i64 8, i1 false)\n%y = load double, ptr %r",
     "a pointer in memory": "%r = alloca double\n%s = alloca ptr\nstore double %x0, ptr %r\n"
     "store ptr %r, ptr %s\n%t = load ptr, ptr %s\n%y = load double, ptr %t",
     "half precision": "%h = fptrunc double %x0 to half\n%y = fpext half %h to double",
@@ -330,7 +332,7 @@ _REFUSED = {
 _OUTSIDE = """@cell = external global double
 declare double @unknown(double) memory(none)
 declare double @llvm.canonicalize.f64(double)
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
 declare void @"fwddiff.return"(double)"""
 
 

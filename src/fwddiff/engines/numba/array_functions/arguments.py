@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from fwddiff.engines.numba.arrays import element_type
+from fwddiff.engines.numba.inner import is_plain
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import is_dual, is_number
 from numba.core import types
@@ -15,13 +16,23 @@ from numba.np import arrayobj
 array_overload = functools.partial(overload, target="cpu")
 
 
-def involves_dual_array(*kinds) -> bool:
-    """Whether all are numbers, duals or arrays of them, with an array and a dual; `None` is ignored."""
+def is_smooth(kind) -> bool:
+    """Whether numbers of this type may have derivatives: duals, and where numbers are plain, floats."""
+    return is_dual(kind) or (isinstance(kind, types.Float) and is_plain())
+
+
+def is_smooth_array(kind) -> bool:
+    return isinstance(kind, types.Array) and is_smooth(kind.dtype)
+
+
+def involves_smooth_array(*kinds) -> bool:
+    """Whether all are numbers, duals or arrays of them, with an array and what may have derivatives; `None`
+    is ignored."""
     kinds = tuple(kind for kind in kinds if not is_none(kind))
     elements = [element_type(kind) for kind in kinds]
     return (
         any(isinstance(kind, types.Array) for kind in kinds)
-        and any(map(is_dual, elements))
+        and any(map(is_smooth, elements))
         and all(is_dual(kind) or is_number(kind) for kind in elements)
     )
 

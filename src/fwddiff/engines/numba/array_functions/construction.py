@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import array_overload, new_array
+from fwddiff.engines.numba.array_functions.arguments import array_overload, is_smooth, new_array
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.types import is_dual, is_number, join
+from fwddiff.engines.numba.types import is_number, join
 from numba.core import ir, types
 from numba.core.ir_utils import find_callname, guard
 from numba.core.rewrites import Rewrite, register_rewrite
@@ -40,9 +40,9 @@ def _depth(kind) -> int:
 
 def _array(object, dtype=None):
     leaves = _leaf_types(object)
-    if dtype is not None or not any(map(is_dual, leaves)):
+    if dtype is not None or not any(map(is_smooth, leaves)):
         return None
-    if not all(is_dual(leaf) or is_number(leaf) for leaf in leaves) or _depth(object) not in (1, 2):
+    if not all(is_smooth(leaf) or is_number(leaf) for leaf in leaves) or _depth(object) not in (1, 2):
         return None
     lines = _vector(object) if _depth(object) == 1 else _matrix(object)
     text = "def array(object, dtype=None):\n" + "".join(f"    {line}\n" for line in [*lines, "return out"])

@@ -20,12 +20,13 @@ from fwddiff._errors import CompileError
 from fwddiff.engines.numba import scalars
 from fwddiff.engines.numba.array_functions.arguments import (
     array_overload,
-    involves_dual_array,
+    involves_smooth_array,
     is_none,
+    is_smooth,
 )
 from fwddiff.engines.numba.arrays import element_type
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import HOOKS
+from fwddiff.engines.numba.inner import HOOKS, is_plain
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import DualType, is_dual, is_number, join
 from numba.core import cgutils, types
@@ -40,6 +41,8 @@ NO_ROOM = "Create the array like an argument: `np.zeros_like(x)`, `np.empty_like
 
 # A ufunc, so that Numba fuses it: NumPy has none for a choice.
 select = np.frompyfunc(lambda condition, a, b: a if condition else b, 3, 1)
+# Of others, Numba knows what they make of plain numbers.
+_OWN = [select]
 
 
 def register_function(function, arity: int) -> None:
@@ -52,7 +55,7 @@ def register_function(function, arity: int) -> None:
 
 def _result_type(context, function, kinds: tuple):
     """Array type of the result; None unless arrays and duals are involved."""
-    if not involves_dual_array(*kinds):
+    if not involves_smooth_array(*kinds) or (is_plain() and function not in _OWN):
         return None
     elements = [types.unliteral(element_type(kind)) for kind in kinds]
     if function in _POWERS and isinstance(elements[1], types.Integer):
@@ -127,9 +130,10 @@ def register_elementwise(function, arity: int) -> None:
 def _register_through_ufunc(function) -> None:
     """A function of one argument that is no ufunc (`np.sinc`) becomes one that Numba fuses."""
     fused = np.frompyfunc(function, 1, 1)
-    overload(fused)(lambda x: (lambda x: function(x)) if is_dual(x) else None)
+    _OWN.append(fused)
+    overload(fused)(lambda x: (lambda x: function(x)) if is_smooth(x) else None)
     register_function(fused, 1)
-    array_overload(function)(lambda x: (lambda x: fused(x)) if involves_dual_array(x) else None)
+    array_overload(function)(lambda x: (lambda x: fused(x)) if involves_smooth_array(x) else None)
 
 
 def _is_scalar(kind) -> bool:
@@ -139,7 +143,7 @@ def _is_scalar(kind) -> bool:
 def _register_where() -> None:
     @overload(select)
     def choose(condition, a, b):
-        if is_number(condition) and _is_scalar(a) and _is_scalar(b) and (is_dual(a) or is_dual(b)):
+        if is_number(condition) and _is_scalar(a) and _is_scalar(b) and (is_smooth(a) or is_smooth(b)):
             return lambda condition, a, b: a if condition else b
         return None
 
@@ -147,14 +151,14 @@ def _register_where() -> None:
 
     @array_overload(np.where)
     def where(condition, x, y):
-        if involves_dual_array(condition, x, y):
+        if involves_smooth_array(condition, x, y):
             return lambda condition, x, y: select(condition, x, y)
         return None
 
 
 def _register_clip() -> None:
     def clip(a, a_min=None, a_max=None):
-        if not involves_dual_array(a, a_min, a_max):
+        if not involves_smooth_array(a, a_min, a_max):
             return None
         if is_none(a_min):
             return lambda a, a_min=None, a_max=None: np.minimum(a, a_max)
@@ -182,7 +186,7 @@ def _register_in_place(function, sign: str) -> None:
 
     @array_overload(function)
     def typer(a, b):
-        if not isinstance(a, types.Array) or not involves_dual_array(a, b):
+        if not isinstance(a, types.Array) or not involves_smooth_array(a, b):
             return None
         _check_room(a, element_type(b), sign)
         return compile_function("in_place", _in_place_text(a.ndim, sign), {})
@@ -203,9 +207,9 @@ def _check_room(a, added, sign: str) -> None:
         raise CompileError(
             f"`{sign}=` writes to an argument. Arguments are read-only; work on a copy (`x.copy()`)."
         )
-    if not is_dual(a.dtype):
+    if not is_smooth(a.dtype):
         raise CompileError(f"`{sign}=` adds numbers with derivatives to an array of plain numbers. {NO_ROOM}")
-    if join(a.dtype, added) != a.dtype:
+    if not is_plain() and join(a.dtype, added) != a.dtype:
         raise CompileError(
             f"`{sign}=` combines an array with numbers that have derivatives the array has no room for. "
             f"Write `z = z {sign} y` instead of `z {sign}= y`."
@@ -223,8 +227,8 @@ def register() -> None:
         if isinstance(function, np.ufunc):
             register_elementwise(function, 1)
     for function in (builtins.abs, operator.abs):
-        array_overload(function)(lambda x: (lambda x: np.absolute(x)) if involves_dual_array(x) else None)
-    array_overload(builtins.pow)(lambda a, b: (lambda a, b: a**b) if involves_dual_array(a, b) else None)
+        array_overload(function)(lambda x: (lambda x: np.absolute(x)) if involves_smooth_array(x) else None)
+    array_overload(builtins.pow)(lambda a, b: (lambda a, b: a**b) if involves_smooth_array(a, b) else None)
     _register_where()
     _register_clip()
     for function, sign in _IN_PLACE.items():

@@ -9,10 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from fwddiff.dual import determinant
-from fwddiff.engines.numba.array_functions.arguments import array_overload, involves_dual_array, new_array
-from fwddiff.engines.numba.arrays import element_type, is_dual_array
+from fwddiff.engines.numba.array_functions.arguments import (
+    array_overload,
+    involves_smooth_array,
+    is_smooth,
+    is_smooth_array,
+    new_array,
+)
+from fwddiff.engines.numba.arrays import element_type
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.types import converter, is_dual, is_number, join
+from fwddiff.engines.numba.types import converter, is_number, join
 from numba.core import types
 from numba.extending import register_jitable
 
@@ -50,7 +56,7 @@ def _solve_in_place(m, x):
 
 
 def _solve(a, b):
-    if not involves_dual_array(a, b) or getattr(a, "ndim", 0) != 2 or getattr(b, "ndim", 0) not in (1, 2):
+    if not involves_smooth_array(a, b) or getattr(a, "ndim", 0) != 2 or getattr(b, "ndim", 0) not in (1, 2):
         return None
     new = new_array(join(a.dtype, b.dtype))
     columns = "1" if b.ndim == 1 else "b.shape[1]"
@@ -71,7 +77,7 @@ def _solve(a, b):
 
 
 def _inverse(a):
-    if not is_dual_array(a) or a.ndim != 2:
+    if not is_smooth_array(a) or a.ndim != 2:
         return None
     new, number = new_array(a.dtype), converter(a.dtype)
 
@@ -89,7 +95,7 @@ def _inverse(a):
 
 
 def _determinant(a):
-    if not is_dual_array(a) or a.ndim != 2:
+    if not is_smooth_array(a) or a.ndim != 2:
         return None
     new, number = new_array(a.dtype), converter(a.dtype)
     eliminate = register_jitable(determinant)
@@ -112,7 +118,7 @@ def _interpolated(x, xp, fp):
     kinds = (x, element_type(xp), element_type(fp))
     if not isinstance(xp, types.Array) or not isinstance(fp, types.Array):
         return None
-    if not (is_dual(x) or is_number(x)) or not any(map(is_dual, kinds)):
+    if not (is_smooth(x) or is_number(x)) or not any(map(is_smooth, kinds)):
         return None
 
     wide = converter(join(*kinds))
@@ -142,9 +148,9 @@ def _interpolated(x, xp, fp):
 
 def _position(a, v, side="left"):
     """`np.searchsorted`: locally constant."""
-    if not isinstance(a, types.Array) or not (is_dual(v) or is_number(v)):
+    if not isinstance(a, types.Array) or not (is_smooth(v) or is_number(v)):
         return None
-    if not is_dual(v) and not is_dual(a.dtype):
+    if not is_smooth(v) and not is_smooth(a.dtype):
         return None
     side = getattr(side, "literal_value", getattr(side, "value", side))
     if side not in ("left", "right"):

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fwddiff.engines.numba.arrays import is_dual_array
+from fwddiff.engines.numba.array_functions.arguments import is_smooth_array
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
 from numba.extending import lower_builtin
@@ -39,7 +39,7 @@ class DualArrayMethods(AttributeTemplate):
     metadata: ClassVar = {"target": "cpu"}
 
     def generic_resolve(self, array, name):
-        if name not in _TEMPLATES or not is_dual_array(array):
+        if name not in _TEMPLATES or not is_smooth_array(array):
             return None
         return types.BoundFunction(_TEMPLATES[name], array)
 

@@ -9,8 +9,12 @@ import operator
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import array_overload, involves_dual_array, new_array
-from fwddiff.engines.numba.arrays import is_dual_array
+from fwddiff.engines.numba.array_functions.arguments import (
+    array_overload,
+    involves_smooth_array,
+    is_smooth_array,
+    new_array,
+)
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import converter, join
 from numba.core import types
@@ -20,7 +24,7 @@ _SIZES = "in a product of arrays, the last axis of the first must be as long as 
 
 def product(a, b):
     """Implementation of `a @ b` for arrays of one or two axes, some of duals; None for all others."""
-    if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_dual_array(a, b):
+    if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_smooth_array(a, b):
         return None
     if a.ndim not in (1, 2) or b.ndim not in (1, 2):
         return None
@@ -46,13 +50,13 @@ def _text(rows: list[str], columns: list[str]) -> str:
 
 def _dot(a, b):
     """As `a @ b`, and a plain multiplication where one of both is a number."""
-    if involves_dual_array(a, b) and not (isinstance(a, types.Array) and isinstance(b, types.Array)):
+    if involves_smooth_array(a, b) and not (isinstance(a, types.Array) and isinstance(b, types.Array)):
         return lambda a, b: a * b
     return product(a, b)
 
 
 def _outer(a, b):
-    if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_dual_array(a, b):
+    if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_smooth_array(a, b):
         return None
     new = new_array(join(a.dtype, b.dtype))
 
@@ -67,7 +71,7 @@ def _outer(a, b):
 
 
 def _trace(a):
-    if not is_dual_array(a) or a.ndim != 2:
+    if not is_smooth_array(a) or a.ndim != 2:
         return None
     zero = converter(a.dtype)
 
@@ -81,7 +85,7 @@ def _trace(a):
 
 
 def _diag(v):
-    if not is_dual_array(v) or v.ndim > 2:
+    if not is_smooth_array(v) or v.ndim > 2:
         return None
     new, zero = new_array(v.dtype), converter(v.dtype)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import array_overload, is_none, new_array
-from fwddiff.engines.numba.arrays import is_dual_array
+from fwddiff.engines.numba.array_functions.arguments import (
+    array_overload,
+    is_none,
+    is_smooth_array,
+    new_array,
+)
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import converter
 from numba.core import types
@@ -42,7 +46,7 @@ def _folded(name: str, a, sign: str, start: float):
 
 def _fold(function, sign: str, start: float) -> None:
     def typer(a, axis=None):
-        if not is_dual_array(a):
+        if not is_smooth_array(a):
             return None
         if is_none(axis):
             return _folded(function.__name__, a, sign, start)
@@ -57,7 +61,7 @@ def _fold(function, sign: str, start: float) -> None:
 
 
 def _mean(a, axis=None):
-    if not is_dual_array(a):
+    if not is_smooth_array(a):
         return None
     if is_none(axis):
         return lambda a, axis=None: np.sum(a) / a.size
@@ -68,7 +72,7 @@ def _mean(a, axis=None):
 
 
 def _var(a, axis=None, dtype=None, out=None, ddof=0):
-    if not is_dual_array(a) or not all(map(is_none, (axis, dtype, out))):
+    if not is_smooth_array(a) or not all(map(is_none, (axis, dtype, out))):
         return None
 
     def implementation(a, axis=None, dtype=None, out=None, ddof=0):
@@ -79,7 +83,7 @@ def _var(a, axis=None, dtype=None, out=None, ddof=0):
 
 
 def _std(a, axis=None, dtype=None, out=None, ddof=0):
-    if not is_dual_array(a) or not all(map(is_none, (axis, dtype, out))):
+    if not is_smooth_array(a) or not all(map(is_none, (axis, dtype, out))):
         return None
     return lambda a, axis=None, dtype=None, out=None, ddof=0: np.sqrt(np.var(a, ddof=ddof))
 
@@ -87,7 +91,7 @@ def _std(a, axis=None, dtype=None, out=None, ddof=0):
 def _cumulative(function, sign: str, start: float) -> None:
     @array_overload(function)
     def typer(a):
-        if not is_dual_array(a):
+        if not is_smooth_array(a):
             return None
         text = f"def {function.__name__}(a):\n    out = new((a.size,))\n    total = start(c)\n    k = 0\n"
         text += f"    for element in a.flat:\n        total = total {sign} element\n        out[k] = total\n"
@@ -97,7 +101,7 @@ def _cumulative(function, sign: str, start: float) -> None:
 
 
 def _norm(x, ord=None):
-    if not is_dual_array(x) or not is_none(ord) or x.ndim > 2:
+    if not is_smooth_array(x) or not is_none(ord) or x.ndim > 2:
         return None
     return lambda x, ord=None: np.sqrt(np.sum(np.square(x)))
 

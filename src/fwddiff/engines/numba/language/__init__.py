@@ -24,12 +24,14 @@ from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
+from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._module import one_function
 from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.language._refused import Refused
 from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
+from fwddiff.engines.numba.ssa.function import Array
 from numba.core import errors, types
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -40,14 +42,14 @@ __all__ = ["Core", "Refused", "translate"]
 class Core:
     """`i32 @core(ptr ret, ptr exc, inputs…)`, with the outputs at System V offsets behind `ret`.
 
-    `inputs` and `outputs` are LLVM types. A status that is not 0 says that the function raises; `raising` is
+    `inputs` and `outputs` are LLVM types, or arrays (see `ssa.function`). A status that is not 0 says that the function raises; `raising` is
     what then raises it.
     """
 
     text: str
     symbol: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[str | Array, ...]
+    outputs: tuple[str | Array, ...]
     slots: tuple[Slot, ...]
     tree: Any
     problem: Problem
@@ -59,7 +61,7 @@ class Core:
         Compiled, as what it computes with is (Python's own `math.log` raises too); messages that cannot be
         compiled are Python's to make.
         """
-        kinds = [_arguments.leaf_type(slot.dtype) for slot in self.problem.inputs]
+        kinds = [_arguments.leaf_type(slot) for slot in self.problem.inputs]
         options: dict[str, Any] = {"error_model": "fwddiff", "boundscheck": True}
         core = numba.njit(function_of_leaves(self.problem, Prepared(self.problem.plan).entry), **options)
         parameters = ", ".join(f"x{k}" for k in range(len(kinds)))
@@ -94,8 +96,6 @@ def _cause(error: BaseException) -> Exception:
 
 
 def _refuse(problem: Problem) -> None:
-    if any(slot.core_ndim for slot in problem.inputs):
-        raise Refused("an argument is an array")
     if any(slot.dtype.kind not in "fiub" or slot.dtype.name == "float16" for slot in problem.inputs):
         raise Refused("an argument is of an unusual type")
     for node in problem.plan.nodes():
@@ -114,17 +114,17 @@ def _translated(problem: Problem) -> Core:
     returned = compiled.signature.return_type
     leaves = _arguments.leaves_of(returned)
     slots = slots_of(problem, leaves)
-    if any(slot.core_ndim for slot in slots):
-        raise Refused("it returns an array")
     context = _target.target.target_context
     text = _arguments.write_core(context, compiled, kinds, problem)
-    text = one_function([text, *compiled.library.texts()])
+    text = frugal(one_function([text, *compiled.library.texts()]), _arguments.SYMBOL)
+    # Of functions of arrays `ssa.narrowed` finds out.
+    has_arrays = any(slot.core_ndim for slot in (*problem.inputs, *slots))
     return Core(
         text,
         _arguments.SYMBOL,
-        tuple(str(_arguments._type_in_memory(slot.dtype)) for slot in problem.inputs),
-        tuple(str(_arguments._output_type(leaf, problem)) for leaf in leaves),
-        precise(text, problem, slots),
+        tuple(map(_arguments.input_kind, problem.inputs)),
+        tuple(_arguments.output_kind(leaf, problem) for leaf in leaves),
+        slots if has_arrays else precise(text, problem, slots),
         tree_of(returned, len(leaves)),
         problem,
     )

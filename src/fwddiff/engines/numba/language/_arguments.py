@@ -7,6 +7,7 @@ apart."""
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,12 +15,17 @@ import optree
 from llvmlite import ir
 
 from fwddiff._problem import Problem
+from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.language import _arrays
 from fwddiff.engines.numba.language._refused import Refused
 from fwddiff.engines.numba.prepare import Prepared
+from fwddiff.engines.numba.ssa.function import Array
 from numba.core import cgutils, types
+from numba.np import arrayobj
 
 _DOUBLE, _BYTE, _INT32 = ir.DoubleType(), ir.IntType(8), ir.IntType(32)
+_POINTER = _BYTE.as_pointer()
 SYMBOL = "core"
 
 
@@ -32,7 +38,7 @@ def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
         [
             _static_type(problem, problem.statics[k], kept)
             if k in problem.statics
-            else leaf_type(next(slots).dtype)
+            else leaf_type(next(slots))
             for k in range(count)
         ]
     )
@@ -52,8 +58,11 @@ def _static_type(problem: Problem, static: Any, kept: list[Any]) -> types.Type:
     return types.Dispatcher(entry)
 
 
-def leaf_type(dtype: Any) -> types.Type:
+def leaf_type(slot: Slot) -> types.Type:
     """Every float is float64, and integers are Python's own, as far as a kernel can."""
+    dtype = slot.dtype
+    if slot.core_ndim:
+        return _arrays.array_type(slot)
     if dtype.kind == "f":
         return types.float64
     if dtype.kind == "b":
@@ -92,16 +101,19 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     """Text of a module with the core function, which calls the compiled one.
 
     `kinds` are the types of the compiled function's arguments. The core's outputs are double, or the integers
-    of the output's slot; a bool is a byte.
+    of the output's slot; a bool is a byte. Of arrays see `ssa.function`.
     """
     module = context.create_module(SYMBOL)
-    inputs = [_type_in_memory(slot.dtype) for slot in problem.inputs]
-    outputs = [_output_type(kind, problem) for kind in leaves_of(compiled.signature.return_type)]
-    pointer = _BYTE.as_pointer()
-    core = ir.Function(module, ir.FunctionType(_INT32, [pointer, pointer, *inputs]), SYMBOL)
+    kinds_of_results = leaves_of(compiled.signature.return_type)
+    inputs = [
+        kind for slot in problem.inputs for kind in _parameters(_type_in_memory(slot.dtype), slot.core_ndim)
+    ]
+    ndims = [kind.ndim for kind in kinds_of_results if is_array(kind)]
+    places = [kind for ndim in ndims for kind in _parameters(_DOUBLE, ndim)]
+    core = ir.Function(module, ir.FunctionType(_INT32, [_POINTER, _POINTER, *inputs, *places]), SYMBOL)
     builder = ir.IRBuilder(core.append_basic_block())
-    given = zip(core.args[2:], problem.inputs, strict=True)
-    leaves = iter([_number(builder, value, slot.dtype) for value, slot in given])
+    given = iter(core.args[2:])
+    leaves = iter([_leaf(context, builder, given, slot) for slot in problem.inputs])
     # Leaves of arguments come before those of captured values; the compiled function takes these first.
     split = len(problem.captured)
     own = [_assemble(context, builder, kind, leaves) for kind in kinds[split:]]
@@ -112,9 +124,26 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     )
     with builder.if_then(status.is_error):
         builder.ret(status.code)
-    _store(context, builder, core.args[0], compiled.signature.return_type, result, outputs)
+    results = _taken_apart(builder, compiled.signature.return_type, result)
+    _store(context, builder, core.args[0], results, given, problem)
+    context.nrt.decref(builder, compiled.signature.return_type, result)
     builder.ret(_INT32(0))
     return str(module)
+
+
+def is_array(kind: types.Type) -> bool:
+    return isinstance(kind, types.Array) and kind.ndim > 0
+
+
+def _parameters(kind: Any, ndim: int) -> list[Any]:
+    return [_POINTER, *[ir.IntType(64)] * ndim] if ndim else [kind]
+
+
+def _leaf(context: Any, builder: Any, given: Iterator[Any], slot: Slot) -> Any:
+    if not slot.core_ndim:
+        return _number(builder, next(given), slot.dtype)
+    data, *extents = [next(given) for _ in range(1 + slot.core_ndim)]
+    return _arrays.array_of(context, builder, _arrays.array_type(slot), data, extents)
 
 
 def _type_in_memory(dtype: Any) -> Any:
@@ -123,7 +152,19 @@ def _type_in_memory(dtype: Any) -> Any:
     return ir.IntType(8 * dtype.itemsize)
 
 
+def output_kind(kind: types.Type, problem: Problem) -> str | Array:
+    """A result, as those who read the core describe it."""
+    element = str(_output_type(kind, problem))
+    return Array(element, kind.ndim) if is_array(kind) else element
+
+
+def input_kind(slot: Slot) -> str | Array:
+    element = str(_type_in_memory(slot.dtype))
+    return Array(element, slot.core_ndim) if slot.core_ndim else element
+
+
 def _output_type(kind: types.Type, problem: Problem) -> Any:
+    kind = kind.dtype if isinstance(kind, types.Array) else kind
     if isinstance(kind, types.Float):
         return _DOUBLE
     if isinstance(kind, types.Boolean) and not problem.reduce:
@@ -164,19 +205,32 @@ def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any
     return proxy._getvalue()
 
 
-def _store(context: Any, builder: Any, place: Any, kind: Any, result: Any, outputs: Sequence[Any]) -> None:
+def _store(
+    context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem
+) -> None:
     offset = 0
-    for (leaf, value), target in zip(_taken_apart(builder, kind, result), outputs, strict=True):
-        if isinstance(leaf, types.Float):
-            value = context.cast(builder, value, leaf, types.float64)
-        else:
-            signed = isinstance(leaf, types.Integer) and leaf.signed
-            value = _resized(builder, value, target, signed)
+    for leaf, value in results:
+        target = _output_type(leaf, problem)
+        if is_array(leaf):
+            data, *extents = [next(places) for _ in range(1 + leaf.ndim)]
+            convert = functools.partial(_converted, context, builder, leaf.dtype, target)
+            _arrays.write(context, builder, leaf, value, data, extents, convert)
+            continue
+        if isinstance(leaf, types.Array):
+            array = arrayobj.make_array(leaf)(context, builder, value)
+            leaf, value = leaf.dtype, arrayobj.load_item(context, builder, leaf, array.data)
+        value = _converted(context, builder, leaf, target, value)
         size = 8 if target == _DOUBLE else target.width // 8
         offset = -(-offset // size) * size
         address = builder.gep(place, [ir.IntType(64)(offset)], source_etype=_BYTE)
         builder.store(value, builder.bitcast(address, target.as_pointer()))
         offset += size
+
+
+def _converted(context: Any, builder: Any, kind: Any, target: Any, value: Any) -> Any:
+    if isinstance(kind, types.Float):
+        return context.cast(builder, value, kind, types.float64)
+    return _resized(builder, value, target, isinstance(kind, types.Integer) and kind.signed)
 
 
 def _taken_apart(builder: Any, kind: Any, value: Any) -> Iterator[tuple[types.Type, Any]]:

@@ -13,12 +13,14 @@ again), and in what a library is.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.language._arrays import Memory
 from fwddiff.engines.numba.language._refused import Refused
 from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, typing
 from numba.core.codegen import CodeLibrary, JITCPUCodegen
@@ -88,6 +90,12 @@ class _CallConvention(callconv.CPUCallConv):
         pass
 
 
+@functools.cache
+def _twin(function: Any) -> Any:
+    """The same function, and another object."""
+    return functools.wraps(function)(lambda *arguments, **options: function(*arguments, **options))
+
+
 class _Typing(typing.Context):
     """Numba's own context, but for what a function of the table means."""
 
@@ -98,6 +106,15 @@ class _Typing(typing.Context):
     def refresh(self) -> None:
         """What is registered is Numba's: a function that has a meaning too gets another form there."""
         cpu_target.typing_context.refresh()
+
+    def _get_attribute_templates(self, typ: Any) -> Iterator[Any]:
+        """Attributes and methods are looked up for this target; the tables have templates of Numba's own."""
+        for template in super()._get_attribute_templates(typ):
+            own: Any = copy.copy(template)
+            own.context = self
+            if hasattr(own, "_overload_func"):  # by which Numba tells the types of methods apart
+                own._overload_func = _twin(own._overload_func)
+            yield own
 
     def resolve_value_type(self, val: Any) -> Any:
         return self.meanings(val) or super().resolve_value_type(val)
@@ -128,6 +145,10 @@ class PlainContext(cpu.CPUContext):
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
+
+    @property
+    def nrt(self) -> Any:
+        return Memory(self, self.enable_nrt)
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
         return Executable()
@@ -176,7 +197,7 @@ def jit(*functions: Any, **options: Any) -> Any:
         "nopython": True,
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
-        "_nrt": False,
+        "_nrt": True,
         **options,
     }
     compiler = options.pop("pipeline_class", InnerCompiler)

@@ -11,7 +11,7 @@ serves all shapes:
 
     [outer iterations, inner extent n, number d of outer axes, d extents,
      for each operand: d outer strides and the inner one, in bytes,
-     the number of elements of each output that is to be cleared]
+     the core extents of each operand in order, the number of elements of each output that is to be cleared]
 
 A kernel of derivatives looks for nan among them (`Checks`): it then finishes, and says `UNDEFINED`. Where an
 element raises, it stops, and says `EXCEPTION`; after a Ctrl-C, `INTERRUPTED`.
@@ -20,6 +20,7 @@ element raises, it stops, and says `EXCEPTION`; after a Ctrl-C, `INTERRUPTED`.
     _elements, _groups   the inner loop: one element after the other, or several side by side
     _results             what is looked at, stored, added up
     _operands            where elements are
+    _scratch             memory for arrays on their way
 
 `fwddiff._native.text` writes functions.
 """

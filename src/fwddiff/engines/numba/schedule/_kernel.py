@@ -8,6 +8,7 @@ from fwddiff.engines.numba.schedule._elements import Elements
 from fwddiff.engines.numba.schedule._groups import Groups, LanesInfo
 from fwddiff.engines.numba.schedule._operands import Operands
 from fwddiff.engines.numba.schedule._results import NO_CHECKS, Checks, Results
+from fwddiff.engines.numba.schedule._scratch import Scratch
 
 # With a frame pointer LLVM can align the stack for vectors that wait there while others are in calls.
 _ATTRIBUTES = 'nounwind "frame-pointer"="all"'
@@ -26,23 +27,25 @@ def kernel_text(
     """`define i64 @symbol(ptr %pointers, ptr %layout)`, which applies the core along operands of this
     pattern.
 
-    The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
+    `malloc` and `free` are declared elsewhere. The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
     takes its place, is to be put into the same module; metadata of its own has numbers below
     `FIRST_METADATA`. The core's symbol is given as the text has it, quoted where need be. `vectorise`:
     whether LLVM's vectoriser may try the loop over elements.
     """
-    if any(slot.core_ndim for slot in (*inputs, *outputs)):
-        raise ValueError("loops of this kind are for functions of numbers")
+    if lanes is not None and any(slot.core_ndim for slot in (*inputs, *outputs)):
+        raise ValueError("functions of arrays do not work on elements side by side")
     # Neither table changes, nor are they among the operands.
     parameters = "ptr noalias readonly %pointers, ptr noalias readonly %layout"
     out = Function(f"define i64 @{symbol}({parameters}) {_ATTRIBUTES}")
     operands = Operands(out, inputs, outputs, pattern)
     results = Results(operands, checks)
-    loop = Elements(results, core_symbol, vectorise) if lanes is None else Groups(results, lanes)
+    scratch = Scratch(operands)
+    loop = Elements(results, core_symbol, vectorise, scratch) if lanes is None else Groups(results, lanes)
     operands.clear()
     n = operands.word(1)
     with out.loop(operands.word(0), name="outer") as row:
         operands.begin_row(row)
         loop.row(n)
+    scratch.free()
     out.line(f"ret i64 {results.status()}")
     return str(out)

@@ -35,6 +35,7 @@ class Operands:
         self._height = out.value(f"add nuw nsw i64 {self.axes}, 1")
         self.steps = [self._step(k) for k in numbers]
         self.rows: list[str] = []
+        self.extents = self._core_extents()
 
     @property
     def inputs(self) -> range:
@@ -44,6 +45,9 @@ class Operands:
     def outputs(self) -> range:
         return range(self.n_in, len(self.slots))
 
+    def is_array(self, k: int) -> bool:
+        return self.slots[k].core_ndim > 0
+
     def letter(self, k: int) -> str:
         """How operand k goes along the inner loop: `c`, `s` or `0`."""
         return self.pattern[k].lower().replace("z", "0")
@@ -52,7 +56,7 @@ class Operands:
         return self.pattern[k].isupper()
 
     def is_register_sum(self, k: int) -> bool:
-        return self.pattern[k] == "Z" and self.slots[k].dtype.kind == "f"
+        return self.pattern[k] == "Z" and self.slots[k].dtype.kind == "f" and not self.is_array(k)
 
     def _scopes(self) -> list[str]:
         """What is said of every load and store of each operand."""
@@ -84,13 +88,33 @@ class Operands:
         """Bytes from one element of the inner loop to the next."""
         if self.letter(k) == "0":
             return "0"
-        if self.letter(k) == "c":
+        if self.letter(k) == "c" and not self.is_array(k):
             return str(self.sizes[k])
         return self.word(self.out.value(f"add nuw nsw i64 {self._column(k)}, {self.axes}"))
 
+    def _behind_strides(self, offset: int) -> str:
+        """Place in the layout behind the strides of all operands."""
+        return self.out.value(f"add nuw nsw i64 {self._column(len(self.slots))}, {offset}")
+
+    def _core_extents(self) -> list[list[str]]:
+        """Of each operand; a number has none."""
+        found, position = [], 0
+        for slot in self.slots:
+            axes = range(position, position + slot.core_ndim)
+            found.append([self.word(self._behind_strides(axis)) for axis in axes])
+            position += slot.core_ndim
+        return found
+
+    def core_size(self, k: int) -> str:
+        """Numbers in an element of operand k."""
+        total = "1"
+        for extent in self.extents[k]:
+            total = self.out.value(f"mul nuw nsw i64 {total}, {extent}")
+        return total
+
     def clear(self) -> None:
         """Outputs that are accumulated start from zero, whose bytes are 0 in every type."""
-        first = self._column(len(self.slots))
+        first = self._behind_strides(sum(slot.core_ndim for slot in self.slots))
         for j, k in enumerate(self.outputs):
             if self.is_accumulated(k):
                 elements = self.word(self.out.value(f"add nuw nsw i64 {first}, {j}"))
@@ -126,7 +150,7 @@ class Operands:
         letter, row = self.letter(k), self.rows[k]
         if letter == "0":
             return row
-        if letter == "c":
+        if letter == "c" and not self.is_array(k):
             return self.out.step(row, i, self.kinds[k])
         return self.out.step(row, self.out.value(f"mul nsw i64 {i}, {self.steps[k]}"))
 

@@ -6,13 +6,24 @@ reads and writes; `derived` takes a derivative; `lowered` says what functions of
 
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.derive import Derivative, derived
-from fwddiff.engines.numba.ssa.function import Function, as_core, inlined, new_symbol, offsets, returning
+from fwddiff.engines.numba.ssa.function import (
+    Array,
+    Function,
+    Kind,
+    as_core,
+    inlined,
+    new_symbol,
+    offsets,
+    returning,
+)
 from fwddiff.engines.numba.ssa.lower import lowered
 from fwddiff.engines.numba.ssa.narrow import narrowed
 
 __all__ = [
+    "Array",
     "Derivative",
     "Function",
+    "Kind",
     "Refused",
     "as_core",
     "derived",

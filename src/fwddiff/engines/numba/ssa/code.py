@@ -8,6 +8,7 @@ memory stands between the results and their partials.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -31,6 +32,33 @@ _FLAGS = re.compile(
     r"|readonly|writeonly|readnone|inreg|dead_on_return) )*"
 )
 _OPENING, _CLOSING = "([{<", ")]}>"
+
+
+_VECTOR_CONSTANT = re.compile(r"splat \(|<(?!\d+ x )")
+_VECTOR = re.compile(r"<(\d+) x (\w+)>$")
+
+
+def is_float(kind: str) -> bool:
+    """Whether values of this type are floats, or vectors of them: partials are vectors in wide code."""
+    return kind in FLOATS or (kind[0] == "<" and element(kind) in FLOATS)
+
+
+@functools.cache
+def element(kind: str) -> str:
+    """The type of a vector's lanes; of a number, its own."""
+    found = _VECTOR.match(kind)
+    return found.group(2) if found else kind
+
+
+@functools.cache
+def lanes(kind: str) -> int:
+    """How many a vector has; 1 for a number."""
+    found = _VECTOR.match(kind)
+    return int(found.group(1)) if found else 1
+
+
+def vector(kind: str, count: int) -> str:
+    return f"<{count} x {kind}>"
 
 
 class Refused(Exception):
@@ -118,7 +146,7 @@ def _blocks(text: str) -> Iterator[Block]:
             if block is not None:
                 yield block
             block = Block(label.group(1).strip('"'), [], [], "", [])
-        elif line.strip() and block is not None:
+        elif line.strip() and block is not None and "llvm.experimental.noalias.scope.decl" not in line:
             _read_line(block, _ATTACHED.sub("", line.strip()))
     if block is not None:
         yield block
@@ -184,7 +212,7 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
         parts = [p for p in parts if not p.startswith("align ")]
     operands = [value(parts[0])] if parts else []
     for part in parts[1:]:
-        bare = part.startswith("%") or " " not in part
+        bare = part.startswith("%") or " " not in part or _VECTOR_CONSTANT.match(part) is not None
         operands.append(Value(operands[0].type, _text(part)) if bare else value(part))
     kind = _result(operation, source, operands)
     return Instruction(operation, name and Value(kind, name), operands, line)  # pyright: ignore[reportArgumentType]
@@ -192,14 +220,16 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
 
 def _result(operation: str, source: str, operands: list[Value]) -> str:
     if operation in ("icmp", "fcmp"):
-        vector = operands[0].type.startswith("<")
-        return re.sub(r"x .*>", "x i1>", operands[0].type) if vector else "i1"
+        count = lanes(operands[0].type)
+        return vector("i1", count) if operands[0].type.startswith("<") else "i1"
     if operation in ("getelementptr", "alloca"):
         return "ptr"
     if operation == "select":
         return operands[1].type
     if operation in ("load", "ptrtoint", *_CASTS):
         return source
+    if operation == "shufflevector":
+        return vector(element(operands[0].type), lanes(operands[2].type))
     if operation == "extractelement":
         return operands[0].type.split(" x ", 1)[1].rstrip(">")
     return operands[0].type if operands else "void"

@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from fwddiff.engines.numba.ssa import passes
 from fwddiff.engines.numba.ssa.code import RETURN, Value
 from fwddiff.engines.numba.ssa.differentiate import Partials, differentiate
 from fwddiff.engines.numba.ssa.function import (
     Function,
+    Kind,
     argument,
     as_core,
     declared_return,
@@ -24,6 +26,7 @@ from fwddiff.engines.numba.ssa.function import (
     simplified,
     size,
 )
+from fwddiff.engines.numba.ssa.functions import ALLOCATE
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 
@@ -35,8 +38,8 @@ class Derivative:
     kind: str
     active: tuple[int, ...]
     results: tuple[int, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[Kind, ...]
+    outputs: tuple[Kind, ...]
     exact: bool = False
     chunk: int = 0  # 0: all inputs at once
 
@@ -47,6 +50,9 @@ class Derivative:
 
 def derived(base: Function, what: Derivative) -> Function:
     """The derived function of `base`."""
+    if base.has_arrays or what.kind == "jacobian" or ALLOCATE in base.code.outside:
+        chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
+        return passes.derived(base, dataclasses.replace(what, chunk=chunk))
     if what.kind == "pushforward":
         return _single_pass(base, what, dict.fromkeys(what.active, 1))
     if what.chunk:
@@ -59,7 +65,7 @@ def derived(base: Function, what: Derivative) -> Function:
 
 def _single_pass(base: Function, what: Derivative, bits: dict[int, int]) -> Function:
     arguments = base.code.arguments
-    extra = [argument(k, kind) for k, kind in enumerate(what.inputs)][len(arguments) :]
+    extra = [argument(k, kind).value for k, kind in enumerate(what.inputs)][len(arguments) :]
 
     def seeds(writer: Writer) -> dict[str, Partials]:
         if what.kind == "pushforward":
@@ -162,7 +168,7 @@ def _in_chunks(base: Function, what: Derivative) -> Function:
 def _pass_of_chunk(base: Function, what: Derivative) -> Function:
     """`(inputs…, start) → values and a chunk of partials of every result`: partial k belongs to the active
     input `start + k`."""
-    arguments, start = base.code.arguments, argument(len(base.inputs), "i64")
+    arguments, start = base.code.arguments, argument(len(base.inputs), "i64").value
     chunk, active = what.chunk, {arguments[a].text: n for n, a in enumerate(what.active)}
     kinds = {a.text: a.type for a in arguments}
 
@@ -194,7 +200,7 @@ class _Chunks:
     def __init__(self, base: Function, what: Derivative, one_pass: Function):
         self.base, self.what, self.one_pass = base, what, one_pass
         self.writer, self.count = Writer(), len(what.active)
-        self.cotangents = [argument(k, kind) for k, kind in enumerate(what.inputs)][len(base.inputs) :]
+        self.cotangents = [argument(k, kind).value for k, kind in enumerate(what.inputs)][len(base.inputs) :]
         contracted = "double" if "double" in what.outputs else "float"
         kinds = [base.outputs[j] for j in what.results]
         self.kinds = [contracted] if what.kind == "pullback" else kinds

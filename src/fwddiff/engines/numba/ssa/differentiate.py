@@ -15,12 +15,25 @@ has found a nan.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from fwddiff import rules
-from fwddiff.engines.numba.ssa import expressions
-from fwddiff.engines.numba.ssa.activity import LOCALLY_CONSTANT, Activity
-from fwddiff.engines.numba.ssa.code import FLOATS, RETURN, Block, Code, Instruction, Refused, Value
-from fwddiff.engines.numba.ssa.functions import meaning
+from fwddiff.engines.numba.ssa import expressions, vectors
+from fwddiff.engines.numba.ssa.activity import CLASSIFICATION, LOCALLY_CONSTANT, Activity
+from fwddiff.engines.numba.ssa.code import (
+    RETURN,
+    Block,
+    Code,
+    Instruction,
+    Refused,
+    Value,
+    element,
+    is_float,
+    lanes,
+    vector,
+)
+from fwddiff.engines.numba.ssa.functions import meaning, memory_function
+from fwddiff.engines.numba.ssa.shadows import Shadows
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number
 
 Partials = Mapping[int, Value]  # by position; a position that is missing has the partial 0
@@ -34,26 +47,35 @@ _FUSED = "contract "
 
 
 def differentiate(
-    code: Code, arguments: Mapping[str, int], seeds: Callable, returned: Returned, exact: bool
+    code: Code,
+    arguments: Mapping[str, int],
+    seeds: Callable,
+    returned: Returned,
+    exact: bool,
+    width: int = 0,
+    extents: Mapping[str, Any] | None = None,
 ) -> Writer:
     """The code with partials, in the lines of a writer.
 
     `arguments` says by name which inputs (bits) an argument carries; `seeds(writer)` writes, where the
-    function begins, what gives them: name → position → partial. `returned(writer, results, partials)` writes
-    what is returned.
+    function begins, what gives them: name → position → partial, or shadow of a pointer.
+    `returned(writer, results, partials)` writes what is returned.
+
+    `width`: there is one position, 0, and its partials are vectors of so many lanes, side by side in memory.
+    `extents` are the arrays behind pointers that are arguments, by name.
     """
-    made = _Differentiated(code, arguments, exact)
+    made = Differentiated(code, arguments, exact, width, extents or {})
     made.write(seeds, returned)
     return made.writer
 
 
-class _Differentiated:
-    def __init__(self, code: Code, arguments: Mapping[str, int], exact: bool):
-        self.code, self.exact = code, exact
+class Differentiated:
+    def __init__(self, code: Code, arguments: Mapping[str, int], exact: bool, width: int, extents):
+        self.code, self.exact, self.width = code, exact, width
         self.active = Activity(code, arguments)
         self.writer = Writer(code.outside)
         self.partials: dict[str, Partials] = {}
-        self.shadows: dict[str, Partials] = {}  # of pointers: where the partials are
+        self.shadows = Shadows(self, extents)
         self._late: list[tuple[int, Instruction, int, Value]] = []
 
     def write(self, seeds: Callable, returned: Returned) -> None:
@@ -61,16 +83,31 @@ class _Differentiated:
             self.writer.label(block.name)
             self._phis(block)
             if k == 0:
-                self.partials |= seeds(self.writer)
+                self._begin(seeds(self.writer))
             for instruction in block.body:
                 if instruction.callee == RETURN:
                     results = instruction.operands
                     returned(self.writer, results, [self.parts(r) for r in results])
                 else:
                     self._instruction(instruction)
+            if block.end.startswith("ret "):
+                self.shadows.end()
             self.writer.line(block.end)
         for place, phi, k, partial in self._late:
             self.writer.lines[place] = f"  {self._phi(phi, k, partial)}"
+
+    def _begin(self, given: Mapping[str, Partials]) -> None:
+        pointers = {a.text for a in self.code.arguments if a.type == "ptr"}
+        self.partials |= {name: found for name, found in given.items() if name not in pointers}
+        self.shadows.begin({name: found for name, found in given.items() if name in pointers})
+
+    def lifted(self, kind: str) -> str:
+        """The type of partials of values of this type."""
+        return vector(element(kind), lanes(kind) * self.width) if self.width else kind
+
+    def spread(self, value: Value) -> Value:
+        """A value (a slope, a condition) for each of the partials that it meets."""
+        return self.writer.spread(value, self.width)
 
     def positions(self, value: Value) -> list[int]:
         mask, found = self.active.of(value), []
@@ -88,7 +125,7 @@ class _Differentiated:
 
     def partial(self, value: Value, k: int) -> Value:
         found = self.parts(value).get(k)
-        return number(value.type, self.absent) if found is None else found
+        return number(self.lifted(value.type), self.absent) if found is None else found
 
     @property
     def absent(self) -> float:
@@ -103,16 +140,18 @@ class _Differentiated:
             self.writer.line(phi.text)
         for phi in block.phis:
             result = self._result(phi)
-            found = {k: self.writer.fresh(result.type) for k in self.positions(result)}
-            if found and result.type not in (*FLOATS, "ptr"):
+            is_pointer = result.type == "ptr"
+            if not is_pointer and not is_float(result.type):
                 continue
-            (self.shadows if result.type == "ptr" else self.partials)[result.text] = found
+            kind = "ptr" if is_pointer else self.lifted(result.type)
+            found = {k: self.writer.fresh(kind) for k in self.positions(result)}
+            (self.shadows.of if is_pointer else self.partials)[result.text] = found
             for k, partial in found.items():
                 self._late.append((len(self.writer.lines), phi, k, partial))
                 self.writer.lines.append("")
 
     def _phi(self, phi: Instruction, k: int, partial: Value) -> str:
-        given = [self._shadow(o, k) if o.type == "ptr" else self.partial(o, k) for o in phi.operands]
+        given = [self.shadows.at(o, k) if o.type == "ptr" else self.partial(o, k) for o in phi.operands]
         ways = [f'[ {v.text}, %"{block}" ]' for v, block in zip(given, phi.incoming, strict=True)]
         return f"{partial.text} = phi {partial.type} {', '.join(ways)}"
 
@@ -123,15 +162,18 @@ class _Differentiated:
     # --- instructions ---------------------------------------------------------------------------------------
 
     def _instruction(self, i: Instruction) -> None:
-        if i.operation == "call":
+        memory = memory_function(i.callee)
+        if i.result is not None and i.result.type == "ptr":
+            self.shadows.pointer(i, i.result)
+        elif memory is not None:
+            self.shadows.call(i, memory)
+        elif i.operation == "call":
             self._call(i)
         elif i.operation == "store":
-            self._store(i)
-        elif i.result is not None and i.result.type == "ptr":
-            self._pointer(i)
+            self.shadows.store(i)
         else:
             self.writer.line(i.text)
-            if i.result is not None and i.result.type in FLOATS and self.active.of(i.result):
+            if i.result is not None and is_float(i.result.type) and self.active.of(i.result):
                 self.partials[i.result.text] = self._partials(i, i.result)
 
     def _partials(self, i: Instruction, y: Value) -> Partials:
@@ -142,13 +184,16 @@ class _Differentiated:
             return self._row(_ROWS[i.operation], operands, y)
         if i.operation == "select":
             choice, a, b = operands
+            if choice.type[0] == "<":
+                choice = self.spread(choice)
             return {k: self.writer.select(choice, self.partial(a, k), self.partial(b, k)) for k in positions}
         if i.operation in _PASSED:
-            return {k: self._passed(i, self.partial(operands[0], k), y.type) for k in positions}
+            kind = self.lifted(y.type)
+            return {k: self._passed(i, self.partial(operands[0], k), kind) for k in positions}
         if i.operation == "load":
-            align = i.text.rsplit(",", 1)[-1]
-            shadows = {k: self._shadow(operands[0], k) for k in positions}
-            return {k: self.writer.assign(y.type, f"load {y.type}, {s},{align}") for k, s in shadows.items()}
+            return self.shadows.loaded(i, y)
+        if i.operation in vectors.OPERATIONS:
+            return {k: vectors.moved(self, i, k) for k in positions}
         raise Refused(i.text)
 
     def _passed(self, i: Instruction, partial: Value, kind: str) -> Value:
@@ -161,6 +206,8 @@ class _Differentiated:
     def _row(self, name: str, arguments: Sequence[Value], y: Value) -> Partials:
         """By the slopes of a row of the table."""
         row = rules.TABLE[name]
+        if lanes(y.type) > 1 and name != "multiply":
+            raise Refused(f"{name} of a vector")
         names = dict(zip(row.arguments, arguments, strict=True)) | {"y": y}
         terms = []
         for argument, text in zip(arguments, row.partials, strict=True):
@@ -179,7 +226,7 @@ class _Differentiated:
                 if slope is None:
                     term = partial if text == "1" else self._opposite(partial)
                 else:
-                    term = self._product(slope, partial, selects)
+                    term = self._product(self.spread(slope), partial, selects)
                 found[k] = self._sum(found[k], term) if k in found else term
         return found
 
@@ -218,9 +265,9 @@ class _Differentiated:
             return
         self.writer.line(i.text)
         given = [o for o in i.operands if self.active.of(o)]
-        if not given or name in LOCALLY_CONSTANT or i.callee.startswith("llvm.lifetime"):
+        if not given or name in LOCALLY_CONSTANT or i.callee.startswith(CLASSIFICATION):
             return
-        if name is None or i.result is None or i.result.type not in FLOATS:
+        if name is None or i.result is None or not is_float(i.result.type):
             raise Refused(i.text)
         self.partials[i.result.text] = self._of_function(name, i, i.result)
 
@@ -229,6 +276,11 @@ class _Differentiated:
             return self._chain(y, [(i.operands[0], "", self._slope_of_power(*i.operands))])
         if name in ("float32", "float64"):
             partials = self.parts(i.operands[0])
+            if self.width:
+                return {
+                    k: vectors.each(self.writer, p, lambda x: self.writer.call(i.callee, y.type, [x]))
+                    for k, p in partials.items()
+                }
             return {k: self.writer.call(i.callee, y.type, [p]) for k, p in partials.items()}
         if name == "skipped":
             return self._row("multiply", i.operands, y)
@@ -252,23 +304,26 @@ class _Differentiated:
         found: dict[int, Value] = {}
         by_p = f"{name[:-1]}1"
         for k, partial in self.parts(c).items():
-            found[k] = self.writer.table("weighted01", [partial, p])
+            found[k] = self.writer.table("weighted01", [partial, self.spread(p)])
         for k, partial in self.parts(p).items():
-            term = self.writer.table(by_p, [c, partial])
+            term = self.writer.table(by_p, [self.spread(c), partial])
             found[k] = self._sum(found[k], term) if k in found else term
         return found
 
     def _with_partials(self, i: Instruction, name: str) -> None:
         """Functions that look at the partials of their arguments too."""
         y = self._result(i)
+        if lanes(y.type) > 1:
+            raise Refused(i.text)
         arguments = list(i.operands)
         if name == "magnitude2":
             for x, scale in zip(i.operands[::2], i.operands[1::2], strict=True):
                 for k in sorted({*self.positions(x), *self.positions(scale)}):
-                    arguments += [self.partial(x, k), self.partial(scale, k)]
+                    pairs = zip(self._numbers(x, k), self._numbers(scale, k), strict=True)
+                    arguments += [part for pair in pairs for part in pair]
         else:
             looked_at = i.operands if name == "magnitude" else i.operands[:1]
-            arguments += [self.partial(x, k) for x in looked_at for k in self.positions(x)]
+            arguments += [p for x in looked_at for k in self.positions(x) for p in self._numbers(x, k)]
         listing = ", ".join(map(str, arguments))
         callee = f"fwddiff.{name}.{len(arguments)}{'.f32' * (y.type == 'float')}"
         kinds = ", ".join(a.type for a in arguments)
@@ -277,55 +332,19 @@ class _Differentiated:
         if name == "seed":
             self.partials[y.text] = self.parts(i.operands[0])
 
-    # --- memory of the function's own -----------------------------------------------------------------------
-
-    def _shadow(self, pointer: Value, k: int) -> Value:
-        found = self.shadows.get(pointer.text, {}).get(k)
-        if found is None:
-            raise Refused(f"memory behind {pointer.text}, which is not the function's own")
-        return found
-
-    def _pointer(self, i: Instruction) -> None:
-        """Each partial has memory of the same layout, and every pointer a shadow there."""
-        self.writer.line(i.text)
-        result, right = self._result(i), i.text.split(" = ", 1)[1]
-        positions = self.positions(result)
-        if not positions:
-            return
-        if i.operation == "alloca":
-            self.shadows[result.text] = {k: self.writer.assign("ptr", right) for k in positions}
-        elif i.operation == "getelementptr":
-            head, rest = right.split(", ptr ", 1)
-            tail = rest.partition(", ")[2]
-            shadows = {k: self._shadow(i.operands[0], k) for k in positions}
-            self.shadows[result.text] = {
-                k: self.writer.assign("ptr", f"{head}, {s}, {tail}") for k, s in shadows.items()
-            }
-        elif i.operation == "select":
-            choice, a, b = i.operands
-            self.shadows[result.text] = {
-                k: self.writer.select(choice, self._shadow(a, k), self._shadow(b, k)) for k in positions
-            }
-        else:
-            raise Refused(i.text)
-
-    def _store(self, i: Instruction) -> None:
-        self.writer.line(i.text)
-        given, pointer = i.operands
-        positions = self.positions(pointer)
-        if self.active.of(given) and not self.active.is_own(pointer):
-            raise Refused(i.text)
-        if positions and given.type not in FLOATS:
-            if self.active.of(given):
-                raise Refused(i.text)
-            return
-        align = i.text.rsplit(",", 1)[-1]
-        for k in positions:
-            self.writer.line(f"store {self.partial(given, k)}, {self._shadow(pointer, k)},{align}")
+    def _numbers(self, value: Value, k: int) -> list[Value]:
+        """Partials one by one."""
+        found = self.partial(value, k)
+        return [self.writer.lane(found, n) for n in range(self.width)] if self.width else [found]
 
 
 def is_absent(writer: Writer, partial: Value) -> Value:
-    """Whether a partial of exact code is -0.0."""
-    width = 64 if partial.type == "double" else 32
-    bits = writer.assign(f"i{width}", f"bitcast {partial} to i{width}")
-    return writer.assign("i1", f"icmp eq {bits}, {-(1 << (width - 1))}")
+    """Whether a partial of exact code is -0.0; of a vector, lane by lane."""
+    width = 64 if element(partial.type) == "double" else 32
+    kind, truth, mark = f"i{width}", "i1", str(-(1 << (width - 1)))
+    if partial.type[0] == "<":
+        count = lanes(partial.type)
+        mark = f"<{', '.join([f'{kind} {mark}'] * count)}>"
+        kind, truth = vector(kind, count), vector(truth, count)
+    bits = writer.assign(kind, f"bitcast {partial} to {kind}")
+    return writer.assign(truth, f"icmp eq {bits}, {mark}")

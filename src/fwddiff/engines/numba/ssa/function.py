@@ -3,6 +3,11 @@
 A *core*, as the schedule around it calls it, is `i32 core(ptr results, ptr exception, arguments…)`: it stores
 its results as a struct and returns 0, or raises and returns anything else. In between, a function has no
 memory for its results: it calls `fwddiff.return(results…)` and returns 0.
+
+Arrays are C-contiguous. One that is an argument comes as `ptr data, i64 extent…` in its place among the
+arguments. One that is a result is no part of the struct: behind all arguments the function gets, for each such
+result, `ptr place, i64 extent…` of what it has to write; where the extents are others it returns
+`SHAPE_MISMATCH`.
 """
 
 from __future__ import annotations
@@ -11,28 +16,84 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import llvmlite.binding as llvm
 
-from fwddiff.engines.numba.ssa.code import RETURN, Code, Refused, Value, read
+from fwddiff.engines.numba.ssa.code import RETURN, Code, Refused, Value, element, lanes, read
 from fwddiff.engines.numba.ssa.writer import Writer
 
 BYTES = {"double": 8, "float": 4, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "i1": 1}
+SHAPE_MISMATCH = 2
 _numbers = itertools.count()
+
+
+class Array(NamedTuple):
+    """An array of numbers of an LLVM type; floats of single precision are doubles in memory as well."""
+
+    element: str
+    ndim: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element."""
+        return max(BYTES[self.element], 8 * (self.element == "float"))
+
+
+Kind = str | Array  # LLVM's type of a number, or an array
 
 
 @dataclasses.dataclass(frozen=True)
 class Function:
-    """`text` is a module; `inputs` and `outputs` are LLVM's types."""
+    """`text` is a module."""
 
     text: str
     symbol: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[Kind, ...]
+    outputs: tuple[Kind, ...]
 
     @functools.cached_property
     def code(self) -> Code:
         return read(self.text, self.symbol)
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Types of the results that are returned, and not written to a place that is given."""
+        return numbers_of(self.outputs)
+
+    @property
+    def has_arrays(self) -> bool:
+        return any(isinstance(kind, Array) for kind in (*self.inputs, *self.outputs))
+
+    @functools.cached_property
+    def arguments(self) -> tuple[list[Argument], list[Argument]]:
+        """The inputs, and the places of the outputs that are arrays, as the code names them."""
+        left = iter(self.code.arguments)
+        inputs = [_take(left, kind) for kind in self.inputs]
+        return inputs, [_take(left, kind) for kind in self.outputs if isinstance(kind, Array)]
+
+
+class Argument(NamedTuple):
+    """`value` is the number, or the pointer to the array's elements."""
+
+    kind: Kind
+    value: Value
+    extents: tuple[Value, ...] = ()
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        return (self.value, *self.extents)
+
+
+def numbers_of(kinds: Sequence[Kind]) -> tuple[str, ...]:
+    return tuple(kind for kind in kinds if isinstance(kind, str))
+
+
+def _take(values: Iterator[Value], kind: Kind) -> Argument:
+    first = next(values)
+    return Argument(
+        kind, first, tuple(next(values) for _ in range(kind.ndim if isinstance(kind, Array) else 0))
+    )
 
 
 def new_symbol(what: str) -> str:
@@ -52,40 +113,53 @@ def offsets(kinds: Sequence[str]) -> Iterator[int]:
     """Of the parts of a struct (System V ABI: each at a multiple of its size)."""
     end = 0
     for kind in kinds:
-        start = -(-end // BYTES[kind]) * BYTES[kind]
+        item = BYTES[element(kind)]  # vectors are no more aligned than their lanes
+        start = -(-end // item) * item
         yield start
-        end = start + BYTES[kind]
+        end = start + item * lanes(kind)
 
 
 def size(kinds: Sequence[str]) -> int:
     """Bytes of such a struct."""
     places = list(offsets(kinds))
-    return places[-1] + BYTES[kinds[-1]] if kinds else 1
+    return places[-1] + BYTES[element(kinds[-1])] * lanes(kinds[-1]) if kinds else 1
 
 
-def argument(k: int, kind: str) -> Value:
-    return Value(kind, f'%"in.{k}"')
+def argument(k: int, kind: Kind, what: str = "in") -> Argument:
+    if isinstance(kind, str):
+        return Argument(kind, Value(kind, f'%"{what}.{k}"'))
+    extents = [Value("i64", f'%"{what}.{k}.{axis}"') for axis in range(kind.ndim)]
+    return Argument(kind, Value("ptr", f'%"{what}.{k}"'), tuple(extents))
 
 
-def parameters(kinds: Sequence[str]) -> str:
-    return ", ".join(str(argument(k, kind)) for k, kind in enumerate(kinds))
+def arguments_of(inputs: Sequence[Kind], outputs: Sequence[Kind]) -> tuple[list[Argument], list[Argument]]:
+    """What a function of these takes: its inputs, and places for arrays."""
+    places = [argument(j, kind, "out") for j, kind in enumerate(outputs) if isinstance(kind, Array)]
+    return [argument(k, kind) for k, kind in enumerate(inputs)], places
 
 
-def returning(text: str, symbol: str, inputs: Sequence[str], outputs: Sequence[str]) -> Function:
+def parameters(inputs: Sequence[Kind], outputs: Sequence[Kind] = ()) -> str:
+    given, places = arguments_of(inputs, outputs)
+    return ", ".join(str(value) for a in (*given, *places) for value in a.values)
+
+
+def returning(text: str, symbol: str, inputs: Sequence[Kind], outputs: Sequence[Kind]) -> Function:
     """A core as a function that calls `fwddiff.return`."""
     writer = Writer()
     results = called(writer, symbol, inputs, outputs)
     return_from(writer, results)
     own, body = new_symbol("returning"), "\n".join(writer.lines)
-    wrapper = f"define i32 @{own}({parameters(inputs)}) {{\nentry:\n{body}\n}}"
+    wrapper = f"define i32 @{own}({parameters(inputs, outputs)}) {{\nentry:\n{body}\n}}"
     return simplified(f"{text}\n{wrapper}\n{declared_return(outputs)}\n", own, tuple(inputs), tuple(outputs))
 
 
-def called(writer: Writer, symbol: str, inputs: Sequence[str], outputs: Sequence[str]) -> list[Value]:
+def called(writer: Writer, symbol: str, inputs: Sequence[Kind], outputs: Sequence[Kind]) -> list[Value]:
     """The results of a call of a core with the arguments `x0, x1, …`; where it raises, so does the caller."""
-    results = writer.assign("ptr", f"alloca [{size(outputs)} x i8], align 8")
+    results = writer.assign("ptr", f"alloca [{size(numbers_of(outputs))} x i8], align 8")
     exception = writer.assign("ptr", "alloca ptr, align 8")
-    return results_of_call(writer, symbol, results, exception, parameters(inputs), outputs)
+    return results_of_call(
+        writer, symbol, results, exception, parameters(inputs, outputs), numbers_of(outputs)
+    )
 
 
 def results_of_call(writer, symbol, results: Value, exception: Value, arguments: str, outputs) -> list[Value]:
@@ -98,7 +172,7 @@ def results_of_call(writer, symbol, results: Value, exception: Value, arguments:
     writer.line(f"ret {status}")
     writer.label(f"done.{name}")
     return [
-        writer.assign(kind, f"load {kind}, {place_in(writer, results, offset)}, align {BYTES[kind]}")
+        writer.assign(kind, f"load {kind}, {place_in(writer, results, offset)}, align {BYTES[element(kind)]}")
         for kind, offset in zip(outputs, offsets(outputs), strict=True)
     ]
 
@@ -112,8 +186,8 @@ def return_from(writer: Writer, results: Sequence[Value]) -> None:
     writer.line("ret i32 0")
 
 
-def declared_return(outputs: Sequence[str]) -> str:
-    return f'declare void @"{RETURN}"({", ".join(outputs)})'
+def declared_return(outputs: Sequence[Kind]) -> str:
+    return f'declare void @"{RETURN}"({", ".join(numbers_of(outputs))})'
 
 
 def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
@@ -127,19 +201,20 @@ def as_core(function: Function, symbol: str, linkage: str = "internal") -> str:
                 lines.append(f"  {i.text}")
                 continue
             writer.lines.clear()
-            for value, offset in zip(i.operands, offsets(function.outputs), strict=True):
+            for value, offset in zip(i.operands, offsets(function.returned), strict=True):
                 place = place_in(writer, Value("ptr", "%ret"), offset)
-                writer.line(f"store {value}, {place}, align {BYTES[value.type]}")
+                writer.line(f"store {value}, {place}, align {BYTES[element(value.type)]}")
             lines += writer.lines
         lines.append(f"  {block.end}")
-    listing = "".join(f", {a}" for a in function.code.arguments)
+    # Inputs are only read, and nothing else is where a result is written.
+    listing = "".join(f", {a.type}{' noalias' * (a.type == 'ptr')} {a.text}" for a in function.code.arguments)
     body = "\n".join(lines)
     return (
         f'define {linkage} i32 @"{symbol}"(ptr noalias %ret, ptr %exc{listing}) alwaysinline {{\n{body}\n}}\n'
     )
 
 
-def simplified(text: str, symbol: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Function:
+def simplified(text: str, symbol: str, inputs: tuple[Kind, ...], outputs: tuple[Kind, ...]) -> Function:
     """Everything that is called in the place of its calls, memory as values where it can be, and no switches;
     what LLVM proves by equal floats it may not use (`Writer.compare`)."""
     return Function(inlined(text, symbol), symbol, inputs, outputs)

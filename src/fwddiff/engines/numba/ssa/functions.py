@@ -41,10 +41,25 @@ _OF_C = {
 }
 
 
+# Memory of the function's own: `ptr allocate(i64 bytes)`, counted references to it, `fill(ptr, i64 bytes)` with
+# -0.0. `allocate` gives null where there is no memory; null has no references to count.
+ALLOCATE, RETAIN, RELEASE, FILL = (f"fwddiff.{name}" for name in ("allocate", "retain", "release", "fill"))
+_OF_MEMORY = re.compile(r"llvm\.(memset|memcpy|memmove|lifetime)\.")
+
+
+def memory_function(callee: str) -> str | None:
+    """What a function does that is there for memory."""
+    if callee in (ALLOCATE, RETAIN, RELEASE, FILL):
+        return callee.removeprefix(_PREFIX)
+    found = _OF_MEMORY.match(callee)
+    return found.group(1) if found else None
+
+
 def meaning(callee: str) -> str | None:
     """The row's name, or one of `OWN`; `None` for a function that is neither."""
     if callee.startswith(_PREFIX):
         name = callee.removeprefix(_PREFIX).removesuffix(".f32")
+        name = re.sub(r"\.v\d+$", "", name)
         name = re.sub(r"^(magnitude2?|seed)\.\d+$", r"\1", name)
         return name if name in OWN or name in rules.TABLE else None
     if found := _INTRINSIC.match(callee):

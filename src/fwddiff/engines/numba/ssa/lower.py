@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 
 from fwddiff import rules
 from fwddiff.engines.numba import vector_math
-from fwddiff.engines.numba.ssa import expressions, special
+from fwddiff.engines.numba.ssa import expressions, memory, special
 from fwddiff.engines.numba.ssa.code import Refused, Value
 from fwddiff.engines.numba.ssa.differentiate import is_absent
 from fwddiff.engines.numba.ssa.writer import Writer, number
 from fwddiff.rules._callables import VALUES
 
-_DECLARED = re.compile(r'^declare (\w+) @"?(fwddiff\.[\w.]+)"?\(([^)]*)\)', re.M)
+_DECLARED = re.compile(r'^declare (?:\w+ )*?(\w+|<[^>]+>) @"?(fwddiff\.[\w.]+)"?\(([^)]*)\)', re.M)
+_KIND = re.compile(r"<[^>]+>|\w+")
 _INTRINSICS = {"abs": "fabs", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc"}
 _INTRINSICS |= {"rint": "rint", "copysign": "copysign"}
 _C_NAMES = {
@@ -39,7 +40,9 @@ def lowered(text: str) -> str:
     while pending:
         for kind, name, kinds in _DECLARED.findall(pending.pop()):
             if name not in defined and name not in ("fwddiff.return", "fwddiff.poll"):
-                made, needed = _definition(name, kind, [k.split()[0] for k in kinds.split(",")])
+                made, needed = memory.DEFINITIONS.get(name) or _definition(
+                    name, kind, [_kind(k) for k in kinds.split(",")]
+                )
                 defined[name] = made
                 outside |= needed
                 pending.append("\n".join(needed.values()))
@@ -47,6 +50,12 @@ def lowered(text: str) -> str:
     extra = [declaration for name, declaration in outside.items() if name not in defined]
     vectors = [name for name in outside if name.startswith("_ZGV")]
     return "\n".join([kept, *defined.values(), *extra, _kept(vectors)])
+
+
+def _kind(text: str) -> str:
+    found = _KIND.search(text)
+    assert found is not None
+    return found.group(0)
 
 
 def _kept(names: Sequence[str]) -> str:
@@ -67,7 +76,7 @@ def _is_declaration_of(line: str, names) -> bool:
 def _definition(name: str, kind: str, kinds: Sequence[str]) -> tuple[str, dict[str, str]]:
     writer = Writer()
     arguments = [Value(t, f'%"a{k}"') for k, t in enumerate(kinds)]
-    base = re.sub(r"\.\d+$", "", name.removeprefix("fwddiff.").removesuffix(".f32"))
+    base = re.sub(r"\.v?\d+$", "", name.removeprefix("fwddiff.").removesuffix(".f32"))
     result = _writer_of(base)(writer, arguments, kind)
     listing = ", ".join(map(str, arguments))
     body = "\n".join(writer.lines)

@@ -11,33 +11,46 @@ import struct
 from collections.abc import Sequence
 
 from fwddiff.engines.numba.ssa.code import FLOATS, RETURN, Block, Instruction, Refused, Value
-from fwddiff.engines.numba.ssa.function import Function, declared_return, new_symbol, simplified
-from fwddiff.engines.numba.ssa.functions import meaning
+from fwddiff.engines.numba.ssa.function import (
+    Array,
+    Function,
+    Kind,
+    declared_return,
+    new_symbol,
+    numbers_of,
+    simplified,
+)
+from fwddiff.engines.numba.ssa.functions import ALLOCATE, meaning, memory_function
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number, opaque
 
 WEAK, SINGLE, DOUBLE = range(3)
 _BINARY = ("fadd", "fsub", "fmul", "fdiv", "frem")
 
 
-def narrowed(function: Function, inputs: Sequence[str], weak: str) -> Function:
-    """The function on inputs of these types; results that are weak become `weak`."""
+def narrowed(function: Function, inputs: Sequence[Kind], weak: str) -> Function:
+    """The function on inputs of these types; results that are weak become `weak`. Arrays of single precision
+    are arrays of doubles still."""
     strength = {"float": SINGLE, "double": DOUBLE}
-    given = {
-        a.text: strength.get(kind, WEAK) for a, kind in zip(function.code.arguments, inputs, strict=True)
-    }
+    arguments = zip(function.arguments[0], inputs, strict=True)
+    given = {a.value.text: strength.get(_element(kind), WEAK) for a, kind in arguments}
     return _Narrowed(function, tuple(inputs), given, weak).function()
 
 
+def _element(kind: Kind) -> str:
+    return kind if isinstance(kind, str) else kind.element
+
+
 class _Narrowed:
-    def __init__(self, function: Function, inputs: tuple[str, ...], given: dict[str, int], weak: str):
+    def __init__(self, function: Function, inputs: tuple[Kind, ...], given: dict[str, int], weak: str):
         self.base, self.inputs, self.weak = function, inputs, weak
-        self.strengths = given
-        self.places: dict[str, frozenset[str]] = {}
-        self.memory: dict[str, int] = {}
+        pointers = [a.text for a in function.code.arguments if a.type == "ptr"]
+        self.strengths = {name: found for name, found in given.items() if name not in pointers}
+        self.places: dict[str, frozenset[str]] = {name: frozenset({name}) for name in pointers}
+        self.memory: dict[str, int] = {name: given.get(name, WEAK) for name in pointers}
         while sum(self._spread(i) for i in function.code.instructions):
             pass
         self.writer = Writer(function.code.outside)
-        self.outputs: tuple[str, ...] = ()
+        self.outputs: tuple[Kind, ...] = ()
 
     def function(self) -> Function:
         """Itself where there is nothing of single precision."""
@@ -46,12 +59,20 @@ class _Narrowed:
         changed = SINGLE in self.strengths.values() or self.outputs != self.base.outputs
         return self._written() if changed else self.base
 
-    def _outputs(self, returns: Sequence[Instruction]) -> tuple[str, ...]:
-        kinds = []
-        for position, kind in enumerate(self.base.outputs):
+    def _outputs(self, returns: Sequence[Instruction]) -> tuple[Kind, ...]:
+        kinds, position, places = [], 0, iter(self.base.arguments[1])
+        for kind in self.base.outputs:
+            if isinstance(kind, Array):
+                strength = self.memory.get(next(places).value.text, WEAK)
+                kinds.append(kind._replace(element=self._precision(kind.element, strength)))
+                continue
             strength = max((self._of(i.operands[position]) for i in returns), default=WEAK)
-            kinds.append((self.weak, "float", "double")[strength] if kind in FLOATS else kind)
+            kinds.append(self._precision(kind, strength))
+            position += 1
         return tuple(kinds)
+
+    def _precision(self, kind: str, strength: int) -> str:
+        return (self.weak, "float", "double")[strength] if kind in FLOATS else kind
 
     # --- what is of which precision -------------------------------------------------------------------------
 
@@ -60,11 +81,14 @@ class _Narrowed:
 
     def _spread(self, i: Instruction) -> bool:
         if i.operation == "store":
-            return self._stored(i)
+            return self._stored(i.operands[1], self._of(i.operands[0]))
+        if memory_function(i.callee) in ("memcpy", "memmove"):
+            return self._stored(i.operands[0], self._held(i.operands[1]))
         if i.result is None:
             return False
         if i.result.type == "ptr":
-            found = frozenset({i.result.text}) if i.operation == "alloca" else frozenset()
+            is_new = i.operation == "alloca" or i.callee == ALLOCATE
+            found = frozenset({i.result.text}) if is_new else frozenset()
             found = found.union(*[self.places.get(o.text, frozenset()) for o in i.operands])
             return self._note(self.places, i.result.text, found, frozenset())
         if i.result.type not in FLOATS:
@@ -76,18 +100,19 @@ class _Narrowed:
         table[name] = found
         return changed
 
-    def _stored(self, i: Instruction) -> bool:
+    def _held(self, pointer: Value) -> int:
+        return max((self.memory.get(p, WEAK) for p in self.places.get(pointer.text, ())), default=WEAK)
+
+    def _stored(self, pointer: Value, strength: int) -> bool:
         changed = False
-        for place in self.places.get(i.operands[1].text, ()):
-            found = max(self.memory.get(place, WEAK), self._of(i.operands[0]))
+        for place in self.places.get(pointer.text, ()):
+            found = max(self.memory.get(place, WEAK), strength)
             changed |= self._note(self.memory, place, found, WEAK)
         return changed
 
     def _strength(self, i: Instruction) -> int:
         if i.operation == "load":
-            return max(
-                (self.memory.get(p, WEAK) for p in self.places.get(i.operands[0].text, ())), default=WEAK
-            )
+            return self._held(i.operands[0])
         if i.operation == "call" and meaning(i.callee) in ("float32", "float64"):
             return SINGLE if meaning(i.callee) == "float32" else DOUBLE
         return max((self._of(o) for o in i.operands if o.type in FLOATS), default=WEAK)
@@ -100,8 +125,13 @@ class _Narrowed:
         lines = []
         for block, body in blocks:
             lines += [f'"{block.name}":', *body, *tails[block.name], f"  {block.end}"]
-        arguments = zip(self.base.code.arguments, self.inputs, strict=True)
-        listing = ", ".join(f"{kind} {a.text}" for a, kind in arguments)
+        inputs, places = self.base.arguments
+        given = [
+            v if isinstance(kind, Array) else Value(kind, v.text)
+            for a, kind in zip(inputs, self.inputs, strict=True)
+            for v in a.values
+        ]
+        listing = ", ".join(map(str, [*given, *[v for a in places for v in a.values]]))
         self.writer.outside[RETURN] = declared_return(self.outputs)
         symbol, body = new_symbol("narrowed"), "\n".join(lines)
         outside = "\n".join(self.writer.outside.values())
@@ -162,7 +192,7 @@ class _Narrowed:
 
     def _instruction(self, i: Instruction) -> None:
         if i.callee == RETURN:
-            given = [self._as(o, kind) for o, kind in zip(i.operands, self.outputs, strict=True)]
+            given = [self._as(o, kind) for o, kind in zip(i.operands, numbers_of(self.outputs), strict=True)]
             self.writer.line(f'call void @"{RETURN}"({", ".join(map(str, given))})')
         elif i.operation == "store" and i.operands[0].type in FLOATS:
             text = i.text.split(", ", 1)[1]

@@ -10,7 +10,7 @@ import itertools
 import struct
 from collections.abc import Sequence
 
-from fwddiff.engines.numba.ssa.code import FLOATS, Value
+from fwddiff.engines.numba.ssa.code import FLOATS, Value, element, is_float, lanes, vector
 
 PURE = "memory(none) nounwind willreturn speculatable"
 _orders = itertools.count()
@@ -18,6 +18,9 @@ _orders = itertools.count()
 
 def number(kind: str, x: float) -> Value:
     """A constant. LLVM takes floats of both widths by the bits of a double."""
+    if kind[0] == "<":
+        item = number(element(kind), x)
+        return Value(kind, f"<{', '.join([str(item)] * lanes(kind))}>")
     if kind not in FLOATS:
         return Value(kind, str(int(x)))
     if kind == "float":
@@ -27,7 +30,9 @@ def number(kind: str, x: float) -> Value:
 
 def opaque(name: str, kinds: Sequence[str]) -> str:
     """The name by which a function of the table is called for arguments of these types."""
-    return f"fwddiff.{name}.f32" if "float" in kinds else f"fwddiff.{name}"
+    count = max(map(lanes, kinds), default=1)
+    suffix = f".v{count}" * (count > 1) + ".f32" * ("float" in map(element, kinds))
+    return f"fwddiff.{name}{suffix}"
 
 
 class Writer:
@@ -67,8 +72,8 @@ class Writer:
         """A number of another width, or an integer as a float."""
         if a.type == kind:
             return a
-        if a.type in FLOATS:
-            operation = "fpext" if kind == "double" else "fptrunc"
+        if is_float(a.type):
+            operation = "fpext" if element(kind) == "double" else "fptrunc"
         else:
             operation = "uitofp" if a.type == "i1" else "sitofp"
         return self.assign(kind, f"{operation} {a} to {kind}")
@@ -83,11 +88,34 @@ class Writer:
     def table(self, name: str, arguments: Sequence[Value], kind: str | None = None) -> Value:
         """A function of the rules table."""
         kinds = [a.type for a in arguments]
-        result = kind or ("float" if "float" in kinds else "double")
+        wide = next((k for k in kinds if k[0] == "<"), None)
+        result = kind or wide or ("float" if "float" in kinds else "double")
         return self.call(opaque(name, [*kinds, result]), result, arguments)
 
     def compare(self, predicate: str, a: Value, b: Value) -> Value:
         """A comparison of floats. LLVM is not told that equal operands may stand for each other: one may have
         partials that the other lacks."""
         hidden = [self.table("value", [x]) if x.is_name else x for x in (a, b)]
-        return self.assign("i1", f"fcmp {predicate} {hidden[0]}, {hidden[1].text}")
+        kind = "i1" if a.type in FLOATS else vector("i1", lanes(a.type))
+        return self.assign(kind, f"fcmp {predicate} {hidden[0]}, {hidden[1].text}")
+
+    def spread(self, a: Value, width: int) -> Value:
+        """Every lane (or the number) repeated side by side, `width` times."""
+        if width < 1 or (not a.is_name and a.type[0] != "<" and is_float(a.type)):
+            return Value(vector(a.type, width), f"<{', '.join([str(a)] * width)}>") if width else a
+        count = lanes(a.type)
+        if a.type[0] != "<":
+            kind = vector(a.type, width)
+            a = self.assign(kind, f"insertelement {kind} poison, {a}, i64 0")
+            return self.shuffled(a, None, [0] * width)
+        return self.shuffled(a, None, [lane for lane in range(count) for _ in range(width)])
+
+    def shuffled(self, a: Value, b: Value | None, mask: Sequence[int]) -> Value:
+        """Lanes of two vectors, by number; -1 for any."""
+        other = "poison" if b is None else b.text
+        listing = ", ".join("i32 poison" if lane < 0 else f"i32 {lane}" for lane in mask)
+        kind = vector(element(a.type), len(mask))
+        return self.assign(kind, f"shufflevector {a}, {a.type} {other}, <{len(mask)} x i32> <{listing}>")
+
+    def lane(self, a: Value, number: int) -> Value:
+        return self.assign(element(a.type), f"extractelement {a}, i64 {number}")

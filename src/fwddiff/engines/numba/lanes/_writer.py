@@ -222,8 +222,8 @@ class _Writer:
             return "", active
         self.is_polled = True
         found = self.out.assign(f'call i32 @"{POLL}"()')
-        stop = self.out.assign(f"icmp ne i32 {found}, 0")
-        return stop, self.out.assign(f"select i1 {stop}, i1 false, i1 {active}")
+        stop, is_free = (self.out.assign(f"icmp {how} i32 {found}, 0") for how in ("ne", "eq"))
+        return stop, self.out.assign(f"select i1 {active}, i1 {is_free}, i1 false")
 
     def _stays(self, loop: Loop, lane: Value) -> Value:
         """The lanes that begin another iteration."""

@@ -11,8 +11,9 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import fwddiff
-from fwddiff.engines.numba import loops
+from fwddiff.engines.numba import loops, pipeline, vector_math
 from fwddiff.engines.numba.lanes import side_by_side
+from fwddiff.engines.numba.schedule import NO_CHECKS
 
 
 def newton(x, e):
@@ -287,7 +288,7 @@ def test_nan_and_infinity_stay_in_their_lanes():
     check(nested, (np.where(np.isinf(x), 1.0, x), y))
 
 
-def test_what_is_refused_runs_element_by_element():
+def test_what_has_no_vector_version_goes_side_by_side_all_the_same():
     def without_vector_version(x, y):
         while x < 5:
             x = x + math.lgamma(2 + y * y) + 1
@@ -297,7 +298,7 @@ def test_what_is_refused_runs_element_by_element():
         return math.sin(x) * y
 
     x, y = data(30)
-    assert lanes_of(without_vector_version, x, y) is None
+    assert lanes_of(without_vector_version, x, y) is not None
     assert lanes_of(no_loop, x, y) is None
     check(without_vector_version, (x, y))
 
@@ -345,3 +346,31 @@ def test_many_branches_that_cannot_be_side_by_side():
         return x * s + math.lgamma(x + 3)
 
     check(branching, (data(9)[0], np.float64(0.3)))
+
+
+# --- functions without a vector version ---------------------------------------------------------------------
+
+
+def continued(a, x):
+    """By a loop, with functions that glibc has one element at a time."""
+    total, term = 0.0, math.exp(a * math.log(x) - x - math.lgamma(a + 1.0))
+    n = 1.0
+    while abs(term) > 1e-17 * abs(total):
+        total = total + term
+        term = term * x / (a + n)
+        n = n + 1.0
+    return total + math.gamma(0.5 + x)
+
+
+@pytest.mark.skipif(vector_math.library() is None, reason="no vector functions, no lanes")
+def test_calls_are_made_lane_by_lane():
+    a, x = np.linspace(0.3, 4.0, 37), np.linspace(0.2, 3.0, 37)
+    g = fwddiff(continued)
+    rule = g.broadcast.prepare(a, x).rule.pullback((0, 1))
+    text = pipeline.module_text(rule.numbers, rule.inputs, rule.outputs, "ccccc", NO_CHECKS, True)
+    assert "@lanes(" in text
+    assert "@fwddiff_special_digamma(double %" in text  # the slope of lgamma
+    found = [fd.rrule(fwddiff(continued, engine=e).broadcast, a, x) for e in ("numba", "numpy")]
+    np.testing.assert_allclose(found[0][0], found[1][0], 1e-13)
+    for compiled, python in zip(*[pullback(np.ones(37)) for _, pullback in found], strict=True):
+        np.testing.assert_allclose(fd.unthunk(compiled), fd.unthunk(python), 1e-12)

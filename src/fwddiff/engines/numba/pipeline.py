@@ -7,6 +7,7 @@ derivatives (`ssa`), the loop around it (`schedule`), code for this processor (`
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
+from fwddiff.engines.numba.ssa import special
 from fwddiff.engines.numba.target import cpu
 
 SYMBOL = "kernel"
@@ -96,12 +98,31 @@ def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) ->
         return None, ""
     places = list(zip(ssa.offsets(function.outputs), function.outputs, strict=True))
     try:
-        code = read(ssa.inlined(core, "core"), "core")
-        text = written("lanes", code, varying, places, count)
+        whole = ssa.inlined(core, "core")
+        text = _with_functions(written("lanes", read(whole, "core"), varying, places, count), whole)
     except NoLanes as reason:
         _log.debug("%s runs element by element: %s", function.symbol, reason)
         return None, ""
     return LanesInfo(count, "lanes", function.inputs, function.outputs), text
+
+
+def _with_functions(text: str, module: str) -> str:
+    """The text with the functions of ours that it calls, and with what these call."""
+    for definition in re.findall(r"^define internal .*?^}$", module, re.M | re.S):
+        found = re.match(rf".*?@({special.PREFIX}\w+)\(", definition)
+        if found and f"@{found.group(1)}(" in text:
+            text += _alone(definition)
+    known = set(re.findall(r"^(?:declare|define) [^@]*@([\w.]+)\(", text, re.M))
+    for declaration in re.findall(r"^declare [^@]*@[\w.]+\(.*\)", module, re.M):
+        name = declaration.split("@", 1)[1].split("(", 1)[0]
+        if name not in known and f"@{name}(" in text:
+            text += f"{declaration} memory(none) nounwind willreturn\n"
+    return text
+
+
+def _alone(definition: str) -> str:
+    """A definition for another module: groups of attributes and metadata stay behind."""
+    return re.sub(r"( #\d+(?= \{$|$))|(, ![\w.]+ !\d+)", "", definition, flags=re.M) + "\n"
 
 
 def _lanes(types: Sequence[str]) -> int:

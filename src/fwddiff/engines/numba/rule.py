@@ -152,7 +152,11 @@ class NumbaRule(Rule):
             return None
         checks = schedule.Checks(self.checked, self.stored)
         how = (self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
-        machine = pipeline.machine_code(*how)
+        try:
+            machine = pipeline.machine_code(*how)
+        except ssa.Refused as reason:
+            _log.debug("%s goes by types of duals: %s", self.name, reason)
+            return None
 
         def raising() -> Any:
             return kernel.raising(self.core, self.inputs, self.outputs, pattern)

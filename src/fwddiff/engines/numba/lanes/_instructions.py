@@ -20,6 +20,9 @@ _INTRINSIC = re.compile(
     r"|abs|smin|smax|umin|umax)\.\w+$"
 )
 _MATH = re.compile(r"llvm\.(\w+)\.f(?:64|32)|(\w+)")
+# Functions of the C library without vector versions, which give a value and do nothing else.
+_SCALAR = {"lgamma", "tgamma", "fmod"}
+OWN = "fwddiff_special_"  # as those of ours
 _SUFFIXES = {"double": "f64", "float": "f32"}
 
 
@@ -70,15 +73,33 @@ class Instructions:
             name = f"{callee.text.rpartition('.')[0]}.{self._suffix(i.type, wide)}"
         else:
             version = _vector_version(callee.text, len(arguments), i.type, self.text.lanes)
-            name = version if wide else callee.text
+            if wide and version is None:
+                return self._lane_by_lane(i, arguments, callee.text)
+            name = version if wide and version is not None else callee.text
         types = [self.text.type(o.type, wide and not one) for o, one in zip(arguments, scalars, strict=True)]
         given = [self.text.get(o, wide and not one) for o, one in zip(arguments, scalars, strict=True)]
         result = self.text.type(i.type, wide)
-        self.declarations[name] = (
-            f"declare {result} @{name}({', '.join(types)}) nounwind willreturn memory(none)"
-        )
+        if not name.startswith(OWN):
+            self.declarations[name] = _declaration(result, name, types)
         passed = ", ".join(f"{kind} {text}" for kind, text in zip(types, given, strict=True))
         return self.text.assign(f"call {result} @{name}({passed})")
+
+    def _lane_by_lane(self, i: Instruction, arguments: list[Operand], name: str) -> str:
+        """A function without a vector version does not keep the rest from going side by side."""
+        text, kinds = self.text, [o.type for o in arguments]
+        given = [text.get(o, True) for o in arguments]
+        if not name.startswith(OWN):
+            self.declarations[name] = _declaration(i.type, name, kinds)
+        result = "poison"
+        for lane in range(text.lanes):
+            parts = [
+                text.assign(f"extractelement {text.type(kind)} {wide}, i32 {lane}")
+                for kind, wide in zip(kinds, given, strict=True)
+            ]
+            passed = ", ".join(f"{kind} {part}" for kind, part in zip(kinds, parts, strict=True))
+            one = text.assign(f"call {i.type} @{name}({passed})")
+            result = text.assign(f"insertelement {text.type(i.type)} {result}, {i.type} {one}, i32 {lane}")
+        return result
 
     def _suffix(self, scalar: str, wide: bool) -> str:
         return f"v{self.text.lanes}" * wide + _SUFFIXES.get(scalar, scalar)
@@ -89,13 +110,20 @@ def _divides_safely(divisor: Operand) -> bool:
     return divisor.kind == "constant" and divisor.text.isdigit() and int(divisor.text) != 0
 
 
-def _vector_version(name: str, arity: int, scalar: str, lanes: int) -> str:
-    """Vector version of a function of the C library, or of LLVM's intrinsic for it."""
+def _declaration(result: str, name: str, types: list[str]) -> str:
+    return f"declare {result} @{name}({', '.join(types)}) nounwind willreturn memory(none)"
+
+
+def _vector_version(name: str, arity: int, scalar: str, lanes: int) -> str | None:
+    """Vector version of a function of the C library, or of LLVM's intrinsic for it; `None` where there is
+    none. Raises `Refused` for functions that do more than give a value."""
+    if name.startswith(OWN):
+        return None
     match = _MATH.fullmatch(name)
     if match is None or scalar not in _SUFFIXES:
         raise Refused(f"a call of {name}")
     function = match.group(1) or match.group(2).removesuffix("" if scalar == "double" else "f")
+    if (function, arity) not in vector_math.FUNCTIONS.values() and function not in _SCALAR:
+        raise Refused(f"a call of {name}")
     versions = {count: version for version, count in vector_math.variants(function, arity, BITS[scalar])}
-    if (function, arity) not in vector_math.FUNCTIONS.values() or lanes not in versions:
-        raise Refused(f"{name} has no version for {lanes} lanes")
-    return versions[lanes]
+    return versions.get(lanes)

@@ -125,7 +125,7 @@ def read(text: str, symbol: str) -> Code:
     Raises `Refused` for what is not known here: nothing is guessed.
     """
     found = re.search(
-        rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S
+        rf'^define [^@]*@"?{re.escape(symbol)}"?\(([^\n]*)\)[^()\n]*\{{\n(.*?)^\}}', text, re.M | re.S
     )
     if found is None:
         raise Refused(f"no function {symbol}")

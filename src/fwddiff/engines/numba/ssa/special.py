@@ -13,6 +13,7 @@ from fwddiff.engines.numba.ssa.function import Function, as_core, returning
 from fwddiff.engines.numba.ssa.writer import Writer
 from numba.core import types
 
+PREFIX = "fwddiff_special_"
 NAMES = frozenset({"digamma", "polygamma", "sinc", "spherical_jn", "ieee_remainder"})
 
 
@@ -31,13 +32,22 @@ def _function(name: str) -> Function:
 
 def call(writer: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
     """In double, whatever the arguments are: none of these loses digits that float32 has."""
-    function = _function(name)
+    function, symbol = _function(name), f"{PREFIX}{name}"
     given = [writer.convert(a, t) for a, t in zip(arguments, function.inputs, strict=True)]
-    symbol = f"fwddiff_special_{name}"
     writer.outside |= function.code.outside
-    writer.outside[symbol] = as_core(function, symbol).replace(" alwaysinline {", " noinline {", 1)
-    room = writer.assign("ptr", "alloca [1 x double], align 8")
-    exception = writer.assign("ptr", "alloca ptr, align 8")
+    writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
+    writer.outside[symbol] = _definition(symbol, function)
+    return writer.convert(writer.call(symbol, "double", given), kind)
+
+
+def _definition(symbol: str, function: Function) -> str:
+    """A function that gives its value and does nothing else; not inlined: some of them are long."""
+    w, given = Writer(), [Value(str(kind), f'%"in.{k}"') for k, kind in enumerate(function.inputs)]
+    room = w.assign("ptr", "alloca [1 x double], align 8")
+    exception = w.assign("ptr", "alloca ptr, align 8")
     listing = ", ".join(map(str, given))
-    writer.assign("i32", f"call i32 @{symbol}({room}, {exception}, {listing})")  # none of them raises
-    return writer.convert(writer.assign("double", f"load double, {room}, align 8"), kind)
+    w.assign("i32", f"call i32 @{symbol}_core({room}, {exception}, {listing})")  # none of them raises
+    result = w.assign("double", f"load double, {room}, align 8")
+    attributes = "noinline nounwind willreturn memory(none)"
+    body = "\n".join([*w.lines, f"  ret {result}"])
+    return f"define internal double @{symbol}({listing}) {attributes} {{\n{body}\n}}\n"

@@ -47,7 +47,7 @@ _ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^%\n]+\n", re.MULTILINE)
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _SINGLE = re.compile(r"\bfloat\b(?![\w.\"])")
-_NAME = re.compile(r'@("[^"]+"|[\w.$]+)')
+_NAME = re.compile(r'@("[^"]+"|[\w.$-]+)')
 
 
 def one_function(texts: Iterable[str], symbol: str) -> str:

@@ -54,6 +54,14 @@ class Doubled:
         self.value = value * 2
 
 
+@dataclass  # keeps the `__init__` that is there
+class Tripled:
+    value: Any
+
+    def __init__(self, value):
+        self.value = value * 3
+
+
 class Reversed(NamedTuple("Pair", [("a", Any), ("b", Any)])):
     def __new__(cls, a, b):
         return super().__new__(cls, b, a)
@@ -94,7 +102,7 @@ def test_derivatives_arrive():
     X.grad = Y.grad = None
 
 
-@pytest.mark.parametrize("cls", [Halved, Doubled, Squared])
+@pytest.mark.parametrize("cls", [Halved, Doubled, Tripled, Squared])
 def test_constructors_that_compute_are_not_skipped(cls):
     with pytest.raises(fd.CompileError, match=f"{cls.__name__} has __"):
         fwddiff(cls, engine="numba").broadcast(X)
@@ -112,7 +120,7 @@ def test_a_named_tuple_that_changes_its_fields_cannot_be_rebuilt():
             fwddiff(lambda p: p.a, engine=engine).broadcast(Reversed(X, Y))
 
 
-@pytest.mark.parametrize("cls", [Halved, Doubled, Squared])
+@pytest.mark.parametrize("cls", [Halved, Doubled, Tripled, Squared])
 def test_inside_a_function_too(cls):
     def f(x):
         return cls(x).value
@@ -123,7 +131,7 @@ def test_inside_a_function_too(cls):
         torch.testing.assert_close(fwddiff(f, engine=engine).broadcast(X), cls(X).value)
 
 
-@pytest.mark.parametrize("cls", [Doubled, Squared])
+@pytest.mark.parametrize("cls", [Doubled, Tripled, Squared])
 def test_arguments_made_by_the_user_are_taken_as_they_are(cls):
     made = cls(X.detach())
     torch.testing.assert_close(fwddiff(lambda d: 3 * d.value).broadcast(made), 3 * made.value)

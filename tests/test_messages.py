@@ -1,5 +1,6 @@
 """Bad input: each error says what happened, to which argument or line, and what to do."""
 
+import importlib
 import math
 import re
 
@@ -334,12 +335,10 @@ def test_functions_of_frameworks_inside():
 
 
 def test_failures_of_the_compiler_are_ours(monkeypatch):
-    from fwddiff.engines.numba import kernel
-
     def fails(*_):
         raise RuntimeError("LLVM ERROR: out of registers")
 
-    monkeypatch.setattr(kernel, "build", fails)
+    monkeypatch.setattr(importlib.import_module("fwddiff.engines.numba.pipeline"), "machine_code", fails)
     monkeypatch.setenv("FWDDIFF_CACHE_DIR", "off")
     error = refusal(fwddiff(lambda x: x * 3.0 - 0.125 * x * x, engine="numba").broadcast, X)
     assert isinstance(error, fd.CompileError)

@@ -34,7 +34,10 @@ def _is_overridden(cls: type, name: str) -> bool:
 
 def _has_generated_init(cls: type) -> bool:
     definer = _definer(cls, "__init__")
+    # A class that defines its own keeps it, whatever the option says; generated code has no file.
+    code: Any = getattr(vars(definer)["__init__"], "__code__", None)
     generated = "__dataclass_params__" in vars(definer) and _options(definer).init
+    generated = generated and code is not None and code.co_filename == "<string>"
     return generated and dataclasses.fields(definer) == dataclasses.fields(cls)
 
 

@@ -35,7 +35,7 @@ from fwddiff._capture._meaning import NOTHING, STANDS_FOR, Meaning, UserRule, me
 from fwddiff._capture._names import unbound
 from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
-from fwddiff._capture._stack import Path
+from fwddiff._capture._stack import Path, Use
 from fwddiff._capture._state import refuse_state, refuse_stateful
 from fwddiff._capture._values import has_rule, held_rule, holds_host_array, is_data, is_foreign
 
@@ -47,6 +47,7 @@ __all__ = [
     "Function",
     "Meaning",
     "Path",
+    "Use",
     "UserRule",
     "attributes",
     "content",

@@ -31,7 +31,15 @@ from fwddiff._capture._refusals import (
 from fwddiff._capture._stack import IMPORT, Path, Steps, Use
 from fwddiff._capture._state import refuse_state, state_of
 from fwddiff._capture._tables import is_table
-from fwddiff._capture._values import Owned, has_rule, held_rule, is_data, is_foreign, is_operation
+from fwddiff._capture._values import (
+    Owned,
+    has_rule,
+    held_functions,
+    held_rule,
+    is_data,
+    is_foreign,
+    is_operation,
+)
 from fwddiff._errors import CaptureError
 
 
@@ -321,8 +329,13 @@ class _Planner:
         elif isinstance(at.value, functools.partial):
             node.held.append(path)
             node.python_only = f"calls `{at.name}`, a functools.partial"
+        elif held_functions(at.value):
+            node.held.append(path)
         elif hasattr(type(at.value), "__fwddiff_meaning__"):
             node.python_only = f"calls `{at.name}`, a wrapped functools.partial"
+        for part in held_functions(at.value):
+            if isinstance(part, types.FunctionType):
+                self._method(part, self.guard.constant(part))
 
     def _add_edge(self, node: Function, path: Path, at: _Value, checks: dict[Path, tuple]) -> bool:
         """A function that the code refers to is planned too."""

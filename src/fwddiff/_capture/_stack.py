@@ -40,7 +40,8 @@ class Use(NamedTuple):
 
     `how`: "scalar" (arithmetic, comparison, truth), "neutral" (returned, stored in a variable that is
     followed, compared with `None`, taken apart), "called", "argument" (see `argument`), "written" (an element
-    or attribute of it gets a value), "updated" (by `+=` and the like), "whole" (anything else).
+    or attribute of it gets a value), "updated" (by `+=` and the like), "matched" (a class, by `case C():`),
+    "whole" (anything else).
     """
 
     path: Path
@@ -279,6 +280,12 @@ class Stack:
         self.stack.append(UNKNOWN)
 
     _make_function = _set_function_attribute = _build_slice = _list_to_tuple = _call_function_ex = _make
+
+    def _match_class(self, instruction) -> None:
+        subject, cls, names = self._take(3)
+        self.use([subject, names], "whole")
+        self.use([cls], "matched")
+        self.stack.append(UNKNOWN)
 
     def _list_extend(self, instruction) -> None:
         self.use(self._take(1), "whole")

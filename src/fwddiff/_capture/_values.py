@@ -109,16 +109,29 @@ def holds_host_array(value: Any, owned: Owned) -> bool:
 def held_rule(value: Any) -> str | None:
     """Name of a function with a rule of its own in a container or `functools.partial`, where no code names
     it."""
+    return next((getattr(part, "__name__", repr(part)) for part in _inside(value) if has_rule(part)), None)
+
+
+def held_functions(value: Any) -> list[Any]:
+    """Functions of the user's, or of `math`, in a container: no code names them."""
+    return [
+        part
+        for part in _inside(value)
+        if (isinstance(part, types.FunctionType) and not is_foreign(part.__module__))
+        or (isinstance(part, types.BuiltinFunctionType) and part.__module__ == "math")
+    ]
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """What is in a container or `functools.partial`, at any depth."""
     pending, seen = list(_members(value)), set()
     while pending and len(seen) < _MOST_OBJECTS:
         part = pending.pop()
         if isinstance(part, _ATOMS) or id(part) in seen:
             continue
         seen.add(id(part))
-        if has_rule(part):
-            return getattr(part, "__name__", repr(part))
+        yield part
         pending += _members(part)
-    return None
 
 
 def _members(value: Any) -> list[Any]:

@@ -4,6 +4,7 @@ A kernel is a C function `int64 kernel(int64 *pointers, int64 *layout)`: address
 table that its engine made. `tasks.run` calls it. Nothing here knows rules, engines or hosts.
 
     memory, tasks                      operands and layouts; calls divided among threads
+    interrupts                         Ctrl-C in a kernel
     disk, machine_code, environment    files of machine code, and what it depends on
     kept                               the package's own C functions, from disk
 """

@@ -1,31 +1,29 @@
-"""The package's own C functions: compiled once, then loaded from disk by every process."""
+"""Machine code on disk: compiled once, then loaded by every process."""
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
-from numba import cfunc
-
-from fwddiff._native import disk
+from fwddiff._native import compiler, disk, interrupts
 from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code, Object, extract, load
 
 
-def c_function(signature: str, function: Any) -> Code:
-    """`numba.cfunc(signature)(function)`, from disk if it is there.
-
-    `function` may depend on the sources in its own folder and on those of `environment`, on nothing else.
-    """
-    name = _name(signature, function)
-    found = recall(name) if name else None
+def function(symbol: str, text: str) -> Code:
+    """The package's own C function `symbol` of this LLVM text, from disk if it is there."""
+    made_by = environment() if disk.folder() is not None else ""
+    name = hashlib.sha256(f"{made_by} {symbol} {text}".encode()).hexdigest()
+    found = recall(name) if made_by else None
     if found is not None:
         return found
-    compiled: Any = cfunc(signature)(function)
-    if name:
-        keep(name, compiled)
-    return Code(compiled.address, compiled)
+    compiled = compiler.compiled(text, symbol, plain=True)
+    if made_by:
+        keep_object(name, compiled)
+    loaded = load(compiled)
+    if loaded is None:
+        raise RuntimeError(f"{symbol} needs functions that are not there: {', '.join(compiled.needs)}")
+    return loaded
 
 
 def recall(name: str) -> Code | None:
@@ -34,7 +32,8 @@ def recall(name: str) -> Code | None:
     if found is None:
         return None
     header, content = found
-    return load(Object(header["symbol"], tuple(header["needs"]), content))
+    code = load(Object(header["symbol"], tuple(header["needs"]), content))
+    return code and code._replace(polls=interrupts.expect(header["needs"]))
 
 
 def keep(name: str, function: Any) -> None:
@@ -47,14 +46,3 @@ def keep(name: str, function: Any) -> None:
 def keep_object(name: str, code: Object) -> None:
     """Keep object code under this name; whoever made it answers for its use in another process."""
     disk.write(name, {"symbol": code.symbol, "needs": code.needs}, code.content)
-
-
-def _name(signature: str, function: Any) -> str:
-    made_by = environment() if disk.folder() is not None else ""
-    try:
-        paths = sorted(Path(function.__code__.co_filename).parent.glob("*.py"))
-        source = b"".join(path.read_bytes() for path in paths)
-    except OSError:
-        return ""
-    text = f"{made_by} {signature} {function.__qualname__} ".encode()
-    return hashlib.sha256(text + source).hexdigest() if made_by else ""

@@ -23,14 +23,15 @@ from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
 # A constant integer made a pointer, as `ctypes` functions and Python objects become.
-_ADDRESS = re.compile(r"inttoptr \(i\d+ -?[1-9]")
+_ADDRESS = re.compile(r"inttoptr \(?i\d+ -?[1-9]")
 
 
 class Code(NamedTuple):
-    """A loaded C function; `owner` keeps its machine code alive."""
+    """A loaded C function; `owner` keeps its machine code alive. `polls`: whether it looks for Ctrl-C."""
 
     address: int
     owner: Any
+    polls: bool = False
 
 
 class Object(NamedTuple):
@@ -78,7 +79,7 @@ def load(code: Object) -> Code | None:
         rtsys.initialize(cpu_target.target_context)
         if not _available(code.needs):
             return None
-    engine = _new_engine()
+    engine = new_engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code.content))
     engine.finalize_object()
     return Code(engine.get_function_address(code.symbol), engine)
@@ -88,8 +89,9 @@ def _available(names: Sequence[str]) -> bool:
     return all(llvm.address_of_symbol(name) is not None for name in names)
 
 
-def _new_engine() -> llvm.ExecutionEngine:
-    module = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"')
+def new_engine(text: str = "") -> llvm.ExecutionEngine:
+    """Engine for machine code, with that of a module of LLVM's text."""
+    module = llvm.parse_assembly(text or f'target triple = "{llvm.get_process_triple()}"')
     return llvm.create_mcjit_compiler(
         module, new_target_machine(), use_lmm=config.USE_LLVMLITE_MEMORY_MANAGER
     )

@@ -16,7 +16,6 @@ from numba.core import cgutils
 intrinsic: Any = extending.intrinsic  # type checkers do not know that it removes a parameter
 
 WORD = ir.IntType(64)
-_HALF = ir.IntType(32)
 
 
 def _pointer(builder, address, kind: ir.Type = WORD):
@@ -32,39 +31,12 @@ def load(typing_context, address):
 
 
 @intrinsic
-def load_int32(typing_context, address):
-    def codegen(context, builder, signature, arguments):
-        return builder.sext(builder.load(_pointer(builder, arguments[0], _HALF)), WORD)
-
-    return types.int64(types.int64), codegen
-
-
-@intrinsic
 def store(typing_context, address, value):
     def codegen(context, builder, signature, arguments):
         builder.store(arguments[1], _pointer(builder, arguments[0]))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), codegen
-
-
-@intrinsic
-def store_int32(typing_context, address, value):
-    def codegen(context, builder, signature, arguments):
-        builder.store(builder.trunc(arguments[1], _HALF), _pointer(builder, arguments[0], _HALF))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), codegen
-
-
-@intrinsic
-def fetch_and_add(typing_context, address, value):
-    """Atomic: the word's value before the addition."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.atomic_rmw("add", _pointer(builder, arguments[0]), arguments[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -75,6 +47,18 @@ def stack(typing_context, words):
         return builder.ptrtoint(builder.alloca(WORD, arguments[0]), WORD)
 
     return types.int64(types.int64), codegen
+
+
+@intrinsic
+def interrupt(typing_context, wanted):
+    """Raises `KeyboardInterrupt`, for which Numba's `raise` has no room, if that is wanted."""
+
+    def codegen(context, builder, signature, arguments):
+        with builder.if_then(arguments[0], likely=False):
+            context.call_conv.return_user_exc(builder, KeyboardInterrupt)
+        return context.get_dummy_value()
+
+    return types.none(types.boolean), codegen
 
 
 @intrinsic
@@ -97,9 +81,9 @@ def _caller(arity: int):
 
 
 @intrinsic
-def call_1(typing_context, function, a):
+def call_0(typing_context, function):
     """Call a C function of int64 by its address."""
-    return types.int64(types.int64, types.int64), _caller(1)
+    return types.int64(types.int64), _caller(0)
 
 
 @intrinsic
@@ -129,23 +113,6 @@ def global_word(symbol: str):
         return types.int64(), codegen
 
     return word
-
-
-def c_function(symbol: str, arity: int):
-    """Intrinsic that calls a function of the C library; its arguments and result are words."""
-
-    def codegen(context, builder, signature, arguments):
-        kind = ir.FunctionType(WORD, [WORD] * arity)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), arguments)
-
-    signature = types.int64(*[types.int64] * arity)
-    if arity == 1:
-        return intrinsic(lambda typing_context, a: (signature, codegen))
-    if arity == 2:
-        return intrinsic(lambda typing_context, a, b: (signature, codegen))
-    if arity == 3:
-        return intrinsic(lambda typing_context, a, b, c: (signature, codegen))
-    return intrinsic(lambda typing_context, a, b, c, d: (signature, codegen))
 
 
 def pointer_to(dtype: types.Type):

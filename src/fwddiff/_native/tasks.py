@@ -32,23 +32,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
-from numba import njit, types
 
-from fwddiff._native import kept
-from fwddiff._native.memory import (
-    c_function,
-    call_2,
-    call_4,
-    fetch_and_add,
-    global_word,
-    load,
-    pointer_to,
-    stack,
-    store,
-)
-from fwddiff._native.status import EXCEPTION, NO_MEMORY, SHAPE_MISMATCH, UNDEFINED
+from fwddiff._native import interrupts, kept
+from fwddiff._native.machine_code import Code
+from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STALE, UNDEFINED
+from fwddiff._native.words import Word, Words
 
-__all__ = ["EXCEPTION", "NO_MEMORY", "SHAPE_MISMATCH", "UNDEFINED"]
+__all__ = ["EXCEPTION", "INTERRUPTED", "NO_MEMORY", "SHAPE_MISMATCH", "STALE", "UNDEFINED"]
 
 DTYPES = ("float64", "float32", "int64", "int32")  # of private sums, by their kind
 WORTH_THREADS = 100_000  # nanoseconds of work left, below which no thread is started
@@ -56,18 +46,11 @@ SUPPORTED = hasattr(time, "CLOCK_MONOTONIC") and os.name == "posix"
 
 _CLOCK = int(getattr(time, "CLOCK_MONOTONIC", 0))
 _HEADER = 8  # words of the table before the lists
-_STATE = 6  # words: kernel, pointers, layout, next task, status, scratch memory
-
-_clock_gettime = c_function("clock_gettime", 2)
-_pthread_create = c_function("pthread_create", 4)
-_pthread_join = c_function("pthread_join", 2)
-_malloc = c_function("malloc", 1)
-_free = c_function("free", 1)
-_memset = c_function("memset", 3)
-_worker = global_word("fwddiff_worker")
-_team = global_word("fwddiff_team")
-_float64s, _float32s = pointer_to(types.float64), pointer_to(types.float32)
-_int64s, _int32s = pointer_to(types.int64), pointer_to(types.int32)
+# Words of the state that threads share.
+_STATE = 6
+_KERNEL, _POINTERS, _LAYOUT, _NEXT, _STATUS, _SCRATCH = range(_STATE)
+# Words of the table.
+_TASKS, _WHOLE, _MOST, _LAST, _OPERANDS, _SHARED, _PRIVATE, _BYTES = range(_HEADER)
 
 
 class Runner(NamedTuple):
@@ -75,162 +58,169 @@ class Runner(NamedTuple):
     of the team, if there is one."""
 
     call: Any
-    owners: tuple
+    owner: Code
 
 
-@njit(inline="always")
-def _word(table, index):
-    return load(table + 8 * index)
+# --- what is compiled ---------------------------------------------------------------------------------------
 
 
-@njit(inline="always")
-def _now():
-    time = stack(2)
-    _clock_gettime(_CLOCK, time)
-    return 1_000_000_000 * load(time) + load(time + 8)
+def runner_text() -> str:
+    """LLVM's text of `fwddiff_run` and of what its threads run."""
+    return "\n".join([_task_text(), _worker_text(), _run_text()])
 
 
-@njit(inline="always")
-def _run_task(state, pointers, task):
+def _task_text() -> str:
     """Run one task; `pointers` is room for the operands' addresses."""
-    layout = _word(state, 2)
-    operands, starts = _word(layout, 4), layout + 8 * _HEADER
-    places, scratch = starts + 8 * operands, _word(state, 5) + task * _word(layout, 7)
-    for k in range(operands):
-        address = load(_word(state, 1) + 8 * k) + task * _word(starts, k)
-        if _word(places, k) >= 0:
-            address = scratch + _word(places, k)
-        store(pointers + 8 * k, address)
-    last = task == _word(layout, 0) - 1
-    position = _word(layout, 3) if last else _word(layout, 2)
-    status = call_2(_word(state, 0), pointers, layout + 8 * position)
-    if status != 0:
-        store(state + 32, status)
+    c = Words("fwddiff_task", "state", "pointers", "task")
+    state, pointers, task = c.parameters
+    layout = state[_LAYOUT]
+    operands, starts = layout[_OPERANDS], layout + 8 * _HEADER
+    places, scratch = starts + 8 * operands, state[_SCRATCH] + task * layout[_BYTES]
+    with c.loop(operands) as k:
+        address = state[_POINTERS][k] + task * starts[k]
+        pointers[k] = c.choose(places[k] >= 0, scratch + places[k], address)
+    is_last = task.is_(layout[_TASKS] - 1)
+    position = c.choose(is_last, layout[_LAST], layout[_MOST])
+    status = c.call(state[_KERNEL], pointers, layout + 8 * position)
+    with c.when(status.is_not(0)):
+        state[_STATUS] = status
+    c.end(0)
+    return str(c)
 
 
-@njit(inline="always")
-def _run_tasks(state):
-    layout = _word(state, 2)
-    pointers = stack(_word(layout, 4))
-    task = fetch_and_add(state + 24, 1)
-    while task < _word(layout, 0) and _word(state, 4) == 0:
-        _run_task(state, pointers, task)
-        task = fetch_and_add(state + 24, 1)
+def _worker_text() -> str:
+    """Take the tasks that are left, until one fails."""
+    c = Words("fwddiff_worker", "state")
+    (state,) = c.parameters
+    layout = state[_LAYOUT]
+    pointers = c.stack(layout[_OPERANDS])
+    with c.endless() as leave:
+        task = c.fetch_and_add(state + 8 * _NEXT, 1)
+        leave.unless(task < layout[_TASKS])
+        leave.unless(state[_STATUS].is_(0))
+        c.call_by_name("fwddiff_task", state, pointers, task)
+    c.end(0)
+    return str(c)
 
 
-@njit(inline="always")
-def _clear(state):
-    layout, pointers = _word(state, 2), _word(state, 1)
-    lists = layout + 8 * (_HEADER + 2 * _word(layout, 4))
-    for i in range(_word(layout, 5)):
-        _memset(_word(pointers, _word(lists, 2 * i)), 0, _word(lists, 2 * i + 1))
+def _run_text() -> str:
+    c = Words("fwddiff_run", "kernel", "pointers", "layout", "threads")
+    kernel, pointers, layout, threads = c.parameters
+    with c.when(layout[_TASKS].is_(1)):
+        c.leave(c.call(kernel, pointers, layout + 8 * layout[_WHOLE]))
+    state, scratch = c.stack(_STATE), c.variable(0)
+    with c.when(layout[_BYTES] > 0):
+        scratch.value = c.call_library("malloc", layout[_TASKS] * layout[_BYTES])
+        with c.when(scratch.value.is_(0)):
+            c.leave(NO_MEMORY)
+    state[_KERNEL], state[_POINTERS], state[_LAYOUT] = kernel, pointers, layout
+    state[_STATUS], state[_SCRATCH] = 0, scratch.value
+    _clear(c, layout, pointers)
+    _share_out(c, state, threads)
+    status = state[_STATUS]
+    with c.when(status.is_(0)):
+        _add_up(c, layout, pointers, scratch.value)
+    with c.when(scratch.value.is_not(0)):
+        c.call_library("free", scratch.value)
+    c.end(status)
+    return str(c)
 
 
-@njit(inline="always")
-def _add_up(state):
-    """Sum the tasks' copies of the outputs that all of them add to, in the order of the tasks."""
-    layout, pointers = _word(state, 2), _word(state, 1)
-    tasks, size, operands = _word(layout, 0), _word(layout, 7), _word(layout, 4)
-    places = layout + 8 * (_HEADER + operands)
-    lists = layout + 8 * (_HEADER + 2 * operands + 2 * _word(layout, 5))
-    for i in range(_word(layout, 6)):
-        operand, kind = _word(lists, 3 * i), _word(lists, 3 * i + 2)
-        copy, target = _word(state, 5) + _word(places, operand), _word(pointers, operand)
-        for element in range(_word(lists, 3 * i + 1)):
-            if kind == 0:
-                total = 0.0
-                for task in range(tasks):
-                    total += _float64s(copy + task * size)[element]
-                _float64s(target)[element] = total
-            elif kind == 1:
-                total = 0.0
-                for task in range(tasks):
-                    total += types.float64(_float32s(copy + task * size)[element])
-                _float32s(target)[element] = types.float32(total)
-            elif kind == 2:
-                count = 0
-                for task in range(tasks):
-                    count += _int64s(copy + task * size)[element]
-                _int64s(target)[element] = count
-            else:
-                count = 0
-                for task in range(tasks):
-                    count += types.int64(_int32s(copy + task * size)[element])
-                _int32s(target)[element] = types.int32(count)
+def _now(c: Words) -> Word:
+    """Nanoseconds."""
+    time = c.stack(2)
+    c.call_library("clock_gettime", _CLOCK, time)
+    return 1_000_000_000 * time[0] + time[1]
 
 
-@njit(inline="always")
-def _share_out(state, threads):
+def _clear(c: Words, layout: Word, pointers: Word) -> None:
+    lists = layout + 8 * (_HEADER + 2 * layout[_OPERANDS])
+    with c.loop(layout[_SHARED]) as i:
+        c.call_library("memset", pointers[lists[2 * i]], 0, lists[2 * i + 1])
+
+
+def _share_out(c: Words, state: Word, threads: Word) -> None:
     """Run the first task here, the others here or on several threads."""
-    tasks = _word(_word(state, 2), 0)
-    pointers = stack(_word(_word(state, 2), 4))
-    begin = _now()
-    store(state + 24, 1)
-    _run_task(state, pointers, 0)
-    if (_now() - begin) * (tasks - 1) < WORTH_THREADS:
-        threads = 1
-    threads = max(min(threads, tasks - 1), 1 - tasks)
-    team = _team()
-    if threads < -1 and team != 0:
-        call_4(team, _worker(), state, -threads, 0)
-        threads = 1
-    threads = abs(threads)
-    started = 0
-    handles = stack(max(threads, 1))
-    for _ in range(threads - 1):
-        if _pthread_create(handles + 8 * started, 0, _worker(), state) & 0xFFFFFFFF == 0:
-            started += 1
-    _run_tasks(state)
-    for i in range(started):
-        _pthread_join(_word(handles, i), 0)
+    layout = state[_LAYOUT]
+    tasks, workers = layout[_TASKS], c.variable(threads)
+    begin = _now(c)
+    state[_NEXT] = 1
+    c.call_by_name("fwddiff_task", state, c.stack(layout[_OPERANDS]), 0)
+    with c.when((_now(c) - begin) * (tasks - 1) < WORTH_THREADS):
+        workers.value = 1
+    workers.value = c.larger(c.smaller(workers.value, tasks - 1), -(tasks - 1))
+    worker, team = c.address_of("fwddiff_worker"), c.known_word(TEAM)
+    with c.when(workers.value < -1), c.when(team.is_not(0)):
+        c.call(team, worker, state, -workers.value, 0)
+        workers.value = 1
+    count = c.larger(workers.value, -workers.value)
+    handles, started = c.stack(c.larger(count, 1)), c.variable(0)
+    with c.loop(count - 1):
+        handle = handles + 8 * started.value
+        failed = c.call_library("pthread_create", handle, 0, worker, state) & 0xFFFFFFFF
+        with c.when(failed.is_(0)):
+            started.value += 1
+    c.call_by_name("fwddiff_worker", state)
+    with c.loop(started.value) as i:
+        c.call_library("pthread_join", handles[i], 0)
 
 
-def _fwddiff_worker(state):
-    _run_tasks(state)
-    return 0
+# LLVM's types of private sums by their kind: of an element and of its sum, and the ways there and back.
+_SUMS = (
+    ("double", "double", "", ""),
+    ("float", "double", "fpext", "fptrunc"),
+    ("i64", "i64", "", ""),
+    ("i32", "i64", "sext", "trunc"),
+)
 
 
-def _fwddiff_run(kernel, pointers, layout, threads):
-    tasks = load(layout)
-    if tasks == 1:
-        return call_2(kernel, pointers, layout + 8 * _word(layout, 1))
-    state = stack(_STATE)
-    scratch = _malloc(tasks * _word(layout, 7)) if _word(layout, 7) > 0 else 0
-    if scratch == 0 and _word(layout, 7) > 0:
-        return NO_MEMORY
-    store(state, kernel)
-    store(state + 8, pointers)
-    store(state + 16, layout)
-    store(state + 32, 0)
-    store(state + 40, scratch)
-    _clear(state)
-    _share_out(state, threads)
-    status = _word(state, 4)
-    if status == 0:
-        _add_up(state)
-    if scratch != 0:
-        _free(scratch)
-    return status
+def _add_up(c: Words, layout: Word, pointers: Word, scratch: Word) -> None:
+    """Sum the tasks' copies of the outputs that all of them add to, in the order of the tasks."""
+    places = layout + 8 * (_HEADER + layout[_OPERANDS])
+    lists = layout + 8 * (_HEADER + 2 * layout[_OPERANDS] + 2 * layout[_SHARED])
+    with c.loop(layout[_PRIVATE]) as i:
+        operand, elements, kind = (lists[3 * i + part] for part in range(3))
+        copy, target = scratch + places[operand], pointers[operand]
+        for number in range(len(DTYPES)):
+            with c.when(kind.is_(number)), c.loop(elements) as element:
+                _add_element(c, number, layout, copy, target, element)
 
 
-# Words that machine code reads by name: addresses of the worker and of `run`, number of threads for machine
-# code's calls, address of the function that runs the worker in a host's team.
-_cells = np.zeros(4, np.int64)
-for _k, _name in enumerate(("fwddiff_worker", "fwddiff_runner", "fwddiff_threads", "fwddiff_team")):
-    binding.add_symbol(_name, _cells.ctypes.data + 8 * _k)
+def _add_element(c: Words, kind: int, layout: Word, copy: Word, target: Word, element: Word) -> None:
+    (stored, summed, widen, narrow), text = _SUMS[kind], c.text
+    total = text.variable(summed, "0.0" if summed == "double" else "0", "total")
+    with c.loop(layout[_TASKS]) as task:
+        place = text.step(c.pointer(copy + task * layout[_BYTES]), element.text, stored)
+        term = text.load(stored, place)
+        term = text.value(f"{widen} {stored} {term} to {summed}") if widen else term
+        total.update("fadd" if summed == "double" else "add", term)
+    found = total.get()
+    found = text.value(f"{narrow} {summed} {found} to {stored}") if narrow else found
+    text.line(f"store {stored} {found}, ptr {text.step(c.pointer(target), element.text, stored)}")
 
 
-_runner = global_word("fwddiff_runner")
-_threads = global_word("fwddiff_threads")
-
-
-@njit(inline="always")
-def call_kernel(kernel, pointers, layout):
+def call_kernel(c: Words, kernel: Word, pointers: Word, layout: Word) -> Word:
     """What machine code calls: `run`, if the call is divided. Whoever makes such a layout calls `runner`
     first."""
-    if load(layout) == 1:
-        return call_2(kernel, pointers, layout + 8 * _word(layout, 1))
-    return call_4(_runner(), kernel, pointers, layout, _threads())
+    begin, status = c.known_word(interrupts.BEGIN), c.variable(0)
+    with c.when(begin.is_not(0)):
+        c.call(begin)
+    with c.when(layout[_TASKS].is_(1)):
+        status.value = c.call(kernel, pointers, layout + 8 * layout[_WHOLE])
+    with c.when(layout[_TASKS].is_not(1)):
+        run, threads = c.known_word(RUNNER), c.known_word(THREADS)
+        status.value = c.call(run, kernel, pointers, layout, threads)
+    return status.value
+
+
+# --- what Python knows of it --------------------------------------------------------------------------------
+
+# Words that machine code reads by name: address of `run`, number of threads for machine code's calls, address
+# of the function that runs the worker in a host's team.
+RUNNER, THREADS, TEAM = "fwddiff_runner", "fwddiff_threads", "fwddiff_team"
+_cells = np.zeros(3, np.int64)
+for _k, _name in enumerate((RUNNER, THREADS, TEAM)):
+    binding.add_symbol(_name, _cells.ctypes.data + 8 * _k)
 
 
 _made: list[Runner] = []
@@ -240,20 +230,18 @@ _making = threading.Lock()
 def runner() -> Runner:
     """Compiled, or found on disk, at the first call."""
     if not _made:
-        with _making:  # of two runners one would be dropped, and the words above might lead to that one
+        with _making:  # of two runners one would be dropped, and a word above might lead to that one
             if not _made:
                 _made.append(_make_runner())
     return _made[0]
 
 
 def _make_runner() -> Runner:
-    worker = kept.c_function("int64(int64)", _fwddiff_worker)
-    _cells[0] = worker.address
-    run = kept.c_function("int64(int64, int64, int64, int64)", _fwddiff_run)
-    _cells[1:3] = run.address, default_threads()
+    run = kept.function("fwddiff_run", runner_text())
+    _cells[:2] = run.address, default_threads()
     word = ctypes.c_int64
     call = ctypes.CFUNCTYPE(word, word, ctypes.c_char_p, word, word)(run.address)
-    return Runner(call, (worker, run))
+    return Runner(call, run)
 
 
 def use_team(address: int) -> None:
@@ -263,8 +251,8 @@ def use_team(address: int) -> None:
     flags)`, which OpenMP's compilers call. Such a pool does not survive `fork`: children start threads of
     their own.
     """
-    _cells[3] = address
-    os.register_at_fork(after_in_child=lambda: _cells.__setitem__(3, 0))
+    _cells[2] = address
+    os.register_at_fork(after_in_child=lambda: _cells.__setitem__(2, 0))
 
 
 @functools.cache

@@ -104,7 +104,7 @@ def test_transposed_operands_are_one_inner_loop():
     x = RANDOM.uniform(0.5, 2, (6, 5)).T
     np.testing.assert_allclose(G.sum(x, x), reference(x, x).sum(), rtol=1e-13)
     (launch,) = G.sum.prepare(x, x).rule._launchers.values()
-    outer, inner = launch._table[launch._table[1] :][:2]
+    outer, inner = launch._table[launch._undivided :][:2]
     assert (outer, inner) == (1, 30)
 
 
@@ -244,12 +244,12 @@ def test_powers_are_vectorised():
     assert "vv_pow" in assembly(rule)
 
 
-def test_value_kernels_carry_no_partials():
-    """Nobody differentiates: the function is compiled on bare values alone."""
+def test_numbers_are_compiled_as_numbers():
+    """Derivatives are taken of the compiled function: nothing is compiled on duals."""
     g = fwddiff(lambda x: x * x)
-    g.broadcast(np.ones(3))
+    fd.rrule(g.broadcast, np.ones(3))[1](np.ones(3))[0]()
     rule = g.broadcast.prepare(np.ones(3)).rule
-    assert [str(kind) for kinds in rule.core.overloads for kind in kinds] == ["Dual(float64)"]
+    assert not rule.core.overloads
 
 
 def test_one_kernel_serves_all_shapes():

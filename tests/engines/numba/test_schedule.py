@@ -4,6 +4,7 @@ The cores are those of functions that Numba compiled, so that a difference can o
 them. Sums are compared with `math.fsum` too.
 """
 
+import ctypes
 import itertools
 import math
 from typing import NamedTuple
@@ -13,8 +14,9 @@ import pytest
 
 from fwddiff import fwddiff
 from fwddiff._native import disk, kept, machine_code
+from fwddiff._native.machine_code import Code
 from fwddiff._native.status import EXCEPTION, UNDEFINED
-from fwddiff.engines.numba import kernel, loops, schedule
+from fwddiff.engines.numba import kernel, loops, polls, schedule
 from fwddiff.engines.numba.lanes import _lanes, _offsets, _stored
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
@@ -65,13 +67,18 @@ def build(core: Core, pattern, checks=schedule.NO_CHECKS, vectorise=True, side_b
     made = schedule.kernel_text(
         "kernel", core.symbol, core.inputs, core.outputs, pattern, checks, vectorise, lanes
     )
-    return kernel.Kernel(*cpu.compile_module(text + made, "kernel")[:2], lambda: None)
+    return kernel_of(cpu.compile_module(polls.defined(text + made), "kernel"))
+
+
+def kernel_of(code):
+    return kernel.Kernel(Code(code.address, code.owner), lambda: None, lambda: "")
 
 
 def run(made, table, arrays, outputs):
     """The status."""
     addresses = np.array([a.ctypes.data for a in (*arrays, *outputs)], np.int64)
-    return made.call(addresses.tobytes(), table.ctypes.data)
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)(made.address)
+    return call(addresses.tobytes(), table.ctypes.data)
 
 
 def operands_of(letters, extents, dtypes, n_in):
@@ -337,14 +344,15 @@ def test_many_branches_are_compiled_soon():
 def test_machine_code_is_kept_and_found(tmp_path, monkeypatch):
     monkeypatch.setenv(disk.VARIABLE, str(tmp_path))
     made = cpu.compile_module(kernel_module(), "kernel")
+    assert made.is_portable
     kept.keep_object("name", made.code)
     found = kept.recall("name")
     assert found is not None
     arrays, table = operands_of("00cccc", (100,), ["float64"] * 6, 3)
     results = []
-    for address, owner in (made[:2], found):
+    for code in (made, found):
         outputs = [np.zeros(100) for _ in range(3)]
-        assert run(kernel.Kernel(address, owner, lambda: None), table, arrays[:3], outputs) == 0
+        assert run(kernel_of(code), table, arrays[:3], outputs) == 0
         results.append(outputs)
     np.testing.assert_array_equal(*results)
 
@@ -363,6 +371,14 @@ def test_what_llvm_does_not_take_is_refused():
         cpu.compile_module("define i64 @kernel( {", "kernel")
     with pytest.raises(RuntimeError, match="no_such_function"):
         cpu.compile_module(MISSING, "kernel")
+
+
+def test_addresses_in_the_text_are_noticed():
+    text = "define i64 @kernel() {{\n %x = load i64, ptr inttoptr (i64 {0} to ptr)\n ret i64 %x\n}}"
+    cell = np.array([12])
+    made = cpu.compile_module(text.format(cell.ctypes.data), "kernel")
+    assert not made.is_portable
+    assert ctypes.CFUNCTYPE(ctypes.c_int64)(made.address)() == 12
 
 
 def resident() -> int:

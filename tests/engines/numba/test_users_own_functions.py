@@ -34,6 +34,13 @@ def load_engine():
     f = lambda v: math.log(v[0], 2) + np.clip(v[1], 0.0, 1.0) + np.sum(v * v + 1.0)
     fd.gradient(f, np.ones(3), backend="numba")
     fd.gradient(lambda p: Point(p.x).x * p.x, Point(2.0), backend="numba")
+    translate(lambda x: math.log(x, 2) + np.clip(x, 0.0, 1.0) + round(x, 1) + np.maximum(x, 2.0) + x ** 3)
+
+def translate(function):
+    from fwddiff import _capture, _problem, _rule, _tree
+    from fwddiff.engines.numba import language
+    slot = _rule.Slot(np.dtype(float), 0, True)
+    language.translate(_problem.Problem(_capture.plan(function), _tree.flatten((1.5,))[1], (), {}, (slot,)))
 
 def namedtuple_branch(x):
     p = Pair(x, 1)

@@ -13,7 +13,7 @@ import pytest
 from pytensor import gradient
 from pytensor.graph.replace import vectorize_graph
 
-from fwddiff import ArgumentError, HostError, ShapeError, fwddiff
+from fwddiff import ArgumentError, HostError, ShapeError, StructureError, fwddiff
 
 from .comparison import assert_equal_graphs, compiled, random
 
@@ -278,3 +278,19 @@ def test_exceptions_of_the_function_arrive(mode):
 def test_unsupported_argument_is_named():
     with pytest.raises(ArgumentError, match="argument"):
         fwddiff(lambda x, y: x).broadcast(pt.dvector("x"), object())
+
+
+@pytest.mark.parametrize("mode", ["numba", "python"])
+@pytest.mark.parametrize("size", [None, 3])
+def test_sizes_that_only_values_tell(mode, size):
+    x = pt.tensor("x", shape=(size,), dtype="float64")
+    g = fwddiff(lambda x: x[x > 0.0] * 2.0, engine="numba")
+    y = g(x)
+    assert y.type.shape in ((None,), (2,))  # the latter if a call has told
+    run = compiled([x], [y, pt.grad((y * y).sum(), x), y.shape[0]], mode)
+    value, slope, count = run(np.array([1.0, -2.0, 3.0]))
+    np.testing.assert_array_equal(value, [2.0, 6.0])
+    np.testing.assert_array_equal(slope, [8.0, 0.0, 24.0])
+    assert count == 2
+    with pytest.raises(StructureError, match="values"):
+        run(np.array([1.0, 2.0, 3.0]))

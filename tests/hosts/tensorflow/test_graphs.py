@@ -262,3 +262,21 @@ def test_a_saved_model_is_refused(tmp_path):
         tf.saved_model.save(module, str(tmp_path))
     assert isinstance(caught.value.__cause__, HostError)
     assert "cannot hold a function that runs in this Python process" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_sizes_that_only_values_tell(size):
+    g = fwddiff(lambda x: x[x > 0.0] * 2.0, engine="numba")
+
+    @tf.function(input_signature=[tf.TensorSpec((size,), tf.float64)])
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = g(x)
+            total = tf.reduce_sum(y * y)
+        return y, tape.gradient(total, x), tf.shape(y)
+
+    y, slope, shape = run(tf.constant([1.0, -2.0, 3.0], tf.float64))
+    np.testing.assert_array_equal(y, [2.0, 6.0])
+    np.testing.assert_array_equal(slope, [8.0, 0.0, 24.0])
+    assert shape.numpy().tolist() == [2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fwddiff._native.memory import pointer_to, stack
-from fwddiff._native.tasks import EXCEPTION
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.lanes import Lanes
@@ -81,7 +80,7 @@ class _GroupWriter(Writer):
         lines = [f"for lane in range({self.lanes.count}):", f"    i = {element}"] if gathered else []
         lines += [f"    g{k}[lane] = read{k}({self.cell(k)})" for k in gathered]
         addresses = ", ".join(places.get(k, self._room(k)) for k in operands)
-        lines += [f"if lanes(({addresses},)) != 0:", f"    return {EXCEPTION}"]
+        lines += [f"status = lanes(({addresses},))", "if status != 0:", "    return status"]
         stores = [line for j in outputs if self.n_in + j not in places for line in self.store(j)]
         if stores:
             results = "".join(f"g{self.n_in + j}[lane], " for j in outputs)

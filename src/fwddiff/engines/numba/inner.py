@@ -61,6 +61,10 @@ class InnerLibrary(JITCodeLibrary):
             super()._optimize_final_module()
             self._is_optimised = True
 
+    def refers_to(self, name: str) -> bool:
+        """Whether a function outside of this name is called."""
+        return any(f.name == name for f in self._final_module.functions if f.is_declaration)
+
     def _optimize_final_module(self) -> None:
         """Left to the kernel."""
 

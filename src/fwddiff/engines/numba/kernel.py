@@ -17,12 +17,14 @@ from llvmlite import ir
 import numba
 from fwddiff._errors import FwdDiffError, StructureError
 from fwddiff._mistakes import named
-from fwddiff._native import tasks
+from fwddiff._native import interrupts, tasks
+from fwddiff._native.machine_code import Code, needs_of
+from fwddiff._native.status import STOPPED
 from fwddiff._problem import Problem
 from fwddiff._rule import Shape, Slot
-from fwddiff.engines.numba import groups, loops
+from fwddiff.engines.numba import groups, loops, polls
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.lanes import has_many_blocks, side_by_side
+from fwddiff.engines.numba.lanes import has_many_blocks, has_polls, side_by_side
 from fwddiff.engines.numba.options import INTERNAL
 from numba.core import types
 from numba.extending import intrinsic
@@ -34,21 +36,16 @@ class Kernel:
     """A C function `int64 kernel(int64 *pointers, int64 *layout)` at `address`.
 
     `owner` keeps the machine code alive. `raising` makes a Numba function of the same work that raises what
-    the C function only reports as a status.
+    the C function only reports as a status. `assembly` gives the machine code as text, to see whether a loop
+    is vectorised. `polls`: whether Ctrl-C stops it.
     """
 
-    __slots__ = ("address", "call", "owner", "raising")
+    __slots__ = ("address", "assembly", "call", "owner", "polls", "raising")
 
-    def __init__(self, address: int, owner: Any, raising: Callable[[], Any]):
-        self.address, self.owner, self.raising = address, owner, raising
-        self.call = _PROTOTYPE(address)
-
-    def assembly(self) -> str:
-        """The machine code as text, to see whether a loop is vectorised."""
-        library = getattr(self.owner, "_library", None)
-        if library is None:  # machine code from disk
-            return "".join(self.raising().inspect_asm().values())
-        return library.get_asm_str()
+    def __init__(self, code: Code, raising: Callable[[], Any], assembly: Callable[[], str]):
+        self.address, self.owner, self.polls = code
+        self.raising, self.assembly = raising, assembly
+        self.call = interrupts.caller() if self.polls else _PROTOTYPE(self.address)
 
 
 def build(
@@ -69,12 +66,14 @@ def build(
         lanes = side_by_side(core, kinds, [letter != "0" for letter in pattern[: len(inputs)]])
         kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern, checks)
     inner = numba.njit(_signature(pattern), **INTERNAL)(kernel)
-    owner = _without_exceptions(inner, len(pattern))
-    return Kernel(owner.address, owner, lambda: _of_python(scalar, pattern))
+    owner = _without_exceptions(inner, len(pattern), polls.definition(has_polls(core, kinds)))
+    looks = interrupts.expect(needs_of(owner._library._final_module))
+    code = Code(owner.address, owner, looks)
+    return Kernel(code, lambda: _of_python(scalar, pattern), owner._library.get_asm_str)
 
 
 def raising(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Any:
-    """A function of Numba's that does a kernel's work one element after another, and raises what it raises."""
+    """A function of Numba's that does a kernel's work element by element, and raises what it raises."""
     return _of_python(loops.kernel_function(core, inputs, outputs, pattern), pattern)
 
 
@@ -86,7 +85,7 @@ def _signature(pattern: str) -> Any:
     return types.int64(*[types.int64] * (1 + len(pattern)))
 
 
-def _without_exceptions(kernel: Any, operands: int) -> Any:
+def _without_exceptions(kernel: Any, operands: int, poll: Any) -> Any:
     """C function `(pointers, layout) → status`: an exception that left a `cfunc` would return garbage.
 
     It reads the status that compiled functions return; a `try` block would take a third of all compile time.
@@ -100,10 +99,14 @@ def _without_exceptions(kernel: Any, operands: int) -> Any:
             places = [builder.gep(base, [ir.IntType(64)(k)]) for k in range(operands)]
             addresses = [builder.load(place) for place in places]
             context.active_code_library.add_linking_library(compiled.library)
+            context.active_code_library.add_linking_library(poll)
             status, result = context.call_internal_no_propagate(
                 builder, compiled.fndesc, compiled.signature, [arguments[1], *addresses]
             )
-            return builder.select(status.is_ok, result, ir.IntType(64)(tasks.EXCEPTION))
+            was_stopped = builder.icmp_signed("==", status.code, status.code.type(STOPPED))
+            word = ir.IntType(64)
+            failure = builder.select(was_stopped, word(tasks.INTERRUPTED), word(tasks.EXCEPTION))
+            return builder.select(status.is_ok, result, failure)
 
         return types.int64(types.int64, types.int64), codegen
 
@@ -125,6 +128,7 @@ class Launch:
         "_pack",
         "_table",
         "_table_address",
+        "_undivided",
         "kernel",
         "name",
         "outputs",
@@ -145,10 +149,13 @@ class Launch:
         self._again = again
         self.kernel, self.outputs, self.name, self.tasks = kernel, outputs, name, parts
         self.problem = problem
-        self._table, self._table_address = table, table.ctypes.data
         self._call = kernel.call
+        self._table, self._undivided = table.copy(), int(table[1])
+        self._table_address = self._table.ctypes.data
         if parts == 1:
-            self._table_address += 8 * int(table[1])
+            self._table_address += 8 * self._undivided
+            if kernel.polls:
+                self._table[self._undivided - 1] = kernel.address  # for `interrupts.caller`
         self._pack: Any = None
 
     def __call__(self, *addresses: int, threads: int = 0) -> bool:
@@ -166,15 +173,22 @@ class Launch:
         if self.tasks == 1:
             status = self._call(pointers, self._table_address)
         else:
-            limit = threads or tasks.default_threads()
-            status = tasks.runner().call(self.kernel.address, pointers, self._table_address, limit)
+            status = self._share_out(pointers, threads or tasks.default_threads())
         return status == 0 or self._answer(status, pointers, threads)
+
+    def _share_out(self, pointers: bytes, threads: int) -> int:
+        if self.kernel.polls and interrupts.begin():
+            return tasks.STALE
+        return tasks.runner().call(self.kernel.address, pointers, self._table_address, threads)
 
     def bound(self, *addresses: int, threads: int = 0) -> Callable[[], bool]:
         """The same call, for operands that stay where they are: their addresses are packed once."""
         return functools.partial(self._run, struct.pack(f"{len(addresses)}q", *addresses), threads)
 
     def _answer(self, status: int, pointers: bytes, threads: int) -> bool:
+        if status in (tasks.INTERRUPTED, tasks.STALE):
+            interrupts.deliver(status)
+            return self._run(pointers, threads)
         if status != tasks.UNDEFINED:
             self._raise(status, pointers)
         self._again()._run(pointers, threads)
@@ -190,5 +204,5 @@ class Launch:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
         addresses = struct.unpack(f"{len(pointers) // 8}q", pointers)
         with named(self.problem):
-            self.kernel.raising()(self._table.ctypes.data + 8 * int(self._table[1]), *addresses)
+            self.kernel.raising()(self._table.ctypes.data + 8 * self._undivided, *addresses)
         raise FwdDiffError(f"{self.name} raised an exception on one thread, but not when called again.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.inner import is_plain
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import get_definition, guard
@@ -74,9 +75,16 @@ def _is_only_read(function_ir: Any, name: str) -> bool:
                 return False
             if not _is_only_read(function_ir, statement.target.name):
                 return False
-        elif not isinstance(value, ir.Expr) or value.op not in _READING:
+        elif not isinstance(value, ir.Expr) or not _only_reads(function_ir, value):
             return False
     return True
+
+
+def _only_reads(function_ir: Any, value: Any) -> bool:
+    """Numba's own dicts, which are left where numbers are duals, find keys, and miss them, when they run."""
+    if value.op == "getitem" and is_plain():
+        return isinstance(getattr(guard(get_definition, function_ir, value.index), "value", None), str)
+    return value.op in _READING
 
 
 _READING = ("cast", "static_getitem", "build_tuple", "build_map")

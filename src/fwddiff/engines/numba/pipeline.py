@@ -1,4 +1,4 @@
-"""From a function of numbers to machine code: language → ssa → schedule → target, each a folder.
+"""From a function of numbers to a kernel: language → ssa → schedule → target, each a folder.
 
 Numba compiles the user's function once, on plain floats (`language`). Everything else works on LLVM's text:
 derivatives (`ssa`), the loop around it (`schedule`), code for this processor (`target`).
@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import llvmlite.binding as llvm
 
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import ssa, vector_math
+from fwddiff.engines.numba import polls, ssa, vector_math
 from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
 from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
-from fwddiff.engines.numba.target.cpu import Machine, compile_module
+from fwddiff.engines.numba.target import cpu
 
+SYMBOL = "kernel"
+_WIDTHS = {"double": 64, "float": 32}
+# Longer functions go side by side as those with many blocks do. LLVM's vectoriser takes 40 times as long as
+# all else with 3000 instructions (5 s); the loops that it makes are faster for short functions (to 1.5 times,
+# with 20 instructions) and slower for long ones (0.89, with 600).
+MANY_INSTRUCTIONS = 200
 # Partials of an element of an array side by side, by order: two of the largest vector registers, then a few
 # times as many (measured: Hessians with 1 to 8 in the second order).
 WIDE = (16, 4, 1)
-_WIDTHS = {"double": 64, "float": 32}
 _MEMORY = {"malloc": "declare noalias ptr @malloc(i64)", "free": "declare void @free(ptr)"}
 _log = logging.getLogger(__name__)
 
@@ -36,7 +42,8 @@ def wide(depth: int) -> int:
 def kinds(slots: Sequence[Slot]) -> tuple[ssa.Kind, ...]:
     """LLVM's types of numbers, and arrays of them, in these slots."""
     return tuple(
-        ssa.Array(kind_of(slot.dtype), slot.core_ndim) if slot.core_ndim else kind_of(slot.dtype) for slot in slots
+        ssa.Array(kind_of(slot.dtype), slot.core_ndim) if slot.core_ndim else kind_of(slot.dtype)
+        for slot in slots
     )
 
 
@@ -49,38 +56,47 @@ def derived(
     return ssa.derived(base, ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options))
 
 
-def machine_code(
+def machine_code(function: ssa.Function, *how: Any) -> cpu.Machine:
+    """The kernel `int64 kernel(int64 *pointers, int64 *layout)` that applies a function along operands, as
+    `module_text` has it."""
+    return cpu.compile_module(module_text(function, *how), SYMBOL)
+
+
+def assembly(function: ssa.Function, *how: Any) -> str:
+    """The same machine code as text."""
+    return cpu.assembly(module_text(function, *how), SYMBOL)
+
+
+def module_text(
     function: ssa.Function,
     inputs: tuple[Slot, ...],
     outputs: tuple[Slot, ...],
     pattern: str,
     checks: Checks,
     loops_inside: bool,
-) -> Machine:
-    """The kernel `int64 kernel(int64 *pointers, int64 *layout)` that applies a function along operands of a
-    pattern; one that loops or branches much works on several elements side by side where it can."""
+) -> str:
+    """The kernel for operands of a pattern, in LLVM's text; one that loops or branches much works on several
+    elements side by side where it can."""
     core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
-    is_tangled = len(function.code.blocks) > MANY_BLOCKS
+    blocks, instructions = len(function.code.blocks), len(function.code.instructions)
+    is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
     lanes, text = None, core
     if (loops_inside or is_tangled) and not function.has_arrays:
-        lanes, side_by_side = _side_by_side(core, function, [letter != "0" for letter in pattern[: len(inputs)]])
+        varying = [letter != "0" for letter in pattern[: len(inputs)]]
+        lanes, side_by_side = _side_by_side(core, function, varying)
         text = side_by_side if lanes is not None else core
-    loop = kernel_text("kernel", "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
+    loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
     missing = [line for name, line in _MEMORY.items() if f"@{name}(" in loop and line not in text]
-    return compile_module("\n".join([text, loop, *missing]), "kernel")
+    return polls.defined("\n".join([text, loop, *missing]))
 
 
-def _side_by_side(
-    core: str, function: ssa.Function, varying: Sequence[bool]
-) -> tuple[LanesInfo | None, str]:
+def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
     count = _lanes([*function.inputs, *function.outputs]) if any(varying) else 0
     if not count:
         return None, ""
     places = list(zip(ssa.offsets(function.outputs), function.outputs, strict=True))
     try:
         code = read(ssa.inlined(core, "core"), "core")
-        if not code.loops and len(code.blocks) <= MANY_BLOCKS:
-            return None, ""
         text = written("lanes", code, varying, places, count)
     except NoLanes as reason:
         _log.debug("%s runs element by element: %s", function.symbol, reason)

@@ -24,6 +24,7 @@ from fwddiff.engines.numba.closures import InlineClosures
 from fwddiff.engines.numba.inner import InnerCompiler, compiled, is_plain
 from fwddiff.engines.numba.literals import NotNone, dicts_to_structs
 from fwddiff.engines.numba.options import INLINED, INTERNAL
+from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.room import TypeInference
 from numba.core import bytecode, interpreter
@@ -208,6 +209,7 @@ class _Compiler(InnerCompiler):
             for step, done in manager.passes
         ]
         manager.add_pass_after(_TranslateInlined, InlineClosures)
+        manager.add_pass_after(Polls, _TranslateInlined)
         manager.add_pass_after(NotNone, ReconstructSSA)
         typing = [step for step, _ in manager.passes].index(NopythonTypeInference)
         manager.passes[typing] = (TypeInference, "fwddiff: types, with room for partials")

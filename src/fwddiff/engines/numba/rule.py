@@ -20,7 +20,8 @@ import numba
 from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError
 from fwddiff._mistakes import named
-from fwddiff._native import tasks
+from fwddiff._native import interrupts, tasks
+from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
 from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
 from fwddiff._sizes import FunctionRule, Shapes
@@ -39,7 +40,6 @@ from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.outline import outline
 from fwddiff.engines.numpy.unknown import Unclear
 from numba.core import types
-
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +133,10 @@ class NumbaRule(Rule):
 
     def _kept(self, pattern: str) -> Kernel | None:
         code = self.store.kernel(f"{self.key} {pattern}")
-        return None if code is None else Kernel(*code, lambda: self._compiled(pattern).raising())
+        if code is None:
+            return None
+        compiled = functools.cache(lambda: self._compiled(pattern))
+        return Kernel(code, lambda: compiled().raising(), lambda: compiled().assembly())
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
@@ -148,12 +151,15 @@ class NumbaRule(Rule):
         if self.numbers is None:
             return None
         checks = schedule.Checks(self.checked, self.stored)
-        machine = pipeline.machine_code(self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        how = (self.numbers, self.inputs, self.outputs, pattern, checks, self.dear)
+        machine = pipeline.machine_code(*how)
 
         def raising() -> Any:
             return kernel.raising(self.core, self.inputs, self.outputs, pattern)
 
-        return Kernel(machine.address, machine.owner, raising), machine.code
+        code = Code(machine.address, machine.owner, interrupts.expect(machine.needs))
+        kept = machine.code if machine.is_portable else None
+        return Kernel(code, raising, functools.partial(pipeline.assembly, *how)), kept
 
     def _by_types(self, pattern: str) -> tuple[Kernel, Any]:
         checks = loops.Checks(self.checked, self.stored)
@@ -296,8 +302,10 @@ class BaseRule(FunctionRule, NumbaRule):
         extents = np.array([extent for leaf in leaves for extent in np.shape(leaf)] or [0], np.int64)
         found = np.zeros(sum(slot.core_ndim for slot in self.outputs), np.int64)
         pointers = np.array([array.ctypes.data for array in arrays] or [0], np.int64)
+        shapes = self._shape_kernel()
+        interrupts.forget()
         with named(self.problem):
-            self._shape_kernel()(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
+            shapes(pointers.ctypes.data, extents.ctypes.data, found.ctypes.data)
         remaining = iter(found.tolist())
         return tuple(tuple(next(remaining) for _ in range(slot.core_ndim)) for slot in self.outputs)
 

@@ -17,6 +17,7 @@ from fwddiff._capture import (
     STANDS_FOR,
     Function,
     Path,
+    Use,
     attributes,
     has_code,
     has_rule,
@@ -27,7 +28,7 @@ from fwddiff._capture import (
     unbound,
     uses,
 )
-from fwddiff._errors import CaptureError
+from fwddiff._errors import CaptureError, DerivativeError
 from fwddiff.engines.numpy import ruled
 
 _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
@@ -153,7 +154,11 @@ class Rebuilt:
                 "Keep such functions in tuples, lists or dicts, or name them."
             )
         is_own = has_code(value) and (has_rule(value) or not is_foreign(unbound(value)[1].__module__))
-        return self.again(plan(value, self.plan.owned), {}) if is_own else value
+        if not is_own:
+            known = isinstance(value, types.BuiltinFunctionType) and self.classes.standins.of(value)
+            return known or value
+        node = plan(value, self.plan.owned)
+        return self.again(node, {}) if is_touched(node, self.classes) else value
 
     def _is_known(self, node: Function) -> bool:
         return any((id(n.live), id(n.bound)) in self.known for n in node.nodes())
@@ -257,11 +262,45 @@ def substitutes(node: Function, classes: Any) -> Iterator[tuple[Path, Any]]:
     hows: dict[Path, set[str]] = {}
     for inner in (code, *nested_codes(code)):
         for use in uses(inner):
-            hows.setdefault(attributes(use.path), set()).add(use.how)
+            hows.setdefault(attributes(use.path), set()).add(_how(use))
     for path, how in hows.items():
-        found = _substitute_on(node, path, how == {"called"}, classes) if path[0] != "__class__" else None
+        found = None
+        if "matched" in how:
+            found = _pattern(node, path, how, classes)
+        if found is None and path[0] != "__class__":
+            found = _substitute_on(node, path, how == {"called"}, classes)
         if found is not None:
             yield found
+
+
+def _how(use: Use) -> str:
+    asks = use.argument is not None and use.argument.callees == {("isinstance", ())}
+    return "asked" if asks else use.how
+
+
+def _pattern(node: Function, path: Path, how: set[str], classes: Any) -> tuple[Path, Any] | None:
+    """A class in `case Class():` that a number may be of: Python would ask the dual, which is of none."""
+    value = _found(node, path)
+    kind = classes.standins.of_pattern(value) if isinstance(value, type) else None
+    if isinstance(value, type) and kind is None:
+        return None
+    if kind is None or not how <= {"matched", "asked", "called", "neutral"}:
+        name = ".".join((path[0], *path[1]))
+        also = f"and has other uses for `{name}`" if kind else f"where `{name}` is a variable"
+        raise DerivativeError(
+            f"`{node.function.__name__}` asks by `case {name}():` what kind of number it has, {also}. Ask by "
+            f"`isinstance(x, {name})`."
+        )
+    return path, kind
+
+
+def _found(node: Function, path: Path) -> Any:
+    root, steps = path
+    value = getattr(builtins, root) if _is_builtin(node, root) and hasattr(builtins, root) else None
+    value = node.lookup((root, ())) if value is None else value
+    for step in steps:
+        value = getattr(value, step, None)
+    return value
 
 
 def _substitute_on(node: Function, path: Path, only_called: bool, classes: Any) -> tuple[Path, Any] | None:

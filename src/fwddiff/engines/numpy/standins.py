@@ -21,9 +21,17 @@ class StandIns:
         namespace: What stands for the module `math`, by name.
         functions: Functions and builtins, and what stands for them.
         types: Types, replaced only where they are called: as an argument (`dtype=float`) they have to stay.
+        plain: Something of the same kind as what stands for a number.
     """
 
-    def __init__(self, namespace: Any, functions: Mapping[Any, Any], types: Mapping[type, Callable]):
+    def __init__(
+        self,
+        namespace: Any,
+        functions: Mapping[Any, Any],
+        types: Mapping[type, Callable],
+        plain: Callable[[Any], Any],
+    ):
+        self.plain, self.patterns = plain, {}
         self.values = {id(math): namespace}
         for name, function in vars(math).items():
             if callable(function):
@@ -38,6 +46,23 @@ class StandIns:
     def of_type(self, value: Any) -> Any:
         """What stands for a type that is called."""
         return self.types.get(id(value))
+
+    def of_pattern(self, cls: type) -> Any:
+        """What stands for a class in `case cls():`, `None` for one that no number is of."""
+        if cls is object or cls is bool or not any(issubclass(kind, cls) for kind in _KINDS):
+            return None
+        if cls not in self.patterns:
+            members = {
+                "__instancecheck__": lambda _, x: isinstance(self.plain(x), cls),
+                "__call__": lambda _, *given, **options: (self.of_type(cls) or cls)(*given, **options),
+            }
+            # A subclass, which binds what `case float(y)` binds.
+            kind = type("Pattern", (type(cls),), members)
+            self.patterns[cls] = kind(cls.__name__, (cls,), {"__slots__": ()})
+        return self.patterns[cls]
+
+
+_KINDS = (float, int, np.float64, np.float32, np.int64, np.int32, np.ndarray)
 
 
 def _conversion(dtype: type) -> Callable[[Any], Any]:
@@ -62,4 +87,4 @@ def duals() -> StandIns:
     conversions = {dtype: _conversion(dtype) for dtype in (float, np.float32, np.float64)}
     kinds = {isinstance: of_plain(isinstance, dual.strip)}
     types = conversions | {type: of_plain(type, dual.strip)}
-    return StandIns(dual.math_namespace(), kinds | dual.creators(), types)
+    return StandIns(dual.math_namespace(), kinds | dual.creators(), types, dual.strip)

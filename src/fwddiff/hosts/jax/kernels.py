@@ -22,9 +22,9 @@ from fwddiff._native import tasks
 from fwddiff._rule import Native, Rule, Shape, recall
 
 TABLE, FINDER, EXPLAINER = "fwddiff_jax_kernels", "fwddiff_jax_finder", "fwddiff_jax_explainer"
-COMPLETER = "fwddiff_jax_completer"
+COMPLETER, STOPPED = "fwddiff_jax_completer", "fwddiff_jax_stopped"
 ROW = 2  # words per kernel: key, address
-MISSING = -1  # a status that no kernel returns
+MISSING, AGAIN = -1, -2  # statuses that no kernel returns
 
 _MISSING_TEXT = (
     "fwddiff: this program calls a kernel of {name} that is not loaded in this process, and not kept on disk "
@@ -239,7 +239,8 @@ def _text(message: str) -> int:
 
 
 def _guarded(function: Callable[..., int]) -> Callable[..., int]:
-    """An exception that left a callback would be printed, and lost."""
+    """An exception that left a callback would be printed, and lost. After `AGAIN` the handler sees to it that
+    a Ctrl-C is raised once more, where it can be caught."""
 
     def call(*arguments: int) -> int:
         try:
@@ -248,6 +249,11 @@ def _guarded(function: Callable[..., int]) -> Callable[..., int]:
             if function is _explain:
                 return _text(f"fwddiff: {type(error).__name__}: {error}")
             return 0 if function is _find else tasks.EXCEPTION
+        except KeyboardInterrupt:
+            if function is not _complete:
+                raise
+            is_main = threading.current_thread() is threading.main_thread()
+            return AGAIN if is_main else tasks.INTERRUPTED
 
     return call
 
@@ -257,6 +263,8 @@ _callbacks = (
     ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(_guarded(_explain)),
     ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_guarded(_complete)),
 )
+_stopped_text = ctypes.create_string_buffer(b"fwddiff: stopped by Ctrl-C.")
+_stopped_cell = np.array([ctypes.addressof(_stopped_text)], np.int64)
 _callback_cells = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in _callbacks], np.int64)
 
 
@@ -265,3 +273,4 @@ def prepare() -> None:
     binding.add_symbol(TABLE, _table.cell.ctypes.data)
     for k, name in enumerate((FINDER, EXPLAINER, COMPLETER)):
         binding.add_symbol(name, _callback_cells.ctypes.data + 8 * k)
+    binding.add_symbol(STOPPED, _stopped_cell.ctypes.data)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -208,7 +209,9 @@ def _core_sizes(derivation: Derivation, cores: Sequence[tuple]) -> list[tuple]:
     rule, base = derivation.rule, derivation.base
     if base is None:
         if all(isinstance(size, int) for core in cores for size in core):
-            return [tuple(map(int, core)) for core in rule.core_shapes(cores)]
+            # Sizes that only the values tell are no matter of the graph's.
+            with contextlib.suppress(ShapeError):
+                return [tuple(map(int, core)) for core in rule.core_shapes(cores)]
         return [(None,) * slot.core_ndim for slot in rule.outputs]
     given = cores[: len(base.rule.inputs)]
     sources = [given[a] for a in derivation.active]

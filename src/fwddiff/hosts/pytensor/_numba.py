@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -16,13 +17,28 @@ import numpy as np
 from pytensor.graph.basic import Apply
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from fwddiff._native import tasks
-from fwddiff._native.memory import load, stack, store
+from fwddiff._errors import ShapeError
+from fwddiff._native import interrupts, tasks
+from fwddiff._native.memory import call_0, call_2, call_4, global_word, interrupt, load, stack, store
 from fwddiff._rule import Rule, Shape
 from fwddiff.hosts.pytensor._arrays import ArrayRule, check_broadcasting
 from fwddiff.hosts.pytensor._elementwise import ScalarRule, on_arrays
 
 NO_CODE = -1  # a status that no kernel returns
+
+_runner, _threads = global_word(tasks.RUNNER), global_word(tasks.THREADS)
+_begin = global_word(interrupts.BEGIN)
+
+
+@numba.njit(inline="always")
+def _call_kernel(kernel, pointers, layout):
+    """`tasks.call_kernel` for code that Numba compiles."""
+    begin = _begin()
+    if begin != 0:
+        call_0(begin)
+    if load(layout) == 1:
+        return call_2(kernel, pointers, layout + 8 * load(layout + 8))
+    return call_4(_runner(), kernel, pointers, layout, _threads())
 
 
 @register_funcify_and_cache_key(ScalarRule)
@@ -62,7 +78,8 @@ def _array(op: ArrayRule, node: Apply, **options: Any) -> tuple[Any, None]:
         "load": load,
         "stack": stack,
         "store": store,
-        "call_kernel": tasks.call_kernel,
+        "call_kernel": _call_kernel,
+        "interrupt": interrupt,
         "cell": table.cell.ctypes.data,
         "find": _python_function(table.find, len(node.inputs)),
         "evaluate": _python_function(table.evaluate, len(node.inputs) + len(node.outputs)),
@@ -106,6 +123,8 @@ def _caller_text(node: Apply) -> str:
         f"    status = {NO_CODE}",
         "    if load(entry) != 0:",
         "        status = call_kernel(load(entry), pointers, load(entry + 8))",
+        # Python would raise it within Numba's call of `evaluate`, which would lose it.
+        f"    interrupt(status == {tasks.INTERRUPTED})",
         "    if status != 0:",  # also what keeps the operands alive until here
         f"        evaluate({', '.join(arrays)})",
         f"    return {', '.join(f'y{j}' for j in range(len(outputs)))}",
@@ -121,6 +140,7 @@ class _Table:
         self.op, self.node = op, node
         self.cell = np.zeros(1, np.int64)
         self.entries: dict[tuple[Shape, ...], tuple[np.ndarray, Any]] = {}
+        self.latest = self.cell
 
     def __reduce__(self) -> Any:
         """Numba asks whether it may keep what it calls as bytes; the table must be this one."""
@@ -130,24 +150,36 @@ class _Table:
         """Address of the entry for operands of these shapes."""
         shapes = tuple(array.shape for array in arrays)
         if shapes not in self.entries:
-            self.entries[shapes] = self._entry(shapes)
+            check_broadcasting(self.op, self.node, shapes)
+            try:
+                self.entries[shapes] = self._entry(shapes)
+            except ShapeError:
+                return self._by_values(arrays)
         address = self.entries[shapes][0].ctypes.data
         self.cell[0] = address
         return address
 
     def _entry(self, shapes: tuple[Shape, ...]) -> tuple[np.ndarray, Any]:
         rule, batch_ndim = self.op.rule, self.op.batch_ndim
-        check_broadcasting(self.op, self.node, shapes)
         native = rule.native(shapes, batch_ndim)
         sizes = [size for shape in (*shapes, *rule.output_shapes(shapes, batch_ndim)) for size in shape]
         head = [0, 0] if native is None else [native.address, native.layout.ctypes.data]
         return np.array([*head, *sizes], np.int64), native
+
+    def _by_values(self, arrays: Sequence[np.ndarray]) -> int:
+        """Address of an entry for this call alone, whose results tell the sizes."""
+        results = self.op.rule(arrays, self.op.batch_ndim)
+        sizes = [size for array in (*arrays, *results) for size in array.shape]
+        self.latest, self.cell[0] = np.array([0, 0, *sizes], np.int64), 0
+        return self.latest.ctypes.data
 
     def evaluate(self, *arrays: np.ndarray) -> int:
         """The same in Python; the outputs are the last of the arrays."""
         rule = self.op.rule
         count = len(rule.inputs)
         for output, result in zip(arrays[count:], rule(arrays[:count], self.op.batch_ndim), strict=True):
+            if output.shape != result.shape:
+                raise ShapeError(f"{rule.name}: a result of shape {result.shape} instead of {output.shape}.")
             output[...] = result
         return 0
 

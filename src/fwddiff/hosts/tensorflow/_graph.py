@@ -7,6 +7,7 @@ the way in which `tf.vectorized_map` and `jacobian` batch it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Sequence
@@ -185,17 +186,22 @@ def static_shapes(rule: Rule, batch_ndim: int, tensors: Sequence[Any]) -> list[t
     """`Rule.output_shapes` with `None` for all that the graph does not know."""
     shapes: list[Any] = [tuple(tensor.shape) for tensor in tensors]
     if all(size is not None for shape in shapes for size in shape):
-        return list(rule.output_shapes(shapes, batch_ndim))
-    loop = _broadcast(rule, rule.aligned_loops(shapes, batch_ndim))
-    cores = [s[len(s) - slot.core_ndim :] for slot, s in zip(rule.inputs, shapes, strict=True)]
-    if any(size is None for core in cores for size in core):
-        found: Sequence[Any] = [(None,) * slot.core_ndim for slot in rule.outputs]
+        loop: Any = rule.loop_shape(shapes, batch_ndim)
     else:
-        found = rule.core_shapes(cores)
+        loop = _broadcast(rule, rule.aligned_loops(shapes, batch_ndim))
+    cores = [s[len(s) - slot.core_ndim :] for slot, s in zip(rule.inputs, shapes, strict=True)]
     return [
         rule.reduced_loop(slot, loop, shapes, batch_ndim) + tuple(core)
-        for slot, core in zip(rule.outputs, found, strict=True)
+        for slot, core in zip(rule.outputs, _core_shapes(rule, cores), strict=True)
     ]
+
+
+def _core_shapes(rule: Rule, cores: Sequence[Any]) -> Sequence[Any]:
+    if all(size is not None for core in cores for size in core):
+        # Sizes that only the values tell are no matter of the graph's.
+        with contextlib.suppress(ShapeError):
+            return rule.core_shapes(cores)
+    return [(None,) * slot.core_ndim for slot in rule.outputs]
 
 
 def _broadcast(rule: Rule, shapes: Sequence[Any]) -> Any:

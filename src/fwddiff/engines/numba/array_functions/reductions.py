@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import array_overload, is_none, is_smooth_array, new_array
+from fwddiff.engines.numba.array_functions.arguments import (
+    array_overload,
+    is_none,
+    is_smooth_array,
+    new_array,
+)
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.types import converter
 from numba.core import types

@@ -86,7 +86,7 @@ class Store:
 
     def keep_kernel(self, what: str, function: Any) -> None:
         """Keep object code, or a compiled `numba.cfunc`, under this name, if another process can use it."""
-        if not self._is_current():
+        if function is None or not self._is_current():
             return
         if isinstance(function, Object):
             kept.keep_object(self._file(what), function)

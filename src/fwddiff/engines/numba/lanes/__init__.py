@@ -25,8 +25,8 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from fwddiff.engines.numba import vector_math
-from fwddiff.engines.numba.lanes._code import Refused, read
+from fwddiff.engines.numba import polls, vector_math
+from fwddiff.engines.numba.lanes._code import Refused, read, without_polls
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.types import DualType
 from numba.core import cgutils, types
@@ -46,8 +46,8 @@ _log = logging.getLogger(__name__)
 @dataclasses.dataclass(frozen=True)
 class Lanes:
     """`call(*addresses of inputs, *addresses of outputs) → status` is for code that Numba compiles: it reads
-    and writes `count` elements of every operand that varies, one of the others. A status other than 0: an
-    element raised."""
+    and writes `count` elements of every operand that varies, one of the others. The status is that of a
+    kernel: 0, that an element raised, or that there was a Ctrl-C."""
 
     count: int
     call: Any
@@ -59,9 +59,18 @@ class Lanes:
 def has_many_blocks(core: Any, kinds: tuple[types.Type, ...]) -> bool:
     """Whether LLVM must not try to vectorise the loop over elements around `core`; compiles it."""
     compiled = _compiled(core, kinds)
-    name = re.escape(compiled.fndesc.llvm_func_name)
-    match = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', compiled.library.get_llvm_str(), re.M | re.S)
+    name, text = re.escape(compiled.fndesc.llvm_func_name), compiled.library.get_llvm_str()
+    if compiled.library.refers_to(polls.POLL) and not polls.is_needed(text):
+        text = without_polls(text)
+    match = re.search(rf'^define [^\n]*@"?{name}"?\(.*?^}}', text, re.M | re.S)
     return match is None or len(re.findall(r"^[^\s;]+:", match.group(), re.M)) > MANY_BLOCKS
+
+
+@global_compiler_lock
+def has_polls(core: Any, kinds: tuple[types.Type, ...]) -> bool:
+    """Whether `core` has loops, once optimised, that have to look for Ctrl-C."""
+    library = _compiled(core, kinds).library
+    return library.refers_to(polls.POLL) and polls.is_needed(library.get_llvm_str())
 
 
 def _compiled(core: Any, kinds: tuple[types.Type, ...]) -> Any:
@@ -131,6 +140,7 @@ def _library(name: str, text: str) -> Any:
     except RuntimeError as error:
         raise Refused(f"LLVM does not take what was written: {error}") from error
     library.add_llvm_module(module)
+    library.add_linking_library(polls.definition(True))
     library.finalize()
     return library
 

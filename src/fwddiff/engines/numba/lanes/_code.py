@@ -8,9 +8,16 @@ from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
+from fwddiff.engines.numba import polls
+from fwddiff.engines.numba.ssa import code
+from fwddiff.engines.numba.ssa.function import new_pass_builder
+
 # Instructions that do more than give a value.
 _ACTING = ("store", "call", "invoke", "fence", "atomicrmw", "cmpxchg")
 BITS = {"double": 64, "float": 32, "i64": 64, "i32": 32, "i16": 16, "i8": 8, "i1": 1}
+
+
+MARK = "fwddiff.look"  # a poll
 
 
 class Refused(Exception):
@@ -76,15 +83,18 @@ class Code:
 
 def read(text: str, name: str) -> Code:
     """The function `name` of a module; every loop has one entry and one way back, and is left to blocks of
-    its own. Raises `Refused`."""
-    module = llvm.parse_assembly(text)
-    _normalise(module)
-    function = module.get_function(name)
-    blocks = {block.name: _block(block) for block in function.blocks}
+    its own. Polls are calls without a result, which lead nowhere. Raises `Refused`."""
+    marked = polls.never(text, f"call void @{MARK}()")
+    is_polled = marked != text
+    try:
+        found = code.read(_normalised(marked, is_polled), name)
+    except code.Refused as reason:
+        raise Refused(str(reason)) from reason
+    blocks = {block.name: _block(block) for block in found.blocks}
     for block in blocks.values():
         for successor in block.successors:
             blocks[successor].predecessors.append(block.name)
-    arguments = [(argument.name, str(argument.type)) for argument in function.arguments]
+    arguments = [(_bare(argument.text), argument.type) for argument in found.arguments]
     _drop_descriptions(blocks, exception=arguments[1][0])
     return Code(blocks, arguments, _has_loop(blocks))
 
@@ -130,48 +140,65 @@ def _has_loop(blocks: dict[str, Block]) -> bool:
     return taken < len(blocks)
 
 
-def _normalise(module: llvm.ModuleRef) -> None:
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
+def without_polls(text: str) -> str:
+    """The module without polls, and without what followed where they told of a Ctrl-C."""
+    module = llvm.parse_assembly(polls.never(text))
     passes = llvm.create_new_module_pass_manager()
+    _add_folding(passes)
+    passes.run(module, new_pass_builder())
+    return str(module)
+
+
+def _normalised(text: str, is_polled: bool) -> str:
+    module = llvm.parse_assembly(text + f"\ndeclare void @{MARK}() nounwind\n" * is_polled)
+    passes = llvm.create_new_module_pass_manager()
+    if is_polled:
+        _add_folding(passes)
     passes.add_lower_switch_pass()
     passes.add_loop_simplify_pass()
     passes.add_instruction_namer_pass()
-    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    passes.run(module, new_pass_builder())
+    return str(module)
 
 
-def _block(given: Any) -> Block:
-    block = Block(given.name, [], [], [], [])
-    for instruction in given.instructions:
-        operation, operands = instruction.opcode, list(instruction.operands)
-        if operation == "br":
-            # LLVM lists the operands of a conditional branch from the last to the first.
-            block.successors = [operand.name for operand in operands if str(operand.type) == "label"][::-1]
-            block.condition = _operand(operands[0]) if len(operands) == 3 else None
-        elif operation == "ret":
-            block.returned = _operand(operands[0])
-        elif operation == "unreachable":
-            raise Refused("code that is never reached")
-        else:
-            (block.phis if operation == "phi" else block.body).append(_instruction(instruction))
+def _add_folding(passes: Any) -> None:
+    """Branches on constants are taken away."""
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()
+
+
+def _block(given: code.Block) -> Block:
+    if given.end == "unreachable":
+        raise Refused("code that is never reached")
+    block = Block(given.name, list(map(_instruction, given.phis)), [], given.successors, [])
+    block.body = list(map(_instruction, given.body))
+    operation, _, rest = given.end.partition(" ")
+    if operation == "ret":
+        block.returned = _operand(code.value(rest))
+    elif rest.startswith("i1 "):
+        block.condition = _operand(code.value(rest.split(", label", 1)[0]))
     return block
 
 
-def _instruction(given: Any) -> Instruction:
-    operation, text = given.opcode, str(given).strip()
-    operands = [_operand(operand) for operand in given.operands]
-    flags = ""
-    if operands and (
-        match := re.search(rf"= {operation} ([a-z ]*?){re.escape(operands[0].type)} ", f" {text}")
+def _instruction(given: code.Instruction) -> Instruction:
+    operands, flags = [_operand(o) for o in given.operands], ""
+    if given.callee:
+        operands.append(Operand("function", "ptr", given.callee))
+    elif given.operands and (
+        match := re.search(
+            rf"(?:^|= ){given.operation} ([a-z ]*?){re.escape(given.operands[0].type)} ", given.text
+        )
     ):
         flags = match.group(1)
-    incoming = [block.name for block in given.incoming_blocks] if operation == "phi" else []
-    return Instruction(given.name, operation, str(given.type), flags, operands, incoming, text)
+    name, kind = ("", "void") if given.result is None else (_bare(given.result.text), given.result.type)
+    return Instruction(name, given.operation, kind, flags, operands, list(given.incoming), given.text)
 
 
-def _operand(given: Any) -> Operand:
-    kind = str(given.type)
-    if given.value_kind.name == "function":
-        return Operand("function", kind, given.name)
-    if given.is_constant:
-        return Operand("constant", kind, str(given).removeprefix(f"{kind} "))
-    return Operand("value", kind, given.name)
+def _operand(given: code.Value) -> Operand:
+    if given.is_name:
+        return Operand("value", given.type, _bare(given.text))
+    return Operand("constant", given.type, given.text)
+
+
+def _bare(text: str) -> str:
+    return text[1:].strip('"')

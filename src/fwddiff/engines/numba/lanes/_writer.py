@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fwddiff.engines.numba.lanes._code import BITS, Block, Code, Instruction, Operand, Refused
+from fwddiff._native.status import INTERRUPTED
+from fwddiff.engines.numba.lanes._code import BITS, MARK, Block, Code, Instruction, Operand, Refused
 from fwddiff.engines.numba.lanes._flow import Edge, Flow, Loop
 from fwddiff.engines.numba.lanes._instructions import Instructions
 from fwddiff.engines.numba.lanes._masks import Mask, Text, Value
+from fwddiff.engines.numba.polls import POLL
 
 # Vectors wait on the stack while others are in calls, and LLVM aligns the stack for them only where it has a
 # frame pointer: a quarter of the time of a Newton loop, if the caller's stack happens to lie badly.
@@ -25,14 +27,17 @@ Phi = tuple[str, str, str, str]  # name, type, value before the loop, value afte
 def written(
     name: str, code: Code, varying: Sequence[bool], outputs: Sequence[tuple[int, str]], lanes: int
 ) -> str:
-    """LLVM's text of `i64 name(pointers to inputs, pointers to outputs)`, which returns whether any lane
-    raises.
+    """LLVM's text of `i64 name(pointers to inputs, pointers to outputs)`, which returns a kernel's status.
 
     `code` is a compiled Numba function: its arguments are the address of the result, that of an exception,
     and scalars, of which `varying` tells which differ between lanes. `outputs` are the offset and type of
     each part of the result. Raises `Refused`.
     """
     return _Writer(code, varying, outputs, lanes).text(name)
+
+
+def _is_poll(i: Instruction) -> bool:
+    return i.operation == "call" and i.operands[-1].text == MARK
 
 
 class _Writer:
@@ -50,6 +55,7 @@ class _Writer:
         self.edges: dict[Edge, Mask] = {}
         self.raised: list[Mask] = []
         self.label = "entry"
+        self.is_polled = False
 
     def text(self, name: str) -> str:
         out, inputs = self.out, range(len(self.arguments))
@@ -64,6 +70,11 @@ class _Writer:
             out.line(f"store {out.type(kind)} {self.results[offset]}, ptr %out{j}, align {BITS[kind] // 8}")
         status = out.assign(f"zext i1 {out.any(out.either(self.raised)) if self.raised else 'false'} to i64")
         out.line(f"ret i64 {status}")
+        if self.is_polled:
+            out.lines += ["stopped:", f"  ret i64 {INTERRUPTED}"]
+            self.instructions.declarations[POLL] = (
+                f'declare i32 @"{POLL}"() nounwind memory(inaccessiblemem: readwrite)'
+            )
         body = "\n".join(["entry:", *out.lines])
         declared = "\n".join(self.instructions.declarations.values())
         head = f"define i64 @{name}({', '.join(parameters)}) {_ATTRIBUTES}"
@@ -137,7 +148,7 @@ class _Writer:
             self._step(i)
         elif i.operation == "store":
             self._store(i, mask)
-        else:
+        elif not _is_poll(i):
             self.instructions.write(i)
 
     def _step(self, i: Instruction) -> None:
@@ -174,7 +185,8 @@ class _Writer:
         place = len(out.lines)
         for k, phi in enumerate(phis):
             out.values[phi.name] = Value(f"%phi{number}.{k}", phi.name in self.flow.divergent)
-        out.line(f"br i1 {out.any(lane)}, label %body{number}, label %done{number}")
+        stop, goes_on = self._poll(loop, out.any(lane))
+        out.line(f"br i1 {goes_on}, label %body{number}, label %done{number}")
         out.lines.append(f"body{number}:")
         self.label = f"body{number}"
         heads = [out.values[phi.name] for phi in phis]
@@ -191,9 +203,27 @@ class _Writer:
             for n, kind, first, then in rows
         ]
         self.label = f"done{number}"
+        if stop:
+            self.label = f"rest{number}"
+            out.line(f"br i1 {stop}, label %stopped, label %{self.label}")
+            out.lines.append(f"{self.label}:")
         out.values |= kept
         if not loop.divergent:
             self.edges[loop.exits[0]] = entered
+
+    def _poll(self, loop: Loop, active: str) -> tuple[str, str]:
+        """Whether to stop, "" where the loop does not ask, and whether to go on; once a turn for all lanes,
+        as nobody wants what the others would still compute.
+
+        One branch for both: with another way out, LLVM keeps fewer values in registers.
+        """
+        blocks = [self.flow.blocks[name] for name in loop.body if self.flow.nest[name][0] is loop]
+        if not any(_is_poll(i) for block in blocks for i in block.body):
+            return "", active
+        self.is_polled = True
+        found = self.out.assign(f'call i32 @"{POLL}"()')
+        stop, is_free = (self.out.assign(f"icmp {how} i32 {found}, 0") for how in ("ne", "eq"))
+        return stop, self.out.assign(f"select i1 {active}, i1 {is_free}, i1 false")
 
     def _stays(self, loop: Loop, lane: Value) -> Value:
         """The lanes that begin another iteration."""

@@ -116,7 +116,7 @@ def _translated(problem: Problem) -> Core:
     slots = slots_of(problem, leaves)
     context = _target.target.target_context
     text = _arguments.write_core(context, compiled, kinds, problem)
-    text = frugal(one_function([text, *compiled.library.texts()], _arguments.SYMBOL), _arguments.SYMBOL)
+    text = frugal(one_function([text, *compiled.library.texts()]), _arguments.SYMBOL)
     # Of functions of arrays `ssa.narrowed` finds out.
     has_arrays = any(slot.core_ndim for slot in (*problem.inputs, *slots))
     return Core(

@@ -47,7 +47,10 @@ def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
 
 
 def _static_type(problem: Problem, static: Any, kept: list[Any]) -> types.Type:
-    """A function of the user's is compiled as one that is called."""
+    """Text is known when the function is compiled; a function of the user's is compiled as one that is
+    called."""
+    if isinstance(static, str):
+        return types.literal(static)
     if not callable(static):
         raise Refused(f"an argument is a {type(static).__name__}")
     entry = Prepared.of(static, problem.plan.owned)
@@ -102,7 +105,9 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     """
     module = context.create_module(SYMBOL)
     kinds_of_results = leaves_of(compiled.signature.return_type)
-    inputs = [kind for slot in problem.inputs for kind in _parameters(_type_in_memory(slot.dtype), slot.core_ndim)]
+    inputs = [
+        kind for slot in problem.inputs for kind in _parameters(_type_in_memory(slot.dtype), slot.core_ndim)
+    ]
     ndims = [kind.ndim for kind in kinds_of_results if is_array(kind)]
     places = [kind for ndim in ndims for kind in _parameters(_DOUBLE, ndim)]
     core = ir.Function(module, ir.FunctionType(_INT32, [_POINTER, _POINTER, *inputs, *places]), SYMBOL)
@@ -187,6 +192,8 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
 def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any]) -> Any:
     if isinstance(kind, types.NoneType | types.Omitted | types.Dispatcher):
         return context.get_dummy_value()
+    if isinstance(kind, types.StringLiteral):
+        return context.get_constant_generic(builder, kind, kind.literal_value)
     if not structs.is_node(kind):
         return next(leaves)
     parts = [_assemble(context, builder, child, leaves) for child, _ in structs.children(kind)]
@@ -198,7 +205,9 @@ def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any
     return proxy._getvalue()
 
 
-def _store(context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem) -> None:
+def _store(
+    context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem
+) -> None:
     offset = 0
     for leaf, value in results:
         target = _output_type(leaf, problem)

@@ -49,7 +49,9 @@ def array_of(context: Any, builder: Any, kind: types.Array, data: Any, extents: 
     return array._getvalue()
 
 
-def write(context: Any, builder: Any, kind: types.Array, value: Any, place: Any, extents: Sequence[Any], convert) -> None:
+def write(
+    context: Any, builder: Any, kind: types.Array, value: Any, place: Any, extents: Sequence[Any], convert
+) -> None:
     """Copy an array to where the caller wants it; `convert(element) → element there`. The core returns where
     the extents are others than the caller says."""
     array = arrayobj.make_array(kind)(context, builder, value)
@@ -120,7 +122,9 @@ class Memory(NRTContext):
     meminfo_varsize_realloc_unchecked = meminfo_varsize_free = get_nrt_api = _refuse
 
 
-def _reshape(context: Any, builder: Any, kind: types.Array, array: Any, ndim: Any, shape: Any, strides: Any) -> Any:
+def _reshape(
+    context: Any, builder: Any, kind: types.Array, array: Any, ndim: Any, shape: Any, strides: Any
+) -> Any:
     """Numba asks a function in C for the strides of an array of another shape over the same memory. For our
     target they are written down: those of contiguous memory."""
     if context.target_name != "fwddiff":

@@ -100,7 +100,7 @@ def _counts(pointer: Value, users: dict[str, list[Instruction]]) -> list[Instruc
                 if i.operands[0] != pointer:
                     return None
                 found.append(i)
-            elif i.operation == "store" and i.operands[0].text == name or not _is_harmless(i):
+            elif (i.operation == "store" and i.operands[0].text == name) or not _is_harmless(i):
                 return None
     return found
 

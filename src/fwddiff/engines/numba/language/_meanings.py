@@ -280,6 +280,18 @@ def _to_float64(kinds: Sequence[Any]) -> tuple[Any, Emit] | None:
     return _fixed(emit, 1)(kinds)
 
 
+def _same_text(equal: bool) -> Choose:
+    """Comparison of texts that are known when the function is compiled."""
+
+    def choose(kinds):
+        if len(kinds) != 2 or not all(isinstance(kind, types.StringLiteral) for kind in kinds):
+            return None
+        told = (kinds[0].literal_value == kinds[1].literal_value) == equal
+        return types.boolean, lambda context, builder, kinds, values: ir.IntType(1)(told)
+
+    return choose
+
+
 def _signbit(builder: Any, x: Any) -> Any:
     sign = call_opaque(builder, PREFIX + "copysign", [_DOUBLE(1.0), x])
     return builder.fcmp_ordered("<", sign, _DOUBLE(0.0))
@@ -310,6 +322,8 @@ def _all() -> dict[Any, Choose]:
     found[operator.imod], found[operator.ifloordiv] = found[operator.mod], found[operator.floordiv]
     return found | {
         divmod: _divmod,
+        operator.eq: _same_text(True),
+        operator.ne: _same_text(False),
         where: _where,
         np.where: _where,
         builtins.round: _round_to_digits,

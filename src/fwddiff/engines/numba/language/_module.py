@@ -14,6 +14,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from fwddiff.engines.numba import polls
+from fwddiff.engines.numba.language._arguments import SYMBOL
 from fwddiff.engines.numba.language._refused import Refused
 
 # C's and LLVM's functions by which Numba does what rows of the table say. What is not here is refused, or
@@ -39,35 +41,35 @@ _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"
 
 _COMPARISON = re.compile(
-    r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) (\S+), (\S+)$",
+    r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) (\S+), +(\S+)$",
     re.MULTILINE,
 )
 _FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)
 _ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^%\n]+\n", re.MULTILINE)
+_HEAD = re.compile(rf"^(define (?!i32 @\"{SYMBOL}\").*\))(?: alwaysinline)?")
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _SINGLE = re.compile(r"\bfloat\b(?![\w.\"])")
 _NAME = re.compile(r'@("[^"]+"|[\w.$-]+)')
 
 
-def one_function(texts: Iterable[str], symbol: str) -> str:
-    """Text of a module with the function `symbol` alone, into which all that it calls is put."""
+def one_function(texts: Iterable[str]) -> str:
+    """Text of a module with the core function alone, into which all that it calls is put."""
     module: Any = None
     for text in texts:
-        part = llvm.parse_assembly(_protected(_renamed(_FUNCTION.sub(_allocating_first, text))))
+        part = llvm.parse_assembly(_protected(_renamed(_FUNCTION.sub(_inlined, text))))
         if module is None:
             module = part
         else:
             module.link_in(part)
     for function in module.functions:
-        if not function.is_declaration and function.name != symbol:
+        if not function.is_declaration and function.name != SYMBOL:
             function.linkage = "internal"
-            function.add_function_attribute("alwaysinline")
     for variable in module.global_variables:
         if not variable.is_declaration:
             variable.linkage = "internal"
     _simplify(module)
-    return _checked(module, symbol)
+    return _without_idle_polls(_checked(module))
 
 
 def _protected(text: str) -> str:
@@ -85,13 +87,16 @@ def _protected(text: str) -> str:
                 operands[k] = f'%"fwddiff.v{count}"'
         return "\n".join([*lines, f"{start} {', '.join(operands)}"])
 
-    changed = _COMPARISON.sub(replace, text)
+    changed, found = _COMPARISON.subn(replace, text)
+    if found != text.count(" fcmp "):
+        raise Refused("it compares numbers of another kind")
     return f'{changed}\ndeclare double @"fwddiff.value"(double) {_ATTRIBUTES}\n' if count else text
 
 
-def _allocating_first(found: Any) -> str:
-    """A function that takes its memory where it begins: only then is it turned into values."""
-    text = found.group(0)
+def _inlined(found: Any) -> str:
+    """A function that is put in the place of its calls, and takes its memory where it begins: only then is
+    that turned into values."""
+    text = _HEAD.sub(r"\1 alwaysinline", found.group(0), count=1)
     places = "".join(_ALLOCATION.findall(text))
     return (
         _ENTRY.sub(lambda entry: entry.group(0) + places, _ALLOCATION.sub("", text), count=1)
@@ -122,13 +127,12 @@ def _simplify(module: Any) -> None:
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
-    for _ in range(2):  # pointers that stand in structures are found in the second round
+    for _ in range(3):  # what stands behind pointers in structures is found in the second round
         passes.add_sroa_pass()
         passes.add_instruction_combine_pass()
         passes.add_jump_threading_pass()  # statuses of calls that are here now
         passes.add_simplify_cfg_pass()
     passes.add_aggressive_dce_pass()
-    passes.add_simplify_cfg_pass()
     passes.add_global_dead_code_eliminate_pass()
     passes.add_strip_dead_prototype_pass()
     passes.add_lower_switch_pass()
@@ -137,13 +141,32 @@ def _simplify(module: Any) -> None:
     passes.run(module, llvm.create_pass_builder(machine, options))
 
 
-def _checked(module: Any, symbol: str) -> str:
+def _without_idle_polls(text: str) -> str:
+    """The text without polls if LLVM will unroll all of its loops, as it would not with them."""
+    if polls.POLL not in text:
+        return text
+    bare = polls.never(text)
+    module, passes = llvm.parse_assembly(bare), llvm.create_new_module_pass_manager()
+    passes.add_sccp_pass()
+    passes.add_simplify_cfg_pass()
+    for add in (passes.add_loop_rotate_pass, passes.add_loop_unroll_pass):
+        passes.add_loop_simplify_pass()
+        passes.add_lcssa_pass()
+        add()
+        passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    machine, options = _builder()
+    passes.run(module, llvm.create_pass_builder(machine, options))
+    return text if polls.has_loop(str(module)) else bare
+
+
+def _checked(module: Any) -> str:
     """The text; raises `Refused` where the function needs what is not in it."""
     constants = {v.name for v in module.global_variables if " constant [" in str(v)}
-    for name in _named(str(module.get_function(symbol))):
+    for name in _named(str(module.get_function(SYMBOL))):
         if name in constants:
             continue
-        if name != symbol and not name.startswith(("fwddiff.", *PLAIN, *_ASSUMPTIONS)):
+        if name != SYMBOL and not name.startswith(("fwddiff.", *PLAIN, *_ASSUMPTIONS)):
             raise Refused(f"it needs `{name}`")
     text = str(module)
     if _SINGLE.search(text):

@@ -66,7 +66,7 @@ class _Precisions:
         self.places = {self.result: 0}
         for instruction in self.instructions:
             if instruction.opcode == "getelementptr":
-                base, *indices = [operand for operand in instruction.operands]
+                base, *indices = list(instruction.operands)
                 if base.name in self.places and len(indices) == 1:
                     self.places[instruction.name] = int(str(indices[0]).split()[-1])
         while self._step():

@@ -104,7 +104,7 @@ class _Typing(typing.Context):
         type(self).meanings = staticmethod(meanings)
 
     def refresh(self) -> None:
-        """What is registered is Numba's: of a function that has a meaning too, another form is added there."""
+        """What is registered is Numba's: a function that has a meaning too gets another form there."""
         cpu_target.typing_context.refresh()
 
     def _get_attribute_templates(self, typ: Any) -> Iterator[Any]:
@@ -146,13 +146,13 @@ class PlainContext(cpu.CPUContext):
     def call_conv(self) -> Any:
         return _CallConvention(self)
 
+    def refresh(self) -> None:
+        """What is found is shared; Numba's run time is made for Numba's own target."""
+        cpu_target.target_context.refresh()
+
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
-
-    def refresh(self) -> None:
-        """The tables are shared; Numba's own context also starts Numba's run time, which is for it alone."""
-        cpu_target.target_context.refresh()
 
     def get_ufunc_info(self, ufunc_key: Any) -> Any:
         """What a ufunc does with elements, where its loop is not one over an expression."""
@@ -222,7 +222,7 @@ def jit(*functions: Any, **options: Any) -> Any:
 
 @contextlib.contextmanager
 def on_plain_numbers() -> Iterator[None]:
-    """What is compiled here is compiled for this target. Numba asks for it where no function is being typed."""
+    """What is compiled here is compiled for this target, also where no function is being typed."""
     with inner.compiling_with(jit), target_extension.target_override(_NAME):
         yield
 

@@ -14,14 +14,15 @@ serves all shapes:
      the core extents of each operand in order, the number of elements of each output that is to be cleared]
 
 A kernel of derivatives looks for nan among them (`Checks`): it then finishes, and says `UNDEFINED`. Where an
-element raises, it stops, and says `EXCEPTION`.
+element raises, it stops, and says `EXCEPTION`; after a Ctrl-C, `INTERRUPTED`.
 
     _kernel              the loop nest
     _elements, _groups   the inner loop: one element after the other, or several side by side
     _results             what is looked at, stored, added up
     _operands            where elements are
     _scratch             memory for arrays on their way
-    _text                writing a function
+
+`fwddiff._native.text` writes functions.
 """
 
 from fwddiff.engines.numba.schedule._groups import LanesInfo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fwddiff._native.status import EXCEPTION, NO_MEMORY, SHAPE_MISMATCH
+from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STOPPED
 from fwddiff.engines.numba.schedule._results import Results
 from fwddiff.engines.numba.schedule._scratch import Scratch
 
@@ -78,12 +78,14 @@ class Elements:
         return {k: self._result(j, k) for j, k in enumerate(self._numbers)}
 
     def _reason(self, status: str) -> str:
-        """What a core of arrays says beyond "an exception"."""
-        found = str(EXCEPTION)
+        """The kernel's status for a core's."""
+        known = {str(STOPPED): INTERRUPTED}
         if any(map(self.operands.is_array, range(len(self.operands.slots)))):
-            for known in (SHAPE_MISMATCH, NO_MEMORY):
-                is_known = self.out.value(f"icmp eq i32 {status}, {known}")
-                found = self.out.value(f"select i1 {is_known}, i64 {known}, i64 {found}")
+            known |= {str(reason): reason for reason in (SHAPE_MISMATCH, NO_MEMORY)}
+        found = str(EXCEPTION)
+        for given, reason in known.items():
+            is_known = self.out.value(f"icmp eq i32 {status}, {given}")
+            found = self.out.value(f"select i1 {is_known}, i64 {reason}, i64 {found}")
         return found
 
     def _result(self, j: int, k: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fwddiff._native.status import EXCEPTION
 from fwddiff.engines.numba.schedule._results import Results
 
 _LINE = 64  # bytes; vectors on the stack start where a cache line does
@@ -13,7 +12,7 @@ _LINE = 64  # bytes; vectors on the stack start where a cache line does
 @dataclass(frozen=True)
 class LanesInfo:
     """`i64 @symbol(ptr in0, …, ptr out0, …)` reads and writes `count` elements of every operand that varies
-    from element to element, one of the others; a status other than 0: an element raised. `inputs` and
+    from element to element, one of the others; its status is that of a kernel. `inputs` and
     `outputs` are LLVM's types of one element."""
 
     count: int
@@ -91,7 +90,7 @@ class Groups:
     def _call(self, places: list[str]) -> None:
         given = ", ".join(f"ptr {place}" for place in places)
         status = self.out.value(f"call i64 @{self.lanes.symbol}({given})", "status")
-        self.out.leave_unless(self.out.value(f"icmp eq i64 {status}, 0"), EXCEPTION)
+        self.out.leave_unless(self.out.value(f"icmp eq i64 {status}, 0"), status)
 
     def _read(self, k: int, i: str) -> str:
         return self.operands.read(k, self.operands.cell(k, i))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from fwddiff._native.text import Function
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.schedule._elements import Elements
-from fwddiff.engines.numba.schedule._scratch import Scratch
 from fwddiff.engines.numba.schedule._groups import Groups, LanesInfo
 from fwddiff.engines.numba.schedule._operands import Operands
 from fwddiff.engines.numba.schedule._results import NO_CHECKS, Checks, Results
-from fwddiff.engines.numba.schedule._text import Function
+from fwddiff.engines.numba.schedule._scratch import Scratch
 
 # With a frame pointer LLVM can align the stack for vectors that wait there while others are in calls.
 _ATTRIBUTES = 'nounwind "frame-pointer"="all"'
@@ -28,15 +28,16 @@ def kernel_text(
     pattern.
 
     `malloc` and `free` are declared elsewhere. The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
-    takes its place, is to be put into the same module; its metadata has numbers below
-    `_text.FIRST_METADATA`. `vectorise`: whether LLVM's vectoriser may try the loop over elements.
+    takes its place, is to be put into the same module; metadata of its own has numbers below
+    `FIRST_METADATA`. The core's symbol is given as the text has it, quoted where need be. `vectorise`:
+    whether LLVM's vectoriser may try the loop over elements.
     """
     if lanes is not None and any(slot.core_ndim for slot in (*inputs, *outputs)):
         raise ValueError("functions of arrays do not work on elements side by side")
     # Neither table changes, nor are they among the operands.
     parameters = "ptr noalias readonly %pointers, ptr noalias readonly %layout"
     out = Function(f"define i64 @{symbol}({parameters}) {_ATTRIBUTES}")
-    operands = Operands(out, inputs, outputs, pattern, symbol)
+    operands = Operands(out, inputs, outputs, pattern)
     results = Results(operands, checks)
     scratch = Scratch(operands)
     loop = Elements(results, core_symbol, vectorise, scratch) if lanes is None else Groups(results, lanes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fwddiff._native.text import Function, Variable
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.schedule._text import Function, Variable
 
 _FLOATS = {4: "float", 8: "double"}
 _EXTENTS = 3  # place of the outer axes' extents in the layout
@@ -23,13 +23,11 @@ class Operands:
     check.
     """
 
-    def __init__(
-        self, out: Function, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str, symbol: str
-    ):
+    def __init__(self, out: Function, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str):
         self.out, self.slots, self.pattern, self.n_in = out, (*inputs, *outputs), pattern, len(inputs)
         self.kinds = [kind_of(slot.dtype) for slot in self.slots]
         self.sizes = [slot.dtype.itemsize for slot in self.slots]
-        self._marks = self._scopes(symbol)
+        self._marks = self._scopes()
         numbers = range(len(self.slots))
         self.bases = [self._base(k) for k in numbers]
         self.axes = self.word(2)
@@ -60,11 +58,11 @@ class Operands:
     def is_register_sum(self, k: int) -> bool:
         return self.pattern[k] == "Z" and self.slots[k].dtype.kind == "f" and not self.is_array(k)
 
-    def _scopes(self, symbol: str) -> list[str]:
+    def _scopes(self) -> list[str]:
         """What is said of every load and store of each operand."""
         meta, numbers = self.out.metadata, range(len(self.slots))
-        domain = meta(f'!"{symbol}"', distinct=True)
-        scopes = [meta(domain, f'!"{symbol} {k}"', distinct=True) for k in numbers]
+        domain = meta('!"operands"', distinct=True)
+        scopes = [meta(domain, f'!"operand {k}"', distinct=True) for k in numbers]
         marks = []
         for k in numbers:
             first = self.n_in if k < self.n_in else 0

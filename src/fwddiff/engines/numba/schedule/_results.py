@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from fwddiff._native.status import UNDEFINED
+from fwddiff._native.text import Variable
 from fwddiff.engines.numba.schedule._operands import Operands
-from fwddiff.engines.numba.schedule._text import Variable
 
 BLOCK = 256  # elements whose sum is kept in a register
 
@@ -30,13 +30,14 @@ class Results:
         self.operands, self.out, self._infinities = operands, operands.out, checks.infinities
         self.checked = [operands.n_in + j for j in sorted(set(checks.outputs))]
         self.sums = [k for k in operands.outputs if operands.is_register_sum(k)]
-        self._undefined = self.out.variable("i1", "false", "undefined") if self.checked else None
+        self._undefined = self.out.variable("i8", "0", "undefined") if self.checked else None
         self._blocks: dict[int, Variable] = {}
 
     def status(self) -> str:
         if self._undefined is None:
             return "0"
-        return self.out.value(f"select i1 {self._undefined.get()}, i64 {UNDEFINED}, i64 0")
+        undefined = self.out.value(f"icmp ne i8 {self._undefined.get()}, 0")
+        return self.out.value(f"select i1 {undefined}, i64 {UNDEFINED}, i64 0")
 
     # --- nan ------------------------------------------------------------------------------------------------
 
@@ -56,7 +57,9 @@ class Results:
             values = [self.out.value(f"fsub {kind} {value}, {value}") for value in values]
         # One comparison tells of two numbers whether one is nan.
         for a, b in itertools.zip_longest(values[::2], values[1::2]):
-            self._undefined.update("or", self.out.value(f"fcmp uno {kind} {a}, {b or a}"))
+            found = self.out.value(f"fcmp uno {kind} {a}, {b or a}")
+            # Not a bit: LLVM merges a single comparison into the loop's condition, and vectorises no more.
+            self._undefined.update("or", self.out.value(f"zext i1 {found} to i8"))
 
     # --- stores ---------------------------------------------------------------------------------------------
 

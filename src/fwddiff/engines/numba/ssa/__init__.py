@@ -1,7 +1,7 @@
 """Derivatives of compiled functions: LLVM's code of a function of numbers, differentiated once per order.
 
-Numba, hosts, loops over elements and memory of arrays are unknown here. `Function` is what every step reads
-and writes; `derived` takes a derivative; `lowered` says what functions of the rules table are on this machine.
+Numba, hosts, loops over elements and memory of arrays are unknown here. `Function` is what every step
+reads and writes; `derived` takes a derivative; `lowered` says what functions of the table are here.
 """
 
 from fwddiff.engines.numba.ssa.code import Refused
@@ -9,7 +9,6 @@ from fwddiff.engines.numba.ssa.derive import Derivative, derived
 from fwddiff.engines.numba.ssa.function import (
     Array,
     Function,
-    Kind,
     Kind,
     as_core,
     inlined,
@@ -24,7 +23,6 @@ __all__ = [
     "Array",
     "Derivative",
     "Function",
-    "Kind",
     "Kind",
     "Refused",
     "as_core",

@@ -24,8 +24,8 @@ _CONSTANT = ("icmp", "fcmp", "fptosi", "fptoui", "sitofp", "uitofp")
 
 
 class Activity:
-    """`of(value)`: the inputs that a float depends on, or that what a pointer points to does. Integers and other
-    things that hold the bits of an active float are as active as it is."""
+    """`of(value)`: the inputs that a float depends on, or that what a pointer points to does. Integers and
+    whatever else holds the bits of an active float are as active as it is."""
 
     def __init__(self, code: Code, arguments: Mapping[str, int]):
         pointers = [a.text for a in code.arguments if a.type == "ptr"]

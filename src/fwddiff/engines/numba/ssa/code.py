@@ -1,8 +1,8 @@
-"""LLVM's code of one function of numbers, as data: static single assignment, so every value has one definition.
+"""LLVM's code of one function of numbers, as data: static single assignment, one definition for every value.
 
 Numba's front end compiles the user's function on plain floats; what is read here is that code, inlined into
-one function and simplified. It returns by calling `fwddiff.return(outputs…)`, in one place or several, so that
-no memory stands between the results and their partials.
+one function and simplified. It returns by calling `fwddiff.return(outputs…)`, in one place or several: no
+memory stands between the results and their partials.
 """
 
 from __future__ import annotations
@@ -124,10 +124,12 @@ def read(text: str, symbol: str) -> Code:
 
     Raises `Refused` for what is not known here: nothing is guessed.
     """
-    found = re.search(rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S)
+    found = re.search(
+        rf'^define [^@]*@"?{re.escape(symbol)}"?\((.*)\)[^()]*\{{\n(.*?)^\}}', text, re.M | re.S
+    )
     if found is None:
         raise Refused(f"no function {symbol}")
-    arguments = [_value(part) for part in _parts(found.group(1))]
+    arguments = [value(part) for part in _parts(found.group(1))]
     outside = {m.group(1).strip('"'): _without_attributes(m.group()) for m in _OUTSIDE.finditer(text)}
     return Code(arguments, _ordered(list(_blocks(found.group(2)))), outside)
 
@@ -183,7 +185,7 @@ def _call(line: str, name: str | None, rest: str) -> Instruction:
     if found is None:
         raise Refused(line)
     kind, _ = _typed(_FLAGS.sub("", found["before"], count=1))
-    operands = [_value(part) for part in _parts(found["arguments"])]
+    operands = [value(part) for part in _parts(found["arguments"])]
     return Instruction("call", name and Value(kind, name), operands, line, found["name"].strip('"'))  # pyright: ignore[reportArgumentType]
 
 
@@ -209,10 +211,10 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
         source, parts = parts[0], [p for p in parts[1:] if not p.startswith("align ")]
     elif operation == "store":
         parts = [p for p in parts if not p.startswith("align ")]
-    operands = [_value(parts[0])] if parts else []
+    operands = [value(parts[0])] if parts else []
     for part in parts[1:]:
         bare = part.startswith("%") or " " not in part or _VECTOR_CONSTANT.match(part) is not None
-        operands.append(Value(operands[0].type, _text(part)) if bare else _value(part))
+        operands.append(Value(operands[0].type, _text(part)) if bare else value(part))
     kind = _result(operation, source, operands)
     return Instruction(operation, name and Value(kind, name), operands, line)  # pyright: ignore[reportArgumentType]
 
@@ -269,7 +271,8 @@ def _typed(text: str) -> tuple[str, str]:
     raise Refused(text)
 
 
-def _value(text: str) -> Value:
+def value(text: str) -> Value:
+    """`double %x` and the like, as a value."""
     kind, rest = _typed(text)
     return Value(kind, _text(_FLAGS.sub("", rest, count=1)))
 
@@ -284,7 +287,7 @@ def _ordered(blocks: list[Block]) -> list[Block]:
     seen, finished = {blocks[0].name}, []
     stack = [(blocks[0], iter(blocks[0].successors))]
     while stack:
-        block, successors = stack[-1]
+        successors = stack[-1][1]
         following = next((s for s in successors if s not in seen), None)
         if following is None:
             finished.append(stack.pop()[0])

@@ -1,8 +1,8 @@
 """Derived functions: seeds in, partials out, contracted with cotangents or tangents where these are given.
 
-The kinds are those of `fwddiff._derive`: partials, pullback, pushforward. Up to `SINGLE_PASS` inputs are seeded
-at once; more go through in chunks, one pass of a loop for each, so that code does not grow with their number
-(ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
+The kinds are those of `fwddiff._derive`: partials, pullback, pushforward. Up to `SINGLE_PASS` inputs are
+seeded at once; more go through in chunks, one pass of a loop for each, so that code does not grow with their
+number (ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def derived(base: Function, what: Derivative) -> Function:
         chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
         return passes.derived(base, dataclasses.replace(what, chunk=chunk))
     if what.kind == "pushforward":
-        return _single_pass(base, what, {a: 1 for a in what.active})
+        return _single_pass(base, what, dict.fromkeys(what.active, 1))
     if what.chunk:
         return _in_chunks(base, what)
     return _single_pass(base, what, {a: 1 << k for k, a in enumerate(what.active)})
@@ -194,8 +194,8 @@ def _pass_of_chunk(base: Function, what: Derivative) -> Function:
 
 
 class _Chunks:
-    """Writes the loop over chunks. Each row of derivatives (of a result, or the contracted one) is gathered in
-    memory, with a place more than there are inputs for what the last chunk has too much."""
+    """Writes the loop over chunks. Each row of derivatives (of a result, or the contracted one) is gathered
+    in memory, with a place more than there are inputs for what the last chunk has too much."""
 
     def __init__(self, base: Function, what: Derivative, one_pass: Function):
         self.base, self.what, self.one_pass = base, what, one_pass

@@ -1,15 +1,15 @@
 """Forward mode on code: every float that depends on an input gets its partials written beside it.
 
 A sum has the sum of the partials, a product two terms, a function of the rules table its row's slopes, a
-choice (phi, select) the same choice among partials; integers, comparisons and branches stay. What comes out is
-code of the same form, so second derivatives are this transformation of its own result. Common subexpressions,
-partials that nobody uses and constant folding are LLVM's work.
+choice (phi, select) the same choice among partials; integers, comparisons and branches stay. What comes out
+is code of the same form, so second derivatives are this transformation of its own result. Common
+subexpressions, partials that nobody uses and constant folding are LLVM's work.
 
 *Exact* code tells a partial that is zero because the value does not depend on that input from one that was
 computed: the first is -0.0, and no computed partial ever is (sums of them keep that by themselves: -0.0 +
--0.0 = -0.0, no other sum is). Under an infinite slope the first stays, the second becomes nan: `cbrt(x**3)` at
-0 has the slope 1, which `inf * 0` cannot know. Exact code is slower, so it runs only where ordinary code has
-found a nan.
+-0.0 = -0.0, no other sum is). Under an infinite slope the first stays, the second becomes nan: `cbrt(x**3)`
+at 0 has the slope 1, which `inf * 0` cannot know. Exact code is slower, so it runs only where ordinary code
+has found a nan.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fwddiff import rules
-from fwddiff.engines.numba.ssa import expressions
+from fwddiff.engines.numba.ssa import expressions, vectors
 from fwddiff.engines.numba.ssa.activity import CLASSIFICATION, LOCALLY_CONSTANT, Activity
 from fwddiff.engines.numba.ssa.code import (
     RETURN,
@@ -32,7 +32,6 @@ from fwddiff.engines.numba.ssa.code import (
     lanes,
     vector,
 )
-from fwddiff.engines.numba.ssa import vectors
 from fwddiff.engines.numba.ssa.functions import meaning, memory_function
 from fwddiff.engines.numba.ssa.shadows import Shadows
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number

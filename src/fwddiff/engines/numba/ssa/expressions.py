@@ -115,7 +115,9 @@ class _Expression:
         if all(not isinstance(term, Value) for term in terms) and hasattr(math, name):
             return getattr(math, name)(*terms)
         whole = rules.INTEGER_ARGUMENTS.get(name, ())
-        return self.writer.table(name, [self._argument(t, k in whole) for k, t in enumerate(terms)], self.kind)
+        return self.writer.table(
+            name, [self._argument(t, k in whole) for k, t in enumerate(terms)], self.kind
+        )
 
     def _argument(self, term: Term, is_integer: bool) -> Value:
         if not is_integer:

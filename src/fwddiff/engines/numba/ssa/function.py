@@ -148,12 +148,9 @@ def returning(text: str, symbol: str, inputs: Sequence[Kind], outputs: Sequence[
     writer = Writer()
     results = called(writer, symbol, inputs, outputs)
     return_from(writer, results)
-    own = new_symbol("returning")
-    lines = "\n".join(writer.lines)
-    return simplified(
-        f"{text}\ndefine i32 @{own}({parameters(inputs, outputs)}) {{\nentry:\n{lines}\n}}\n{declared_return(outputs)}\n",
-        own, tuple(inputs), tuple(outputs),
-    )  # fmt: skip
+    own, body = new_symbol("returning"), "\n".join(writer.lines)
+    wrapper = f"define i32 @{own}({parameters(inputs, outputs)}) {{\nentry:\n{body}\n}}"
+    return simplified(f"{text}\n{wrapper}\n{declared_return(outputs)}\n", own, tuple(inputs), tuple(outputs))
 
 
 def called(writer: Writer, symbol: str, inputs: Sequence[Kind], outputs: Sequence[Kind]) -> list[Value]:
@@ -247,11 +244,16 @@ def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
     passes.add_simplify_cfg_pass()
     passes.add_lower_switch_pass()
     passes.add_instruction_namer_pass()
-    passes.run(module, pass_builder())
+    passes.run(module, new_pass_builder())
     return module
 
 
 @functools.cache
-def pass_builder() -> llvm.PassBuilder:
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
-    return llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
+def _machine() -> llvm.TargetMachine:
+    llvm.initialize_native_target()
+    return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine()
+
+
+def new_pass_builder() -> llvm.PassBuilder:
+    """For one run: it keeps callbacks into what it ran on."""
+    return llvm.create_pass_builder(_machine(), llvm.create_pipeline_tuning_options())

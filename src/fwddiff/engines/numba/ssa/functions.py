@@ -17,15 +17,27 @@ _OF_INTRINSICS = {
     **{name: name for name in ("exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "sqrt", "pow")},
     **{name: name for name in ("floor", "ceil", "trunc", "rint", "copysign", "powi", "asin", "acos", "atan")},
     **{name: name for name in ("sinh", "cosh", "tanh", "atan2", "ldexp")},
-    **{"fabs": "abs", "minnum": "fmin", "maxnum": "fmax", "nearbyint": "rint", "roundeven": "rint"},
-    **{"minimum": "minimum", "maximum": "maximum"},
+    "fabs": "abs",
+    "minnum": "fmin",
+    "maxnum": "fmax",
+    "nearbyint": "rint",
+    "roundeven": "rint",
+    "minimum": "minimum",
+    "maximum": "maximum",
 }
 _OF_C = {
     **{name: name for name in ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan")},
     **{name: name for name in ("sinh", "cosh", "tanh", "erf", "erfc", "cbrt", "atan2", "hypot", "pow")},
     **{f"a{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
-    **{"tgamma": "gamma", "lgamma": "lgamma", "fabs": "abs", "fmod": "fmod", "sqrt": "sqrt"},
-    **{"copysign": "copysign", "fmin": "fmin", "fmax": "fmax", "remainder": "ieee_remainder"},
+    "tgamma": "gamma",
+    "lgamma": "lgamma",
+    "fabs": "abs",
+    "fmod": "fmod",
+    "sqrt": "sqrt",
+    "copysign": "copysign",
+    "fmin": "fmin",
+    "fmax": "fmax",
+    "remainder": "ieee_remainder",
 }
 
 

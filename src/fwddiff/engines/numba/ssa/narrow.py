@@ -16,8 +16,8 @@ from fwddiff.engines.numba.ssa.function import (
     Function,
     Kind,
     declared_return,
-    numbers_of,
     new_symbol,
+    numbers_of,
     simplified,
 )
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, meaning, memory_function
@@ -47,7 +47,7 @@ class _Narrowed:
         self.strengths = {name: found for name, found in given.items() if name not in pointers}
         self.places: dict[str, frozenset[str]] = {name: frozenset({name}) for name in pointers}
         self.memory: dict[str, int] = {name: given.get(name, WEAK) for name in pointers}
-        while any([self._spread(i) for i in function.code.instructions]):
+        while sum(self._spread(i) for i in function.code.instructions):
             pass
         self.writer = Writer(function.code.outside)
         self.outputs: tuple[Kind, ...] = ()
@@ -252,7 +252,7 @@ def _predicate(text: str) -> str:
     return next(
         word
         for word in text.split(" fcmp ", 1)[1].split()
-        if word[0] in "ou" and len(word) == 3 or word in ("uno", "ord")
+        if (word[0] in "ou" and len(word) == 3) or word in ("uno", "ord")
     )
 
 

@@ -380,11 +380,10 @@ class _Driver:
     def _rows(self, j: int, place: Argument, span: _Span) -> None:
         """Of a result that is an array, every element's derivatives."""
         w = self.writer
-        with w.loop(self._size(self.values[j])) as row:
-            with span.each() as (k, e):
-                source = w.at(self.shadows[j], w.add(w.times(row, self.width), k))
-                index = w.add(w.binary("mul", row, span.size), e)
-                w.store(self._settled(w.load("double", source)), w.at(place.value, index))
+        with w.loop(self._size(self.values[j])) as row, span.each() as (k, e):
+            source = w.at(self.shadows[j], w.add(w.times(row, self.width), k))
+            index = w.add(w.binary("mul", row, span.size), e)
+            w.store(self._settled(w.load("double", source)), w.at(place.value, index))
 
 
 class _Span:

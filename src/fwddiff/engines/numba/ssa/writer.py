@@ -1,7 +1,7 @@
 """Instructions written one after another, as text.
 
-Functions of the rules table stay calls of names of their own (`fwddiff.exp`, `fwddiff.exp.f32`) until the last
-order of derivatives has been taken: `lower` defines them.
+Functions of the rules table stay calls of names of their own (`fwddiff.exp`, `fwddiff.exp.f32`) until the
+last order of derivatives has been taken: `lower` defines them.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Writer:
 
     def spread(self, a: Value, width: int) -> Value:
         """Every lane (or the number) repeated side by side, `width` times."""
-        if width < 1 or not a.is_name and a.type[0] != "<" and is_float(a.type):
+        if width < 1 or (not a.is_name and a.type[0] != "<" and is_float(a.type)):
             return Value(vector(a.type, width), f"<{', '.join([str(a)] * width)}>") if width else a
         count = lanes(a.type)
         if a.type[0] != "<":

@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fwddiff._native import compiler
-from fwddiff._native.machine_code import Code, Object, load
+from fwddiff._native.machine_code import Object, holds_addresses, load
 from fwddiff.engines.numba import vector_math
 
 
 class Machine(NamedTuple):
     """A loaded function at `address`; dropping `owner` gives its memory back. `code` is what goes on disk
-    (`fwddiff._native.kept.keep_object`)."""
+    (`fwddiff._native.kept.keep_object`), if it `is_portable`: holds no address of this process."""
 
     address: int
     owner: Any
     code: Object
+    is_portable: bool
 
     @property
     def object_code(self) -> bytes:
@@ -38,15 +39,12 @@ def compile_module(text: str, symbol: str) -> Machine:
     """
     vector_math.library()  # the text may name its functions
     code = compiler.compiled(text, symbol)
-    return _machine(code, load(code))
+    loaded = load(code)
+    if loaded is None:
+        raise RuntimeError(f"{symbol} needs a function that is not there: {', '.join(code.needs)}")
+    return Machine(loaded.address, loaded.owner, code, not holds_addresses(text))
 
 
 def assembly(text: str, symbol: str) -> str:
     """The same machine code as text, to see whether a loop is vectorised."""
     return compiler.assembly(text, symbol)
-
-
-def _machine(code: Object, loaded: Code | None) -> Machine:
-    if loaded is None:
-        raise RuntimeError(f"{code.symbol} needs a function that is not there: {', '.join(code.needs)}")
-    return Machine(*loaded, code)

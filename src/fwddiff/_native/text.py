@@ -109,7 +109,7 @@ class Function:
         yield
         self.begin(stay)
 
-    def leave_unless(self, condition: str, status: int) -> None:
+    def leave_unless(self, condition: str, status: int | str) -> None:
         """`if (!condition) return status;`"""
         leave, stay = self.fresh("leave"), self.fresh("stay")
         self.fork(condition, stay, leave)

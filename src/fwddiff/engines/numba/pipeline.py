@@ -91,17 +91,18 @@ def module_text(
 
 
 def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
-    count = _lanes([*function.inputs, *function.outputs]) if any(varying) else 0
+    taken, given = ssa.numbers_of(function.inputs), function.returned
+    count = _lanes([*taken, *given]) if any(varying) else 0
     if not count:
         return None, ""
-    places = list(zip(ssa.offsets(function.outputs), function.outputs, strict=True))
+    places = list(zip(ssa.offsets(given), given, strict=True))
     try:
         code = read(ssa.inlined(core, "core"), "core")
         text = written("lanes", code, varying, places, count)
     except NoLanes as reason:
         _log.debug("%s runs element by element: %s", function.symbol, reason)
         return None, ""
-    return LanesInfo(count, "lanes", function.inputs, function.outputs), text
+    return LanesInfo(count, "lanes", taken, given), text
 
 
 def _lanes(types: Sequence[str]) -> int:

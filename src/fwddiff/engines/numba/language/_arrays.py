@@ -1,7 +1,8 @@
 """Arrays as arguments and results of a core function, and the memory of those that a function makes.
 
-Numba's run time keeps a description of each allocation apart from its data; here both are one, a pointer that
-`fwddiff.allocate` gives, so that data pointers are never read from memory and differentiation can follow them.
+Numba's run time keeps a description of each allocation apart from its data; here both are one, a pointer
+that `fwddiff.allocate` gives, so that data pointers are never read from memory and differentiation can follow
+them.
 """
 
 # Numba's types have attributes that no stub lists.

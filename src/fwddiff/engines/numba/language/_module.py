@@ -35,7 +35,8 @@ _ROWS = {
 }  # fmt: skip
 PLAIN = ("llvm.fabs.", "llvm.abs.", "llvm.smax.", "llvm.smin.", "llvm.umax.", "llvm.umin.", "llvm.ctlz.",
          "llvm.cttz.", "llvm.ctpop.", "llvm.fshl.", "llvm.fshr.", "llvm.bswap.", "llvm.bitreverse.",
-         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "llvm.memmove.", "llvm.smul.with.overflow.", "llvm.sadd.with.overflow.",
+         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "llvm.memmove.",
+         "llvm.smul.with.overflow.", "llvm.sadd.with.overflow.",
          "llvm.ssub.with.overflow.", "llvm.umul.with.overflow.", "ilogb")  # fmt: skip
 _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental.noalias.scope.decl")
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"

@@ -157,7 +157,7 @@ def _read_line(block: Block, line: str) -> None:
     if found is None:
         raise Refused(line)
     name, operation, rest = found.groups()
-    # An address: means nothing elsewhere, and who knows what is there. Whether arrays overlap is asked of some.
+    # An address: means nothing elsewhere, and who knows what is there. Comparisons ask if arrays overlap.
     if "inttoptr" in line and operation != "icmp":
         raise Refused(line)
     if operation in ("br", "ret", "unreachable"):

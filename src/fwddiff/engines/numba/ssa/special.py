@@ -9,7 +9,7 @@ import numba
 from fwddiff import _special, rules
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.ssa.code import Value
-from fwddiff.engines.numba.ssa.function import Function, as_core, returning
+from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of, returning
 from fwddiff.engines.numba.ssa.writer import Writer
 from numba.core import types
 
@@ -32,7 +32,7 @@ def _function(name: str) -> Function:
 def call(writer: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
     """In double, whatever the arguments are: none of these loses digits that float32 has."""
     function = _function(name)
-    given = [writer.convert(a, t) for a, t in zip(arguments, function.inputs, strict=True)]
+    given = [writer.convert(a, t) for a, t in zip(arguments, numbers_of(function.inputs), strict=True)]
     symbol = f"fwddiff_special_{name}"
     writer.outside |= function.code.outside
     writer.outside[symbol] = as_core(function, symbol).replace(" alwaysinline {", " noinline {", 1)

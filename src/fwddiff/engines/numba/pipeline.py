@@ -93,17 +93,18 @@ def module_text(
 
 
 def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
-    count = _lanes([*function.inputs, *function.outputs]) if any(varying) else 0
+    taken, given = ssa.numbers_of(function.inputs), function.returned
+    count = _lanes([*taken, *given]) if any(varying) else 0
     if not count:
         return None, ""
-    places = list(zip(ssa.offsets(function.outputs), function.outputs, strict=True))
+    places = list(zip(ssa.offsets(given), given, strict=True))
     try:
         whole = ssa.inlined(core, "core")
         text = _with_functions(written("lanes", read(whole, "core"), varying, places, count), whole)
     except NoLanes as reason:
         _log.debug("%s runs element by element: %s", function.symbol, reason)
         return None, ""
-    return LanesInfo(count, "lanes", function.inputs, function.outputs), text
+    return LanesInfo(count, "lanes", taken, given), text
 
 
 def _with_functions(text: str, module: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fwddiff.engines.numba.array_functions.arguments import array_overload, is_smooth, new_array
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.inner import is_plain
 from fwddiff.engines.numba.types import is_number, join
 from numba.core import ir, types
 from numba.core.ir_utils import find_callname, guard
@@ -109,6 +110,9 @@ class ListsToTuples(Rewrite):
             and guard(find_callname, func_ir, call) == ("array", "numpy")
         ]
         self.found = [lists[name] for name in wanted if self._is_temporary(lists[name])]
+        if is_plain():  # there are no lists
+            items = [item.name for statement in self.found for item in statement.value.items]
+            self.found += [lists[name] for name in items if name in lists and lists[name].target.is_temp]
         return bool(self.found)
 
     def _is_temporary(self, statement) -> bool:

@@ -42,8 +42,8 @@ __all__ = ["Core", "Refused", "translate"]
 class Core:
     """`i32 @core(ptr ret, ptr exc, inputs…)`, with the outputs at System V offsets behind `ret`.
 
-    `inputs` and `outputs` are LLVM types, or arrays (see `ssa.function`). A status that is not 0 says that the function raises; `raising` is
-    what then raises it.
+    `inputs` and `outputs` are LLVM types, or arrays (see `ssa.function`). A status that is not 0 says that
+    the function raises; `raising` is what then raises it.
     """
 
     text: str

@@ -1,7 +1,8 @@
 """Arrays as arguments and results of a core function, and the memory of those that a function makes.
 
-Numba's run time keeps a description of each allocation apart from its data; here both are one, a pointer that
-`fwddiff.allocate` gives, so that data pointers are never read from memory and differentiation can follow them.
+Numba's run time keeps a description of each allocation apart from its data; here both are one, a pointer
+that `fwddiff.allocate` gives, so that data pointers are never read from memory and differentiation can follow
+them.
 """
 
 # Numba's types have attributes that no stub lists.
@@ -88,6 +89,12 @@ class Memory(NRTContext):
         cgutils.guard_memory_error(self._context, builder, found, msg="")
         return found
 
+    def allocate(self, builder: Any, size: Any) -> Any:
+        return self._allocated(builder, size)
+
+    def free(self, builder: Any, ptr: Any) -> None:
+        self._count(builder, "NRT_decref", ptr)
+
     def meminfo_alloc(self, builder: Any, size: Any) -> Any:
         return self._allocated(builder, size)
 
@@ -98,15 +105,18 @@ class Memory(NRTContext):
         return meminfo
 
     def _call_incref_decref(self, builder: Any, typ: Any, value: Any, funcname: str) -> None:
-        kind = ir.FunctionType(ir.VoidType(), [_POINTER])
         for _, meminfo in self.get_meminfos(builder, typ, value):
-            function = cgutils.get_or_insert_function(builder.module, kind, _COUNTING[funcname])
-            builder.call(function, [builder.bitcast(meminfo, _POINTER)])
+            self._count(builder, funcname, meminfo)
+
+    def _count(self, builder: Any, name: str, pointer: Any) -> None:
+        kind = ir.FunctionType(ir.VoidType(), [_POINTER])
+        function = cgutils.get_or_insert_function(builder.module, kind, _COUNTING[name])
+        builder.call(function, [builder.bitcast(pointer, _POINTER)])
 
     def _refuse(self, *arguments: Any, **options: Any) -> Any:
         raise Refused("it makes something other than numbers and arrays")
 
-    allocate = allocate_unchecked = free = meminfo_alloc_unchecked = meminfo_alloc_dtor = _refuse
+    allocate_unchecked = meminfo_alloc_unchecked = meminfo_alloc_dtor = _refuse
     meminfo_alloc_dtor_unchecked = meminfo_alloc_aligned_unchecked = meminfo_new_varsize = _refuse
     meminfo_new_varsize_unchecked = meminfo_new_varsize_dtor = meminfo_new_varsize_dtor_unchecked = _refuse
     meminfo_varsize_alloc = meminfo_varsize_alloc_unchecked = meminfo_varsize_realloc = _refuse

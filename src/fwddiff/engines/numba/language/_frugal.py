@@ -1,5 +1,5 @@
-"""Less memory: small arrays of known size lie on the stack (and become values, where their elements have known
-numbers), and references that are counted up and down again are not counted."""
+"""Less memory: small arrays of known size lie on the stack (and become values, where their elements have
+known numbers), and references that are counted up and down again are not counted."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ _ROWS = {
 }  # fmt: skip
 PLAIN = ("llvm.fabs.", "llvm.abs.", "llvm.smax.", "llvm.smin.", "llvm.umax.", "llvm.umin.", "llvm.ctlz.",
          "llvm.cttz.", "llvm.ctpop.", "llvm.fshl.", "llvm.fshr.", "llvm.bswap.", "llvm.bitreverse.",
-         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "llvm.memmove.", "llvm.smul.with.overflow.", "llvm.sadd.with.overflow.",
+         "llvm.scmp.", "llvm.ucmp.", "llvm.memset.", "llvm.memcpy.", "llvm.memmove.",
+         "llvm.smul.with.overflow.", "llvm.sadd.with.overflow.",
          "llvm.ssub.with.overflow.", "llvm.umul.with.overflow.", "ilogb")  # fmt: skip
 _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental.noalias.scope.decl")
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"
@@ -50,7 +51,7 @@ _HEAD = re.compile(rf"^(define (?!i32 @\"{SYMBOL}\").*\))(?: alwaysinline)?")
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _SINGLE = re.compile(r"\bfloat\b(?![\w.\"])")
-_NAME = re.compile(r'@("[^"]+"|[\w.$]+)')
+_NAME = re.compile(r'@("[^"]+"|[\w.$-]+)')
 
 
 def one_function(texts: Iterable[str]) -> str:

@@ -123,6 +123,14 @@ class _Typing(typing.Context):
         return super().resolve_function_type(self.meanings(func) or func, args, kws)
 
 
+def _element(meaning: Any, own: Any, context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """An element of a ufunc's result: by what the function means on such numbers, if anything."""
+    chosen = meaning.choose(sig.args)
+    if chosen is None or chosen[0] != sig.return_type:
+        return own(context, builder, sig, args)
+    return chosen[1](context, builder, sig.args, args)
+
+
 class Executable:
     """Stands for machine code that is not made."""
 
@@ -145,6 +153,14 @@ class PlainContext(cpu.CPUContext):
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
+
+    def get_ufunc_info(self, ufunc_key: Any) -> Any:
+        """What a ufunc does with elements, where its loop is not one over an expression."""
+        found = super().get_ufunc_info(ufunc_key)
+        meaning = self.typing_context.meanings(ufunc_key)
+        if meaning is None:
+            return found
+        return {loop: functools.partial(_element, meaning, own) for loop, own in found.items()}
 
     @property
     def nrt(self) -> Any:

@@ -27,8 +27,9 @@ def kernel_text(
     """`define i64 @symbol(ptr %pointers, ptr %layout)`, which applies the core along operands of this
     pattern.
 
-    `malloc` and `free` are declared elsewhere. The core, `i32 @core_symbol(ptr result, ptr exception, arguments…)`, or the function of `lanes` which then
-    takes its place, is to be put into the same module; metadata of its own has numbers below
+    `malloc` and `free` are declared elsewhere. The core, `i32 @core_symbol(ptr result, ptr exception,
+    arguments…)`, or the function of `lanes` which then takes its place, is to be put into the same
+    module; metadata of its own has numbers below
     `FIRST_METADATA`. The core's symbol is given as the text has it, quoted where need be. `vectorise`:
     whether LLVM's vectoriser may try the loop over elements.
     """

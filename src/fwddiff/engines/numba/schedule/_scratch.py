@@ -45,9 +45,8 @@ class Scratch:
         out, place = self.out, self._places[k]
         with out.loop(self.operands.core_size(k), name="e") as e:
             number = self.operands.read(k, out.step(cell, e, "float"))
-            out.line(
-                f"store double {out.value(f'fpext float {number} to double')}, ptr {out.step(place, e, 'double')}"
-            )
+            wide = out.value(f"fpext float {number} to double")
+            out.line(f"store double {wide}, ptr {out.step(place, e, 'double')}")
 
     def result(self, k: int, cell: str, e: str) -> str:
         """Number e of an array that the core has written."""

@@ -13,6 +13,7 @@ from fwddiff.engines.numba.ssa.function import (
     as_core,
     inlined,
     new_symbol,
+    numbers_of,
     offsets,
     returning,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "lowered",
     "narrowed",
     "new_symbol",
+    "numbers_of",
     "offsets",
     "returning",
 ]

@@ -1,8 +1,8 @@
 """Which values depend on which inputs: the structure of the derivative, known before it is written.
 
 A set of inputs is an integer, one bit for each. Values whose set is empty have no partials at all, so slopes
-that are infinite there meet nothing. Memory (the function's own, and what arguments point to) is as active as the
-most active of what is stored there.
+that are infinite there meet nothing. Memory (the function's own, and what arguments point to) is as active
+as the most active of what is stored there.
 """
 
 from __future__ import annotations

@@ -154,11 +154,12 @@ def _blocks(text: str) -> Iterator[Block]:
 
 def _read_line(block: Block, line: str) -> None:
     found = _LINE.match(line)
-    if (
-        found is None or "inttoptr" in line
-    ):  # an address: means nothing elsewhere, and who knows what is there
+    if found is None:
         raise Refused(line)
     name, operation, rest = found.groups()
+    # An address: means nothing elsewhere, and who knows what is there. Comparisons ask if arrays overlap.
+    if "inttoptr" in line and operation != "icmp":
+        raise Refused(line)
     if operation in ("br", "ret", "unreachable"):
         block.end = line
         block.successors = [target.strip('"') for target in _TARGET.findall(rest)]

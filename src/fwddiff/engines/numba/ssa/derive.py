@@ -20,6 +20,7 @@ from fwddiff.engines.numba.ssa.function import (
     as_core,
     declared_return,
     new_symbol,
+    numbers_of,
     parameters,
     results_of_call,
     return_from,
@@ -85,7 +86,7 @@ def _single_pass(base: Function, what: Derivative, bits: dict[int, int]) -> Func
 
 
 def _return(writer: Writer, found: Sequence[Value], what: Derivative) -> None:
-    given = [writer.convert(v, kind) for v, kind in zip(found, what.outputs, strict=True)]
+    given = [writer.convert(v, kind) for v, kind in zip(found, numbers_of(what.outputs), strict=True)]
     writer.line(f'call void @"{RETURN}"({", ".join(map(str, given))})')
 
 
@@ -202,20 +203,22 @@ class _Chunks:
         self.writer, self.count = Writer(), len(what.active)
         self.cotangents = [argument(k, kind).value for k, kind in enumerate(what.inputs)][len(base.inputs) :]
         contracted = "double" if "double" in what.outputs else "float"
-        kinds = [base.outputs[j] for j in what.results]
+        kinds = [base.returned[j] for j in what.results]
         self.kinds = [contracted] if what.kind == "pullback" else kinds
 
     def write(self) -> None:
         w, start, next_start = self.writer, self.writer.fresh("i64"), self.writer.fresh("i64")
         rooms = [w.assign("ptr", f"alloca [{self.count + 1} x {kind}], align 8") for kind in self.kinds]
-        results = w.assign("ptr", f"alloca [{size(self.one_pass.outputs)} x i8], align 8")
+        results = w.assign("ptr", f"alloca [{size(self.one_pass.returned)} x i8], align 8")
         exception = w.assign("ptr", "alloca ptr, align 8")
         w.line('br label %"pass"')
         w.label("pass")
         place = len(w.lines)
         w.line("")
         arguments = f"{parameters(self.base.inputs)}, {start}"
-        found = results_of_call(w, self.one_pass.symbol, results, exception, arguments, self.one_pass.outputs)
+        found = results_of_call(
+            w, self.one_pass.symbol, results, exception, arguments, self.one_pass.returned
+        )
         latch = w.lines[_last_label(w)].strip('":')
         w.lines[place] = f'  {start.text} = phi i64 [ 0, %"entry" ], [ {next_start.text}, %"{latch}" ]'
         self._gather(rooms, start, found[len(self.base.outputs) :])
@@ -225,7 +228,7 @@ class _Chunks:
         w.label("finished")
         rows = [w.assign(kind, f"load {kind}, {place}, align 8") for kind, place in self._cells(rooms)]
         values = [] if self.what.kind == "pullback" else found[: len(self.base.outputs)]
-        kinds = zip([*values, *rows], self.what.outputs, strict=True)
+        kinds = zip([*values, *rows], numbers_of(self.what.outputs), strict=True)
         return_from(w, [w.convert(value, kind) for value, kind in kinds])
 
     def _cells(self, rooms: Sequence[Value]) -> list[tuple[str, Value]]:

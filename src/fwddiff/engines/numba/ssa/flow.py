@@ -1,4 +1,5 @@
-"""Code with loops, written as one would write C: what changes is in memory that LLVM turns into values (SROA)."""
+"""Code with loops, written as one would write C: what changes is in memory, which LLVM turns into values
+(SROA)."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ class Flow(Writer):
     def function(self, symbol: str, parameters: str) -> str:
         body = "\n".join(self.lines)
         rooms = "\n".join(self._rooms)
-        return f'define i32 @{symbol}({parameters}) {{\n"entry":\n{rooms}\n  br label %"begin"\n"begin":\n{body}\n}}\n'
+        blocks = f'"entry":\n{rooms}\n  br label %"begin"\n"begin":\n{body}'
+        return f"define i32 @{symbol}({parameters}) {{\n{blocks}\n}}\n"
 
     # --- memory ---------------------------------------------------------------------------------------------
 

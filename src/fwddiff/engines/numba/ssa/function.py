@@ -1,12 +1,12 @@
-"""Functions of numbers between the steps: LLVM text in a form that every step reads and writes.
+"""Functions of numbers and arrays between the steps: LLVM text in a form that every step reads and writes.
 
 A *core*, as the schedule around it calls it, is `i32 core(ptr results, ptr exception, arguments…)`: it stores
 its results as a struct and returns 0, or raises and returns anything else. In between, a function has no
 memory for its results: it calls `fwddiff.return(results…)` and returns 0.
 
 Arrays are C-contiguous. One that is an argument comes as `ptr data, i64 extent…` in its place among the
-arguments. One that is a result is no part of the struct: behind all arguments the function gets, for each such
-result, `ptr place, i64 extent…` of what it has to write; where the extents are others it returns
+arguments. One that is a result is no part of the struct: behind all arguments the function gets, for each
+such result, `ptr place, i64 extent…` of what it has to write; where the extents are others it returns
 `SHAPE_MISMATCH`.
 """
 

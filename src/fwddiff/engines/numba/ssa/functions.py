@@ -41,8 +41,8 @@ _OF_C = {
 }
 
 
-# Memory of the function's own: `ptr allocate(i64 bytes)`, counted references to it, `fill(ptr, i64 bytes)` with
-# -0.0. `allocate` gives null where there is no memory; null has no references to count.
+# Memory of the function's own: `ptr allocate(i64 bytes)`, counted references to it, `fill(ptr, i64 bytes)`
+# with -0.0. `allocate` gives null where there is no memory; null has no references to count.
 ALLOCATE, RETAIN, RELEASE, FILL = (f"fwddiff.{name}" for name in ("allocate", "retain", "release", "fill"))
 _OF_MEMORY = re.compile(r"llvm\.(memset|memcpy|memmove|lifetime)\.")
 

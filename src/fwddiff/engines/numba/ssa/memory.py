@@ -1,5 +1,5 @@
-"""What functions for memory are on this machine: a block of C's `malloc` begins with the number of references to
-it, in 16 bytes, so that what follows is as aligned as the block is."""
+"""What functions for memory are on this machine: a block of C's `malloc` begins with the number of references
+to it, in 16 bytes, so that what follows is as aligned as the block is."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Derived functions of functions with arrays: seeds, values and partials are in memory.
 
-One *pass* goes through the function with a chunk of partials, `<chunk x double>` beside each active number, in
-shadows of the arrays (`shadows`). What is written around it loops over chunks of the inputs' elements, as many
-as there are at run time, puts ones among the seeds, and brings the partials to their places or contracts them
-with cotangents. A pushforward is one pass with one partial, whose shadows are the tangents themselves.
+One *pass* goes through the function with a chunk of partials, `<chunk x double>` beside each active number,
+in shadows of the arrays (`shadows`). What is written around it loops over chunks of the inputs' elements, as
+many as there are at run time, puts ones among the seeds, and brings the partials to their places or contracts
+them with cotangents. A pushforward is one pass with one partial, whose shadows are the tangents themselves.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def derived(base: Function, what: Derivative) -> Function:
 
 @dataclasses.dataclass(frozen=True)
 class Pass:
-    """`core(base's inputs and places, seeds…, shadows of places…)`, which returns the base's numbers, then the
-    partials of those of them that are wanted. A seed is a shadow for an array, the partials for a number."""
+    """`core(base's inputs and places, seeds…, shadows of places…)`, which returns the base's numbers, then
+    the partials of those of them that are wanted. A seed is a shadow for an array, the partials for a
+    number."""
 
     function: Function
     text: str
@@ -66,7 +67,7 @@ def one_pass(base: Function, what: Derivative, width: int) -> Pass:
     bits = {inputs[a].value.text: 1 for a in what.active}
 
     def begin(writer: Writer) -> dict[str, Partials]:
-        found = {inputs[a].value.text: {0: seed} for a, seed in seeds.items()}
+        found: dict[str, Partials] = {inputs[a].value.text: {0: seed} for a, seed in seeds.items()}
         return found | {places[k].value.text: {0: shadows[j]} for j, k in results.items()}
 
     numbers = _numbers_by_result(base)
@@ -135,10 +136,7 @@ class _Driver:
         self.made = made
         self._rooms()
         self._make_places()
-        if what.kind == "pushforward":
-            found = self._pushforward()
-        else:
-            found = self._in_chunks()
+        found = self._pushforward() if what.kind == "pushforward" else self._in_chunks()
         self._release()
         return_from(w, [w.convert(v, kind) for v, kind in zip(found, numbers_of(what.outputs), strict=True)])
         symbol = new_symbol(what.kind)
@@ -168,7 +166,7 @@ class _Driver:
         return self.writer.product(a.extents) if isinstance(a.kind, Array) else integer(1)
 
     def _rooms(self) -> None:
-        self._result_room = self.writer.room(f"[{size(self.made.function.outputs)} x i8]")
+        self._result_room = self.writer.room(f"[{size(self.made.function.returned)} x i8]")
         self._exception_room = self.writer.room("ptr")
 
     def _make_places(self) -> None:
@@ -217,7 +215,7 @@ class _Driver:
             w.load(kind, place_in(w, self._result_room, offset))
             if is_float(kind) or kind == "i64"
             else w.assign(kind, f"load {kind}, {place_in(w, self._result_room, offset)}, align 1")
-            for kind, offset in zip(made.outputs, offsets(made.outputs), strict=True)
+            for kind, offset in zip(made.returned, offsets(made.returned), strict=True)
         ]
         count = len(self.base.returned)
         wanted = [j for j in self.what.results if j in self.numbers]
@@ -308,7 +306,7 @@ class _Driver:
         """The rows of derivatives that are gathered as numbers, and their types."""
         numbers = {j: self.base.returned[self.numbers[j]] for j in self.what.results if j in self.numbers}
         if self.what.kind != "pullback":
-            return dict(numbers)
+            return {**numbers}
         is_double = bool(self.results) or "double" in numbers.values()
         return {None: "double" if is_double else "float"}
 
@@ -331,7 +329,7 @@ class _Driver:
         )
 
     def _contracted(self, partials: dict[int, Value], kind: str) -> Value:
-        """Sum of cotangent * partial over the results. A cotangent of zero is a question that was not asked."""
+        """Sum of cotangent * partial over the results. A cotangent of zero: a question that was not asked."""
         w, width = self.writer, self.width
         total = w.room(vector(kind, width))
         w.store(number(vector(kind, width), 0.0), total)

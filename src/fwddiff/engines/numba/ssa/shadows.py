@@ -1,5 +1,5 @@
-"""Memory of partials: every place that may hold active numbers has a shadow, every pointer there a pointer into
-the shadow.
+"""Memory of partials: every place that may hold active numbers has a shadow, every pointer there a pointer
+into the shadow.
 
 Where partials are numbers, each position has memory of the same layout. In wide code the partials of an
 element are a vector and lie side by side: what is at the byte p has its partials at width * p. A vector of
@@ -250,7 +250,8 @@ class Shadows:
                 name = f"llvm.{what}.p0.p0.i64"
                 self.writer.outside[name] = f"declare void @{name}(ptr, ptr, i64, i1)"
                 self.writer.line(
-                    f"call void @{name}(ptr align 8 {shadow.text}, ptr align 8 {source.text}, {size}, i1 false)"
+                    f"call void @{name}(ptr align 8 {shadow.text}, ptr align 8 {source.text},"
+                    f" {size}, i1 false)"
                 )
             else:
                 cleared(self.writer, shadow, size, self.code.exact)

@@ -9,7 +9,7 @@ import numba
 from fwddiff import _special, rules
 from fwddiff.engines.numba.options import INTERNAL
 from fwddiff.engines.numba.ssa.code import Value
-from fwddiff.engines.numba.ssa.function import Function, as_core, returning
+from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of, returning
 from fwddiff.engines.numba.ssa.writer import Writer
 from numba.core import types
 
@@ -33,7 +33,7 @@ def _function(name: str) -> Function:
 def call(writer: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
     """In double, whatever the arguments are: none of these loses digits that float32 has."""
     function, symbol = _function(name), f"{PREFIX}{name}"
-    given = [writer.convert(a, t) for a, t in zip(arguments, function.inputs, strict=True)]
+    given = [writer.convert(a, t) for a, t in zip(arguments, numbers_of(function.inputs), strict=True)]
     writer.outside |= function.code.outside
     writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
     writer.outside[symbol] = _definition(symbol, function)
@@ -42,7 +42,7 @@ def call(writer: Writer, name: str, arguments: Sequence[Value], kind: str) -> Va
 
 def _definition(symbol: str, function: Function) -> str:
     """A function that gives its value and does nothing else; not inlined: some of them are long."""
-    w, given = Writer(), [Value(str(kind), f'%"in.{k}"') for k, kind in enumerate(function.inputs)]
+    w, given = Writer(), [Value(kind, f'%"in.{k}"') for k, kind in enumerate(numbers_of(function.inputs))]
     room = w.assign("ptr", "alloca [1 x double], align 8")
     exception = w.assign("ptr", "alloca ptr, align 8")
     listing = ", ".join(map(str, given))

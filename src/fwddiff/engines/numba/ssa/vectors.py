@@ -1,7 +1,7 @@
 """Partials of what moves lanes of vectors about, which code of an earlier order does.
 
-Lane n of a vector has the lanes n * width … of its vector of partials in wide code; elsewhere the partials are
-vectors of the same length, and move in the same way.
+Lane n of a vector has the lanes n * width … of its vector of partials in wide code; elsewhere the partials
+are vectors of the same length, and move in the same way.
 """
 
 from __future__ import annotations

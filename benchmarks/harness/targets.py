@@ -13,8 +13,8 @@ Results = Sequence[tuple[Case, Sequence[Measurement]]]
 
 @dataclass(frozen=True)
 class Target:
-    """`ours` takes at most `limit` times what the best of `theirs` takes, and `more` seconds, in every case of
-    workload `letter` whose title or size is `where`. Without `theirs`, `limit` is in seconds.
+    """`ours` takes at most `limit` times what the best of `theirs` takes, and `more` seconds, in every case
+    of workload `letter` whose title or size is `where`. Without `theirs`, `limit` is in seconds.
 
     `note` is what a profile shows, printed where the target is missed.
     """

@@ -1,4 +1,4 @@
-"""(j) Compiling: value and gradient, and second derivatives on top, the first time that a process asks for them.
+"""(j) Compiling: value and gradient, and second derivatives on top, where a process asks for the first time.
 
 Seconds of the processor, of all threads, beside those of `numba.njit` for the plain function alone.
 """
@@ -24,9 +24,10 @@ QUICK_SIZES = ("line", "incomplete beta", "barrier option", "400 straight lines"
 SLOW_PEER = "model"  # where torch.compile, which takes half a minute, is shown
 
 NOTE = """\
-Processor seconds of a first use, ratios to compiling the plain function alone. Second order is what comes on top: by an operator \
-of fwddiff's own (`fd.hvp`), and by backward through backward by all inputs in PyTorch, whose own time is in it. From disk: \
-seconds on the wall after the imports, in a second process."""
+Processor seconds of a first use; ratios are to compiling the plain function alone. Second order is what comes
+on top: by an operator of fwddiff's own (`fd.hvp`), and in PyTorch, whose own time is in it, by backward through
+backward by all inputs. From disk: seconds on the wall after the imports, in a second process.
+"""
 
 
 def cases(quick: bool) -> Iterator[Case]:
@@ -35,9 +36,7 @@ def cases(quick: bool) -> Iterator[Case]:
         contestants = [_contestant(name) for process in processes for name in process.tells]
         yield Case("j", TITLE, which, contestants, note=NOTE if which == "line" else "", processes=processes)
     process = Process(MODULE, ("redefinitions", "50" if quick else "200"), (AGAIN,), once=True)
-    note = (
-        "Memory that a process keeps for each, in the mean: a cell of a notebook that is run again and again."
-    )
+    note = "What a process keeps for each, in the mean: a cell of a notebook that is run again and again."
     yield Case("j", "redefining", "x * y + c", [_contestant(AGAIN)], note=note, processes=[process])
 
 

@@ -1,7 +1,8 @@
 """Functions whose compilation is timed: written as their users would, or as text where they are long.
 
-`get(which)` → the function and a point. Those in `STRAIGHT` have neither branches nor loops, so that other libraries' arrays can
-go through them: `with_functions_of(f, module)` is the same function with that library's `exp`, `log`, …
+`get(which)` → the function and a point. Those in `STRAIGHT` have neither branches nor loops, so that
+other libraries' arrays can go through them: `with_functions_of(f, module)` is the same function with that
+library's `exp`, `log`, …
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _cell(gates: int = 16) -> str:
 
 
 def _straight_lines(count: int) -> str:
-    body = [f"y = y * {1 + 0.001 * k} + math.sin(y + x) * 0.1" for k in range(count)]
+    body = [f"y = y * {0.9 - 0.0001 * k} + math.sin(y + x) * 0.1" for k in range(count)]
     return "\n    ".join(["def straight_lines(x, y):", *body, "return y"])
 
 

@@ -1,8 +1,8 @@
 """What a first use costs, in a process of its own: `python -m benchmarks.workloads.first_use WHO WHICH`.
 
-Prints JSON: contestant → seconds, numbers computed, bytes. Everything is imported and has compiled another function before a clock
-starts; fwddiff's kernels are not on disk, but for `from_disk`. Seconds are of the processor, all threads together (from
-disk: of the clock on the wall, for what is read is waited for).
+Prints JSON: contestant → seconds, numbers computed, bytes. Everything is imported and has compiled another
+function before a clock starts; fwddiff's kernels are not on disk, but for `from_disk`. Seconds are of the
+processor, all threads together (from disk: of the clock on the wall, for what is read is waited for).
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ QUICK_SIZES = ("line", "incomplete beta", "barrier option", "400 straight lines"
 SLOW_PEER = "model"  # where torch.compile, which takes half a minute, is shown
 
 NOTE = """\
-Processor seconds of a first use; ratios are to compiling the plain function alone. Second order is what comes
-on top: by an operator of fwddiff's own (`fd.hvp`), and in PyTorch, whose own time is in it, by backward through
-backward by all inputs. From disk: seconds on the wall after the imports, in a second process.
+Processor seconds of a first use; ratios are to compiling the plain function alone. Second order is what
+comes on top: by an operator of fwddiff's own (`fd.hvp`), and in PyTorch, whose own time is in it, by backward
+through backward by all inputs. From disk: seconds on the wall after the imports, in a second process.
 """
 
 

@@ -123,7 +123,7 @@ def _in_pytorch(function: Callable[..., Any], point: Sequence[float]) -> tuple[C
         slopes[:] = torch.autograd.grad(value, inputs, create_graph=True)
         return value, slopes
 
-    return gradient, lambda: torch.autograd.grad(sum(slope.sum() for slope in slopes), inputs)
+    return gradient, lambda: torch.autograd.grad(torch.stack([s.sum() for s in slopes]).sum(), inputs)
 
 
 def jax(which: str) -> Told:

@@ -1,6 +1,8 @@
-"""Compiling without Python's garbage collector: all that is made meanwhile is alive, so looking through it again
-and again, and through all that the process holds beside it, finds nothing (a quarter of the time of second
-derivatives where PyTorch is loaded)."""
+"""Compiling without Python's garbage collector.
+
+All that is made meanwhile is alive: looking through it again and again, and through all that the process
+holds beside it, finds nothing, and took a quarter of the time of second derivatives where PyTorch is loaded.
+"""
 
 from __future__ import annotations
 

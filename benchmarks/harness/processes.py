@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,6 +62,6 @@ def _told(process: Process) -> tuple[dict[str, Any], str]:
     except subprocess.TimeoutExpired:
         return {}, f"not done after {PATIENCE:.0f} s"
     if done.returncode:
-        last = next(iter(done.stderr.splitlines()[-1:]), "")
-        return {}, f"raised {last.partition(':')[0].rpartition('.')[2]}"
+        raised = re.findall(r"^(?:\w+\.)*(\w+)(?=:|$)", done.stderr, re.MULTILINE)
+        return {}, f"raised {raised[-1] if raised else 'nothing that is known'}"
     return json.loads(done.stdout.splitlines()[-1]), ""

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import workloads
-from benchmarks.harness import machine, memory, picture, report, timing
+from benchmarks.harness import machine, memory, picture, processes, report, timing
 from benchmarks.harness.case import Case, Disagreement, Measurement
 from benchmarks.harness.targets import verdicts
 
@@ -96,6 +96,8 @@ def _measured(case: Case, options: argparse.Namespace, console: Console) -> list
         if console.is_terminal:
             console.print(f"{text} …", end="\x1b[K\r", soft_wrap=True, style="dim")
 
+    if case.processes:
+        return processes.measure(case, 1 if options.quick else 3, progress)
     limits = timing.QUICK if options.quick else timing.Limits()
     found = timing.measure(case, limits, progress)
     for contestant, measurement in zip(case.contestants, found, strict=True):

@@ -32,9 +32,23 @@ class Contestant:
 
 
 @dataclass(frozen=True)
+class Process:
+    """What is measured where nothing else has run: `python -m module arguments…` prints, as JSON, what it
+    `tells` of contestants by name: "seconds", and perhaps "memory" in bytes and the "numbers" computed.
+
+    `once`: it takes too long to be repeated.
+    """
+
+    module: str
+    arguments: tuple[str, ...]
+    tells: tuple[str, ...]
+    once: bool = False
+
+
+@dataclass(frozen=True)
 class Case:
     """`letter` is the workload's in the table of targets. `tolerance` is relative to an array's largest
-    magnitude."""
+    magnitude. `processes`, where there are any, tell all about the contestants, which are not made here."""
 
     letter: str
     title: str
@@ -42,15 +56,28 @@ class Case:
     contestants: Sequence[Contestant]
     tolerance: float = 1e-6
     note: str = ""
+    processes: Sequence[Process] = ()
 
     @property
     def label(self) -> str:
         return f"({self.letter}) {self.title}, {self.size}"
 
 
+def told(name: str, group: str, computes: str = "") -> Contestant:
+    """A contestant that processes of their own tell about."""
+
+    def make() -> Run:
+        raise Unavailable("is measured in a process of its own")
+
+    return Contestant(name, make, group, computes=computes)
+
+
 @dataclass
 class Measurement:
-    """What one contestant did. Times in seconds, memory in bytes; `reason` says why it did not take part."""
+    """What one contestant did. Times in seconds, memory in bytes; `reason` says why it did not take part.
+
+    Of processes the fastest counts: what else the machine does can only add to their time.
+    """
 
     contestant: str
     group: str
@@ -58,6 +85,12 @@ class Measurement:
     first_call: float | None = None
     peak_memory: int | None = None
     reason: str = ""
+    of_processes: bool = False
+
+    @property
+    def typical(self) -> float:
+        """The time that ratios are of."""
+        return self.quantile(0.0 if self.of_processes else 0.5)
 
     @property
     def median(self) -> float:

@@ -20,13 +20,13 @@ def draw(verdicts: Sequence[Verdict], path: Path) -> None:
 
     shown = [(verdict, verdict.ratio) for verdict in verdicts if verdict.ratio is not None]
     names = [f"({v.target.letter}) {v.size}: {v.target.text}" for v, _ in shown]
-    ends = [max(ratio / v.target.limit, SMALLEST) for v, ratio in shown]
+    ends = [max(ratio / v.limit, SMALLEST) for v, ratio in shown]
     figure, axes = pyplot.subplots(figsize=(10, 1.2 + 0.22 * len(names)), layout="constrained")
     places = range(len(names))[::-1]
     colours = [MET if verdict.met else MISSED for verdict, _ in shown]
     axes.barh(places, [end - 1 for end in ends], left=1, color=colours, height=0.7)
     for place, (verdict, ratio), end in zip(places, shown, ends, strict=True):
-        text = f"{ratio:.3g} (≤ {verdict.target.limit:g})"
+        text = f"{ratio:.3g} (≤ {verdict.limit:.3g})"
         axes.annotate(text, (max(end, 1), place), (4, 0), textcoords="offset points", va="center", size=7)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")

@@ -14,6 +14,7 @@ from benchmarks.harness.case import Case, Measurement
 from benchmarks.harness.targets import Results, Verdict
 
 HEADINGS = ("contestant", "median", "quartiles", "ratio", "first call", "peak memory")
+HEADINGS_OF_PROCESSES = ("contestant", "best", "all", "ratio", "memory kept")
 TARGET_HEADINGS = ("workload", "target", "at most", "measured", "verdict")
 
 METHOD = """\
@@ -22,26 +23,35 @@ the same numbers before anything was timed. A ratio is to the first contestant o
 is fwddiff; above 1 is slower than it. The first call includes tracing and compiling, with an empty cache of
 kernels. Peak memory is what one evaluation needs above what was there before, results included, as seen by
 the operating system in a process of its own. Kernels alone and C run on one thread, but for sums; in a host
-each contestant uses the threads that it takes by default, one per core.
+each contestant uses the threads that it takes by default, one per core. Where compiling is measured (j), each
+number is of fresh processes, in turns; the fastest counts, and times are the processor's.
 """
 
 
+def headings(measurements: Sequence[Measurement]) -> tuple[str, ...]:
+    """Of a case's table."""
+    return HEADINGS_OF_PROCESSES if any(m.of_processes for m in measurements) else HEADINGS
+
+
 def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
-    """The cells of a case's table, under `HEADINGS`."""
+    """The cells of a case's table, under its `headings`."""
     return [_row(m, _baseline(measurements, m.group)) for m in measurements]
 
 
 def _baseline(measurements: Sequence[Measurement], group: str) -> float:
-    """The median that ratios of a group refer to: that of its first contestant."""
-    return next(m.median for m in measurements if m.group == group)
+    """The time that ratios of a group refer to: that of its first contestant."""
+    return next(m.typical for m in measurements if m.group == group)
 
 
 def _row(m: Measurement, baseline: float) -> tuple[str, ...]:
+    empty = ("",) * (len(headings([m])) - 2)
     if not m.seconds:
-        return m.contestant, m.reason, "", "", "", ""
-    quartiles = f"{duration(m.quantile(0.25))} – {duration(m.quantile(0.75))}"
-    ratio = f"{m.median / baseline:.2f}" if baseline == baseline else ""
+        return m.contestant, m.reason, *empty
+    ratio = f"{m.typical / baseline:.2f}" if baseline == baseline else ""
     memory = "" if m.peak_memory is None else size(m.peak_memory)
+    if m.of_processes:
+        return m.contestant, duration(m.typical), ", ".join(map(duration, sorted(m.seconds))), ratio, memory
+    quartiles = f"{duration(m.quantile(0.25))} – {duration(m.quantile(0.75))}"
     return m.contestant, duration(m.median), quartiles, ratio, duration(m.first_call or 0.0), memory
 
 
@@ -56,7 +66,7 @@ def size(count: int) -> str:
 
 
 def show_case(console: Console, case: Case, measurements: Sequence[Measurement]) -> None:
-    table = Table(*HEADINGS, title=case.label, title_justify="left")
+    table = Table(*headings(measurements), title=case.label, title_justify="left")
     for row in rows(measurements):
         table.add_row(*row)
     console.print(table)
@@ -76,7 +86,7 @@ def verdict_row(verdict: Verdict) -> tuple[str, ...]:
     """The cells of the table of targets, under `TARGET_HEADINGS`."""
     target = verdict.target
     ratio = "" if verdict.ratio is None else f"{verdict.ratio:.3g}"
-    return f"({target.letter}) {verdict.size}", target.text, f"{target.limit:g}", ratio, verdict.status
+    return f"({target.letter}) {verdict.size}", target.text, f"{verdict.limit:.3g}", ratio, verdict.status
 
 
 def notes(verdicts: Sequence[Verdict]) -> list[str]:
@@ -98,7 +108,7 @@ def markdown(machine: Mapping[str, str], results: Results, verdicts: Sequence[Ve
     parts += ["\n".join(f"* {note}" for note in notes(verdicts))]
     parts += ["![Each ratio over its target](benchmarks.png)"]
     for case, measurements in results:
-        parts += [f"## {case.label}", case.note, _table(HEADINGS, rows(measurements))]
+        parts += [f"## {case.label}", case.note, _table(headings(measurements), rows(measurements))]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -111,7 +121,7 @@ def as_json(machine: Mapping[str, str], results: Results, verdicts: Sequence[Ver
     """All that was measured: seconds and bytes."""
     cases = [{"case": case.label, "contestants": [_summary(m) for m in found]} for case, found in results]
     targets = [
-        {"target": v.target.text, "case": f"({v.target.letter}) {v.size}", "limit": v.target.limit}
+        {"target": v.target.text, "case": f"({v.target.letter}) {v.size}", "limit": _rounded(v.limit)}
         | {"ratio": v.ratio and _rounded(v.ratio), "verdict": v.status}
         for v in verdicts
     ]

@@ -15,6 +15,7 @@ WORKLOADS = {
     "g": "vectors",
     "h": "recurrent",
     "i": "whole_program",
+    "j": "compilation",
 }
 
 

@@ -166,12 +166,18 @@ _TAKEN = (np.ndarray, np.memmap, np.recarray)
 _ARRAY_LIKE = ("__array__", "__array_ufunc__", "__array_interface__")
 
 
+def _masked() -> Any:
+    """NumPy's masked arrays; nothing where their module, which takes a while, is not imported."""
+    module = sys.modules.get("numpy.ma")
+    return module.MaskedArray if module else ()
+
+
 def why_no_array(leaf: Any, host: ModuleType | None) -> str | None:
     """Why the numbers in an array-like leaf must not be taken for the leaf, and what to pass instead; `None`
     for NumPy's own arrays and what is not like an array."""
     kind = type(leaf)
     named = f"a {kind.__qualname__} of {kind.__module__.partition('.')[0]}"
-    if isinstance(leaf, np.ma.MaskedArray):
+    if isinstance(leaf, _masked()):
         return (
             f"{named}, whose mask would be lost: pass the elements that count, x.compressed(), or a value "
             "for the others, x.filled(...); np.asarray(x) ignores the mask."

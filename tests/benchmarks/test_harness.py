@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 import pytest
-from benchmarks.harness import machine, memory, picture, report, timing
-from benchmarks.harness.case import Case, Contestant, Disagreement, Measurement, Unavailable
+from benchmarks.harness import machine, memory, picture, processes, report, timing
+from benchmarks.harness.case import Case, Contestant, Disagreement, Measurement, Process, Unavailable, told
 from benchmarks.harness.targets import TARGETS, Target, verdicts
-from benchmarks.workloads import in_hosts
+from benchmarks.workloads import compiled_functions, first_use, in_hosts
 
 from benchmarks import workloads
 
@@ -116,6 +116,83 @@ def test_contestants_that_cannot_take_part_say_why():
     assert [m.reason for m in found[1:]] == reasons
     assert not any(m.seconds for m in found[1:])
     assert [row[1] for row in report.rows(found)[1:]] == reasons
+
+
+# --- fresh processes ---------------------------------------------------------------------------------------
+
+TELLING = """
+import json, sys
+name, seconds, number = sys.argv[1:]
+print("something else")
+print(json.dumps({name: {"seconds": float(seconds), "numbers": [float(number)], "memory": 2**20}}))
+"""
+
+
+@pytest.fixture
+def telling(tmp_path, monkeypatch):
+    """A case of processes that tell (name, seconds, number)."""
+    (tmp_path / "telling.py").write_text(TELLING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def made(*tellings):
+        found = [
+            Process("telling", tuple(map(str, telling)), (telling[0],), once=k > 0)
+            for k, telling in enumerate(tellings)
+        ]
+        return Case("x", "a case", "n", [told(t[0], "g") for t in tellings], processes=found)
+
+    return made
+
+
+def test_processes_tell_about_contestants(telling):
+    found = processes.measure(telling(("ours", 2.0, 1.5), ("theirs", 1.0, 1.5)), rounds=2)
+    assert [m.seconds for m in found] == [[2.0, 2.0], [1.0]]  # the second goes once
+    assert [m.peak_memory for m in found] == [2**20, 2**20]
+    assert len(report.headings(found)) == len(report.rows(found)[0])
+    assert report.rows(found)[1][:4] == ("theirs", "1 s", "1 s", "0.50")
+
+
+def test_processes_that_compute_other_numbers_are_refused(telling):
+    with pytest.raises(Disagreement):
+        processes.measure(telling(("ours", 2.0, 1.5), ("theirs", 1.0, 1.4)), rounds=1)
+
+
+def test_a_process_that_fails_is_left_out_with_the_reason(telling):
+    found = processes.measure(telling(("ours", 2.0, 1.5), ("theirs", "soon", 1.5)), rounds=1)
+    assert [m.reason for m in found] == ["", "raised ValueError"]
+    assert report.rows(found)[1] == ("theirs", "raised ValueError", "", "", "")
+
+
+def test_the_fastest_process_counts():
+    found = [Measurement("ours", "g", [3.0, 1.0, 9.0], of_processes=True)]
+    (verdict,) = verdicts([(case(), found)], [Target("x", "seconds", "ours", (), 2.0)])
+    assert (verdict.ratio, verdict.met) == (1.0, True)
+
+
+@pytest.mark.parametrize(("more", "met"), [(0.9, False), (1.1, True)])
+def test_a_target_may_allow_seconds_beside_the_ratio(more, met):
+    target = Target("x", "ours", "ours", ("a",), 2.0, more=more)
+    (verdict,) = verdicts([(case(), measured(ours=5.0, a=2.0))], [target])
+    assert (verdict.ratio, verdict.met) == (2.5, met)
+
+
+@pytest.mark.parametrize("which", ["line", "product of 12"])
+def test_first_uses_compute_the_same(which, monkeypatch):
+    monkeypatch.setenv("FWDDIFF_CACHE_DIR", "off")
+    function, point = compiled_functions.get(which)
+    value, *slopes = first_use.fwddiff(which)["fwddiff"]["numbers"]
+    assert value == pytest.approx(function(*point))
+    step = 1e-6
+    for k, slope in enumerate(slopes):
+        moved = [x + step * (k == j) for j, x in enumerate(point)]
+        assert slope == pytest.approx((function(*moved) - function(*point)) / step, rel=1e-4)
+    assert first_use.numba(which)["numba.njit"]["numbers"] == pytest.approx([value])
+
+
+@pytest.mark.parametrize("which", ["incomplete beta", "barrier option", "model", "400 straight lines"])
+def test_functions_that_are_compiled_run_as_they_are(which):
+    function, point = compiled_functions.get(which)
+    assert np.isfinite(function(*point))
 
 
 # --- memory ------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree, slots_of
 from fwddiff.engines.numba.scalar_function import scalar_function
 from fwddiff.engines.numba.seeding import primitives
+from fwddiff.engines.numba.undisturbed import undisturbed
 from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.outline import outline
 from fwddiff.engines.numpy.unknown import Unclear
@@ -140,7 +141,7 @@ class NumbaRule(Rule):
 
     def _compiled(self, pattern: str) -> Kernel:
         self.store.problem.refuse_changes()
-        with explained(self.function, self.store.problem):
+        with undisturbed(), explained(self.function, self.store.problem):
             made, kept = self._by_numbers(pattern) or self._by_types(pattern)
         self.store.problem.refuse_changes()  # while it was compiled
         self.store.keep_kernel(f"{self.key} {pattern}", kept)
@@ -254,7 +255,7 @@ class BaseRule(FunctionRule, NumbaRule):
             return
         found = self.store.results()
         if found is None:
-            with explained(self.function, self.store.problem):
+            with undisturbed(), explained(self.function, self.store.problem):
                 found = self._results_by_numbers() or self._results_by_types(kinds)
             self.store.keep_results(*found)
         self._outputs, self._tree = found

@@ -184,14 +184,18 @@ def _instruction(given: code.Instruction) -> Instruction:
     operands, flags = [_operand(o) for o in given.operands], ""
     if given.callee:
         operands.append(Operand("function", "ptr", given.callee))
-    elif given.operands and (
-        match := re.search(
-            rf"(?:^|= ){given.operation} ([a-z ]*?){re.escape(given.operands[0].type)} ", given.text
-        )
-    ):
-        flags = match.group(1)
+    elif given.operands:
+        flags = _flags(given.operation, given.operands[0].type, given.text)
     name, kind = ("", "void") if given.result is None else (_bare(given.result.text), given.result.type)
     return Instruction(name, given.operation, kind, flags, operands, list(given.incoming), given.text)
+
+
+def _flags(operation: str, kind: str, text: str) -> str:
+    """What stands between an operation and its first type: mostly nothing."""
+    if f"= {operation} {kind} " in text:
+        return ""
+    found = re.search(rf"(?:^|= ){operation} ([a-z ]*?){re.escape(kind)} ", text)
+    return found.group(1) if found else ""
 
 
 def _operand(given: code.Value) -> Operand:

@@ -15,14 +15,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import operator
 from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType
 from typing import Any
 
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.language._arrays import Memory
 from fwddiff.engines.numba.language._refused import Refused
-from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, typing
+from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, types, typing
 from numba.core.codegen import CodeLibrary, JITCPUCodegen
 from numba.core.descriptors import TargetDescriptor
 from numba.core.registry import cpu_target
@@ -96,16 +98,29 @@ def _twin(function: Any) -> Any:
     return functools.wraps(function)(lambda *arguments, **options: function(*arguments, **options))
 
 
+_OPERATORS = frozenset(f for f in vars(operator).values() if isinstance(f, BuiltinFunctionType))
+_NUMBERS = (types.Float, types.Integer, types.Boolean)  # literals are of other types
+
+
+def _is_operator(function: Any) -> bool:
+    key = function.typing_key if isinstance(function, types.Function) else None
+    return isinstance(key, BuiltinFunctionType) and key in _OPERATORS
+
+
 class _Typing(typing.Context):
     """Numba's own context, but for what a function of the table means."""
+
+    operators: dict[tuple, Any]
 
     def __init__(self, other: typing.Context, meanings: Callable[[Any], Any]):
         self.__dict__ = vars(other)
         type(self).meanings = staticmethod(meanings)
+        type(self).operators = {}
 
     def refresh(self) -> None:
         """What is registered is Numba's: a function that has a meaning too gets another form there."""
         cpu_target.typing_context.refresh()
+        self.operators.clear()
 
     def _get_attribute_templates(self, typ: Any) -> Iterator[Any]:
         """Attributes and methods are looked up for this target; the tables have templates of Numba's own."""
@@ -120,7 +135,14 @@ class _Typing(typing.Context):
         return self.meanings(val) or super().resolve_value_type(val)
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
-        return super().resolve_function_type(self.meanings(func) or func, args, kws)
+        """Operators of numbers are looked up once: Numba tries dozens of forms at each place, each time."""
+        func = self.meanings(func) or func
+        key = (func, tuple(args))
+        if kws or not _is_operator(func) or not all(type(a) in _NUMBERS for a in args):
+            return super().resolve_function_type(func, args, kws)
+        if key not in self.operators:
+            self.operators[key] = super().resolve_function_type(func, args, kws)
+        return self.operators[key]
 
 
 def _element(meaning: Any, own: Any, context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -31,6 +31,7 @@ _FLAGS = re.compile(
     r"|nofpclass\([^)]*\)|dereferenceable\(\d+\)|align \d+|immarg|returned|captures\([^)]*\)|nocapture"
     r"|readonly|writeonly|readnone|inreg|dead_on_return) )*"
 )
+_TYPES = ("double ", "float ", "ptr ", "i1 ", "i8 ", "i32 ", "i64 ")
 _OPENING, _CLOSING = "([{<", ")]}>"
 
 
@@ -147,7 +148,7 @@ def _blocks(text: str) -> Iterator[Block]:
                 yield block
             block = Block(label.group(1).strip('"'), [], [], "", [])
         elif line.strip() and block is not None and "llvm.experimental.noalias.scope.decl" not in line:
-            _read_line(block, _ATTACHED.sub("", line.strip()))
+            _read_line(block, _ATTACHED.sub("", line.strip()) if "!" in line or "#" in line else line.strip())
     if block is not None:
         yield block
 
@@ -200,7 +201,8 @@ _CASTS = ("sitofp", "uitofp", "fptosi", "fptoui", "fpext", "fptrunc", "sext", "z
 def _instruction(line: str, operation: str, name: str | None, rest: str) -> Instruction:
     if operation not in _PARSED and operation not in _CASTS:
         return _unknown(line, operation, name, rest)
-    rest = _FLAGS.sub("", rest, count=1)
+    if not rest.startswith(_TYPES):
+        rest = _FLAGS.sub("", rest, count=1)
     if operation in ("icmp", "fcmp"):
         rest = _FLAGS.sub("", rest.split(" ", 1)[1], count=1)
     source = ""
@@ -274,7 +276,7 @@ def _typed(text: str) -> tuple[str, str]:
 def value(text: str) -> Value:
     """`double %x` and the like, as a value."""
     kind, rest = _typed(text)
-    return Value(kind, _text(_FLAGS.sub("", rest, count=1)))
+    return Value(kind, _text(rest if rest.startswith("%") else _FLAGS.sub("", rest, count=1)))
 
 
 def _text(text: str) -> str:

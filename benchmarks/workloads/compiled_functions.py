@@ -7,6 +7,7 @@ library's `exp`, `log`, …
 
 from __future__ import annotations
 
+import builtins
 import math
 import types
 from collections.abc import Callable
@@ -139,7 +140,7 @@ def defined(text: str) -> Callable[..., Any]:
 
 
 def with_functions_of(function: Callable[..., Any], module: Any) -> Callable[..., Any]:
-    return types.FunctionType(function.__code__, {"math": module})
+    return types.FunctionType(function.__code__, {"math": module, "__builtins__": builtins})
 
 
 def for_numba(function: Callable[..., Any]) -> Callable[..., Any]:

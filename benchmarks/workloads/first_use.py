@@ -175,13 +175,16 @@ def _with_children(evaluate: Callable[[], Any]) -> tuple[tuple[float, float], An
 
 
 def from_disk(which: str) -> Told:
-    """The second of two processes that share a folder."""
+    """Processes that share a folder: the first fills it, the fastest of the others counts (waiting for a
+    processor is in what a clock on the wall tells)."""
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"FWDDIFF_CACHE_DIR": folder}
-        for _ in range(2):
+        for _ in range(4):
             command = [sys.executable, "-m", "benchmarks.workloads.first_use", "recall", which]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    return min(found[1:], key=lambda told: told["fwddiff, from disk"]["seconds"])
 
 
 def recall(which: str) -> Told:

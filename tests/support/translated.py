@@ -63,7 +63,9 @@ def _add(name: str, function: Callable, kinds: list[Any]) -> None:
 
 
 def run(core: language.Core, leaves: list[Any]) -> list[Any]:
-    """The outputs of a core as Python's numbers."""
+    """The outputs of a core of numbers as Python's numbers; of arrays, the rest of the engine is needed."""
+    if not all(isinstance(kind, str) for kind in (*core.inputs, *core.outputs)):
+        raise language.Refused("an array")
     _bind()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=0, jit=True)
     module = llvm.parse_assembly(core.text)
@@ -86,4 +88,6 @@ def translated(function: Callable, *arguments: Any, **options: Any) -> tuple[lan
     """The core of a function for arguments like these, and what it gives for them."""
     problem, leaves = problem_of(function, *arguments, **options)
     core = language.translate(problem)
+    if any(leaf.size != 1 for leaf in leaves):
+        raise language.Refused("an array")
     return core, run(core, [leaf.item() for leaf in leaves])

@@ -347,7 +347,7 @@ def _check_program(program) -> str:
     try:
         _, found = translated(function, *arguments)
     except (language.Refused, fd.FwdDiffError) as error:
-        whys = ("NRT", "array", "rule", "np.full", "np.empty", "np.zeros", "np.array")
+        whys = ("other than numbers", "array", "rule", "np.full", "np.empty", "np.zeros", "np.array")
         return "refused" if any(why in str(error) for why in whys) else f"{error} {program}"
     with np.errstate(all="ignore"):
         wanted = leaves(function(*arguments))
@@ -490,12 +490,10 @@ def taught(x):
 
 @pytest.mark.parametrize(("function", "arguments", "why"), [
     (recursive, (1.5, 3), "calls itself"),
-    (lambda x: np.sum(np.zeros(3)) + x, (1.5,), "NRT"),
-    (lambda x: sum([x, 1.0]), (1.5,), "NRT"),
+    (lambda x: sum([x, 1.0]), (1.5,), "other than numbers and arrays"),
     (printing, (1.5,), "NRT|needs"),
     (lambda x: undefined(x), (1.5,), "undefined"),  # noqa: F821
     (lambda x: None if x > 1 else x, (1.5,), "number on one path and None"),
-    (lambda x, v: x + v[0], (1.5, np.ones(3)), "array"),
 ])  # fmt: skip
 def test_refusals(function, arguments, why):
     with pytest.raises((language.Refused, fd.StructureError), match=why):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.arrays import empty_like_of, flat, frozen
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.inner import is_plain
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import DualType, converter, is_dual
 from numba.core import types
@@ -41,6 +42,8 @@ def _constant(x):
         return lambda x: wrap(strip(x))
     if isinstance(x, types.Array) and is_dual(x.dtype) and x.dtype.layers:
         return _array(x)
+    if is_plain() and isinstance(x, types.Array) and isinstance(x.dtype, types.Float):
+        return _plain_array(x)
     if structs.is_node(x) and not isinstance(x, types.NoneType):
         return _node(x, [True] * len(structs.children(x)))
     return lambda x: x
@@ -55,6 +58,20 @@ def _array(kind):
         source, target = flat(x), flat(out)
         for e in range(source.size):
             target[e] = wrap(strip(source[e]))
+        return frozen(out)
+
+    return implementation
+
+
+def _plain_array(kind):
+    """The same of plain numbers, whose partials are found later: in memory that nothing makes active."""
+    empty = empty_like_of(kind.dtype)
+
+    def implementation(x):
+        out = empty(x)
+        source, target = flat(x), flat(out)
+        for e in range(source.size):
+            target[e] = constant(source[e])
         return frozen(out)
 
     return implementation

@@ -5,7 +5,8 @@ reads and writes; `derived` takes a derivative; `lowered` says what functions of
 """
 
 from fwddiff.engines.numba.ssa.code import Refused
-from fwddiff.engines.numba.ssa.derive import Derivative, derived
+from fwddiff.engines.numba.ssa.derivative import Derivative
+from fwddiff.engines.numba.ssa.derive import derived
 from fwddiff.engines.numba.ssa.function import (
     Array,
     Function,

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from fwddiff.engines.numba.ssa import passes
 from fwddiff.engines.numba.ssa.code import RETURN, Value
+from fwddiff.engines.numba.ssa.derivative import Derivative
 from fwddiff.engines.numba.ssa.differentiate import Partials, differentiate
 from fwddiff.engines.numba.ssa.function import (
     Function,
-    Kind,
     argument,
     as_core,
     declared_return,
@@ -29,24 +29,6 @@ from fwddiff.engines.numba.ssa.function import (
 )
 from fwddiff.engines.numba.ssa.functions import ALLOCATE
 from fwddiff.engines.numba.ssa.writer import Writer, number
-
-
-@dataclasses.dataclass(frozen=True)
-class Derivative:
-    """What is asked for: of which inputs (`active`) and outputs (`results`), and the types of what the
-    derived function takes and gives."""
-
-    kind: str
-    active: tuple[int, ...]
-    results: tuple[int, ...]
-    inputs: tuple[Kind, ...]
-    outputs: tuple[Kind, ...]
-    exact: bool = False
-    chunk: int = 0  # 0: all inputs at once
-
-    @property
-    def absent(self) -> float:
-        return -0.0 if self.exact else 0.0
 
 
 def derived(base: Function, what: Derivative) -> Function:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from fwddiff.engines.numba.ssa.code import RETURN, Refused, Value, element, is_float, vector
+from fwddiff.engines.numba.ssa.derivative import Derivative
 from fwddiff.engines.numba.ssa.differentiate import Partials, differentiate
 from fwddiff.engines.numba.ssa.flow import Flow
 from fwddiff.engines.numba.ssa.function import (
@@ -34,9 +34,6 @@ from fwddiff.engines.numba.ssa.function import (
 )
 from fwddiff.engines.numba.ssa.shadows import allocated, cleared, integer, released
 from fwddiff.engines.numba.ssa.writer import Writer, number
-
-if TYPE_CHECKING:
-    from fwddiff.engines.numba.ssa.derive import Derivative
 
 _NO_MEMORY = 3
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from fwddiff.engines.numba.ssa.code import Instruction, Refused, Value, is_float
+from fwddiff.engines.numba.ssa.function import Argument
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, FILL, RELEASE, memory_function
+from fwddiff.engines.numba.ssa.protocol import Differentiating
 from fwddiff.engines.numba.ssa.writer import Writer, number
-
-if TYPE_CHECKING:
-    from fwddiff.engines.numba.ssa.differentiate import Differentiated
-    from fwddiff.engines.numba.ssa.function import Argument
 
 _ALIGNMENT = 16
 _CONSTANT = re.compile(r"= internal (?:unnamed_addr )?constant \[(\d+) x i8\]")
@@ -65,7 +62,7 @@ class Shadows:
     """`of` are the shadows of pointers, by name and position. `extents` are arrays behind pointers that
     are arguments."""
 
-    def __init__(self, code: Differentiated, extents: Mapping[str, Argument]):
+    def __init__(self, code: Differentiating, extents: Mapping[str, Argument]):
         self.code, self.active, self.writer = code, code.active, code.writer
         self.of: dict[str, dict[int, Value]] = {}
         self._extents, self._own = extents, []

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from fwddiff.engines.numba.ssa.code import Instruction, Refused, Value, lanes
+from fwddiff.engines.numba.ssa.protocol import Differentiating
 from fwddiff.engines.numba.ssa.writer import Writer, number
-
-if TYPE_CHECKING:
-    from fwddiff.engines.numba.ssa.differentiate import Differentiated
 
 OPERATIONS = ("extractelement", "insertelement", "shufflevector")
 _MASK = re.compile(r"<(\d+) x i32> (zeroinitializer|poison|<([^>]*)>)$")
 
 
-def moved(code: Differentiated, i: Instruction, k: int) -> Value:
+def moved(code: Differentiating, i: Instruction, k: int) -> Value:
     """The partial of the instruction's result."""
     width, w = max(code.width, 1), code.writer
     given = i.operands[:-1]  # the last one says which lanes

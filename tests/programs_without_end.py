@@ -22,6 +22,9 @@ from fwddiff import fwddiff
 from fwddiff._native import interrupts
 from fwddiff.engines.numba import language
 
+# Shells start what runs in the background with SIGINT ignored, which children inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @fwddiff
 def waiting(x):

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 STARTING, STOPPING = 120, 20  # seconds
 
 
-def _heed_signals() -> None:
-    """Shells start what runs in the background with SIGINT ignored, which children inherit."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Program:
     def __init__(self, *arguments: str, **variables: str):
         environment = {**os.environ, "FWDDIFF_NUM_THREADS": "2", **variables}
@@ -30,7 +25,6 @@ class Program:
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
-            preexec_fn=_heed_signals,
             start_new_session=True,
         )
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from fwddiff.engines.numba.ssa.writer import Writer
 BYTES = {"double": 8, "float": 4, "i64": 8, "i32": 4, "i16": 2, "i8": 1, "i1": 1}
 SHAPE_MISMATCH = 2
 _numbers = itertools.count()
+_DEFINITION = re.compile(r"^define [^\n]*\{$", re.M)
 
 
 class Array(NamedTuple):
@@ -226,13 +228,11 @@ def inlined(text: str, symbol: str) -> str:
 
 
 def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
-    module = parsed(text)
+    module = parsed(_DEFINITION.sub(lambda found: _to_inline(found.group(), symbol), text))
     module.get_function(symbol).linkage = "external"
     for function in module.functions:
         if not function.is_declaration and function.name != symbol:
             function.linkage = "internal"
-            if b"noinline" not in b" ".join(function.attributes):
-                function.add_function_attribute("alwaysinline")
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
@@ -245,7 +245,28 @@ def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
     passes.add_lower_switch_pass()
     passes.add_instruction_namer_pass()
     passes.run(module, new_pass_builder())
+    _refuse_calls(module, symbol)
     return module
+
+
+def _to_inline(head: str, symbol: str) -> str:
+    """In the text: older versions of llvmlite put the attribute elsewhere."""
+    own = f"@{symbol}(" in head or f'@"{symbol}"(' in head
+    kept = own or "noinline" in head or "alwaysinline" in head
+    return head if kept else f"{head[:-1].rstrip()} alwaysinline {{"
+
+
+def _refuse_calls(module: llvm.ModuleRef, symbol: str) -> None:
+    """Nothing but what is meant to stay may remain beside the function: code that calls is not whole."""
+    for function in module.functions:
+        if not function.is_declaration and function.name != symbol:
+            head = _DEFINITION.search(str(function))
+            if head is None or not _stays(function, head.group()):
+                raise Refused(f"a call of {function.name}")
+
+
+def _stays(function: llvm.ValueRef, head: str) -> bool:
+    return "noinline" in head or any(b"noinline" in attribute for attribute in function.attributes)
 
 
 @functools.cache

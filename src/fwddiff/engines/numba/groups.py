@@ -6,7 +6,8 @@ from fwddiff._native.memory import pointer_to, stack
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.lanes import Lanes
-from fwddiff.engines.numba.loops import NO_CHECKS, Checks, Writer
+from fwddiff.engines.numba.loops import Writer
+from fwddiff.engines.numba.schedule import NO_CHECKS, Checks
 
 _WORD = 8  # bytes that the buffer has for each element, whatever its type
 

@@ -26,6 +26,7 @@ from fwddiff.engines.numba import groups, loops, polls
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.lanes import has_many_blocks, has_polls, side_by_side
 from fwddiff.engines.numba.options import INTERNAL
+from fwddiff.engines.numba.schedule import NO_CHECKS, Checks
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -54,7 +55,7 @@ def build(
     outputs: tuple[Slot, ...],
     pattern: str,
     loops_inside: bool = False,
-    checks: loops.Checks = loops.NO_CHECKS,
+    checks: Checks = NO_CHECKS,
 ) -> Kernel:
     """Compile `core(*leaves) → tuple`, applied along operands of this pattern; one that loops or branches
     much is applied to several elements side by side where it can be."""

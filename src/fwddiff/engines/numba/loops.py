@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
-from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -36,23 +35,13 @@ from fwddiff._native.tasks import UNDEFINED
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.arrays import flat, load_int64, store_int64, view_of
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.schedule import BLOCK, NO_CHECKS, Checks
 from fwddiff.engines.numba.types import DualType, converter
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np import numpy_support
 
-BLOCK = 256
 SHAPE_MISMATCH = 2
-
-
-class Checks(NamedTuple):
-    """Outputs that are looked at for nan, and whether for infinities too."""
-
-    outputs: tuple[int, ...]
-    infinities: bool
-
-
-NO_CHECKS = Checks((), False)
 
 
 def leaf_type(slot: Slot) -> types.Type:

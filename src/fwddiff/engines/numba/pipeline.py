@@ -20,7 +20,7 @@ from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
-from fwddiff.engines.numba.ssa import special
+from fwddiff.engines.numba.ssa import memory, special
 from fwddiff.engines.numba.target import cpu
 
 SYMBOL = "kernel"
@@ -32,7 +32,6 @@ MANY_INSTRUCTIONS = 200
 # Partials of an element of an array side by side, by order: two of the largest vector registers, then a few
 # times as many (measured: Hessians with 1 to 8 in the second order).
 WIDE = (16, 4, 1)
-_MEMORY = {"malloc": "declare noalias ptr @malloc(i64)", "free": "declare void @free(ptr)"}
 _log = logging.getLogger(__name__)
 
 
@@ -88,7 +87,7 @@ def module_text(
         lanes, side_by_side = _side_by_side(core, function, varying)
         text = side_by_side if lanes is not None else core
     loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
-    missing = [line for name, line in _MEMORY.items() if f"@{name}(" in loop and line not in text]
+    missing = [line for name, line in memory.DECLARATIONS.items() if f"@{name}(" in loop and line not in text]
     return polls.defined("\n".join([text, loop, *missing]))
 
 

@@ -167,7 +167,7 @@ class NumbaRule(Rule):
         return Kernel(code, raising, functools.partial(pipeline.assembly, *how)), kept
 
     def _by_types(self, pattern: str) -> tuple[Kernel, Any]:
-        checks = loops.Checks(self.checked, self.stored)
+        checks = schedule.Checks(self.checked, self.stored)
         made = kernel.build(self.core, self.inputs, self.outputs, pattern, self.dear, checks)
         return made, made.owner
 

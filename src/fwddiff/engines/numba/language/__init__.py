@@ -27,10 +27,10 @@ from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noq
 from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._module import one_function
 from fwddiff.engines.numba.language._precision import precise
-from fwddiff.engines.numba.language._refused import Refused
 from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
+from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
 from numba.core import errors, types
 from numba.core.compiler_lock import global_compiler_lock

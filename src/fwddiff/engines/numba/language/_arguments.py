@@ -18,8 +18,8 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.language import _arrays
-from fwddiff.engines.numba.language._refused import Refused
 from fwddiff.engines.numba.prepare import Prepared
+from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
 from numba.core import cgutils, types
 from numba.np import arrayobj

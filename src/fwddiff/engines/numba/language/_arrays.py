@@ -16,7 +16,7 @@ from typing import Any
 from llvmlite import ir
 
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.language._refused import Refused
+from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import SHAPE_MISMATCH
 from numba.core import cgutils, types
 from numba.core.runtime.context import NRTContext

@@ -16,7 +16,7 @@ import llvmlite.binding as llvm
 
 from fwddiff.engines.numba import polls
 from fwddiff.engines.numba.language._arguments import SYMBOL
-from fwddiff.engines.numba.language._refused import Refused
+from fwddiff.engines.numba.ssa.code import Refused
 
 # C's and LLVM's functions by which Numba does what rows of the table say. What is not here is refused, or
 # is plain arithmetic for who differentiates (`PLAIN`).

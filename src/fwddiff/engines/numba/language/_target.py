@@ -23,7 +23,7 @@ from typing import Any
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.language._arrays import Memory
-from fwddiff.engines.numba.language._refused import Refused
+from fwddiff.engines.numba.ssa.code import Refused
 from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, types, typing
 from numba.core.codegen import CodeLibrary, JITCPUCodegen
 from numba.core.descriptors import TargetDescriptor

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from fwddiff.engines.numba.ssa.code import Value
 from fwddiff.engines.numba.ssa.function import Kind
+from fwddiff.engines.numba.ssa.writer import Writer, number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,3 +25,14 @@ class Derivative:
     @property
     def absent(self) -> float:
         return -0.0 if self.exact else 0.0
+
+    def seed(self, writer: Writer, tangent: Value) -> Value:
+        """A tangent as a partial: in exact code one that is zero, and does not vary, asks for nothing."""
+        if not self.exact:
+            return tangent
+        suffix = ".f32" if tangent.type == "float" else ""
+        return writer.call(f"fwddiff.seed.1{suffix}", tangent.type, [tangent])
+
+    def settled(self, writer: Writer, partial: Value) -> Value:
+        """A partial as a value: 0.0 for -0.0. What depends on it stays as it is."""
+        return writer.binary("fadd", partial, number(partial.type, 0.0)) if self.exact else partial

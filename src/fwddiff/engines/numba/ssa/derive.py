@@ -53,8 +53,7 @@ def _single_pass(base: Function, what: Derivative, bits: dict[int, int]) -> Func
     def seeds(writer: Writer) -> dict[str, Partials]:
         if what.kind == "pushforward":
             return {
-                arguments[a].text: {0: _tangent(writer, t, what.exact)}
-                for a, t in zip(what.active, extra, strict=True)
+                arguments[a].text: {0: what.seed(writer, t)} for a, t in zip(what.active, extra, strict=True)
             }
         return {arguments[a].text: {k: number(arguments[a].type, 1.0)} for k, a in enumerate(what.active)}
 
@@ -81,14 +80,6 @@ def _made(writer: Writer, arguments: Sequence[Value], what: Derivative) -> Funct
     return simplified(text, symbol, what.inputs, what.outputs)
 
 
-def _tangent(writer: Writer, tangent: Value, exact: bool) -> Value:
-    """A tangent as a partial: one that is zero, and does not vary, asks for nothing."""
-    if not exact:
-        return tangent
-    suffix = ".f32" if tangent.type == "float" else ""
-    return writer.call(f"fwddiff.seed.1{suffix}", tangent.type, [tangent])
-
-
 def _outputs(
     writer: Writer,
     what: Derivative,
@@ -106,11 +97,8 @@ def _outputs(
 
 
 def _settled(writer: Writer, what: Derivative, result: Value, partials: Partials, k: int) -> Value:
-    """A partial as a value: 0.0 for -0.0. What depends on it stays as it is."""
     found = partials.get(k)
-    if found is None:
-        return number(result.type, 0.0)
-    return writer.binary("fadd", found, number(found.type, 0.0)) if what.exact else found
+    return number(result.type, 0.0) if found is None else what.settled(writer, found)
 
 
 def _contracted(

@@ -19,39 +19,33 @@ end:
 }
 """
 
-RETAIN = """define internal void @"fwddiff.retain"(ptr %data) alwaysinline {
+# What changes the number of references: nothing is done to no memory.
+_COUNTED = """define internal void @"fwddiff.%s"(ptr %%data) alwaysinline {
 entry:
-  %none = icmp eq ptr %data, null
-  br i1 %none, label %end, label %there
+  %%none = icmp eq ptr %%data, null
+  br i1 %%none, label %%end, label %%there
 there:
-  %block = getelementptr i8, ptr %data, i64 -16
-  %count = load i64, ptr %block, align 8
-  %more = add i64 %count, 1
-  store i64 %more, ptr %block, align 8
-  br label %end
+  %%block = getelementptr i8, ptr %%data, i64 -16
+  %%count = load i64, ptr %%block, align 8
+  %%new = add i64 %%count, %d
+  store i64 %%new, ptr %%block, align 8
+%s
 end:
   ret void
 }
 """
 
-RELEASE = """define internal void @"fwddiff.release"(ptr %data) alwaysinline {
-entry:
-  %none = icmp eq ptr %data, null
-  br i1 %none, label %end, label %there
-there:
-  %block = getelementptr i8, ptr %data, i64 -16
-  %count = load i64, ptr %block, align 8
-  %less = sub i64 %count, 1
-  store i64 %less, ptr %block, align 8
-  %last = icmp eq i64 %less, 0
+RETAIN = _COUNTED % ("retain", 1, "  br label %end")
+
+RELEASE = _COUNTED % (
+    "release",
+    -1,
+    """  %last = icmp eq i64 %new, 0
   br i1 %last, label %free, label %end
 free:
   call void @free(ptr %block)
-  br label %end
-end:
-  ret void
-}
-"""
+  br label %end""",
+)
 
 FILL = """define internal void @"fwddiff.fill"(ptr %data, i64 %n) alwaysinline {
 entry:
@@ -70,10 +64,12 @@ end:
 }
 """
 
+# Of the C library.
+DECLARATIONS = {"malloc": "declare noalias ptr @malloc(i64)", "free": "declare void @free(ptr)"}
 # By name: the definition, and the declarations that it needs.
 DEFINITIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "fwddiff.allocate": (ALLOCATE, {"malloc": "declare noalias ptr @malloc(i64)"}),
+    "fwddiff.allocate": (ALLOCATE, {"malloc": DECLARATIONS["malloc"]}),
     "fwddiff.retain": (RETAIN, {}),
-    "fwddiff.release": (RELEASE, {"free": "declare void @free(ptr)"}),
+    "fwddiff.release": (RELEASE, {"free": DECLARATIONS["free"]}),
     "fwddiff.fill": (FILL, {}),
 }

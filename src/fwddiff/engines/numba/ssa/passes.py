@@ -233,34 +233,24 @@ class _Driver:
         for k, j in enumerate(what.results):
             place = self.places[k]
             if place is None:
-                found.append(self._settled(partials[j]))
+                found.append(what.settled(w, partials[j]))
             elif what.exact:
                 with w.loop(self._size(place)) as e:
                     cell = w.at(place.value, e)
-                    w.store(self._settled(w.load("double", cell)), cell)
+                    w.store(what.settled(w, w.load("double", cell)), cell)
         return found
 
     def _tangents(self, t: Argument) -> Value:
         """Tangents as partials: in exact code one that is zero, and does not vary, asks for nothing."""
-        w = self.writer
-        if not self.what.exact:
+        w, what = self.writer, self.what
+        if not what.exact:
             return t.value
         if not isinstance(t.kind, Array):
-            return self._seed(t.value)
+            return what.seed(w, t.value)
         place, _ = self._new(self._size(t))
         with w.loop(self._size(t)) as e:
-            w.store(self._seed(w.load("double", w.at(t.value, e))), w.at(place, e))
+            w.store(what.seed(w, w.load("double", w.at(t.value, e))), w.at(place, e))
         return place
-
-    def _seed(self, tangent: Value) -> Value:
-        suffix = ".f32" if tangent.type == "float" else ""
-        return self.writer.call(f"fwddiff.seed.1{suffix}", tangent.type, [tangent])
-
-    def _settled(self, partial: Value) -> Value:
-        """A partial as a value: 0.0 for -0.0."""
-        if not self.what.exact:
-            return partial
-        return self.writer.binary("fadd", partial, number(partial.type, 0.0))
 
     # --- chunks ---------------------------------------------------------------------------------------------
 
@@ -290,7 +280,7 @@ class _Driver:
                 w.store(self._contracted(partials, sums[None]), rooms[None])
             else:
                 for j, partial in partials.items():
-                    w.store(self._settled(partial), rooms[j])
+                    w.store(what.settled(w, partial), rooms[j])
             cells = self._scatter(rooms, sums, spans)
         values = [
             w.assign(kind, f"load {kind}, {room}, align 1")
@@ -378,7 +368,7 @@ class _Driver:
         with w.loop(self._size(self.values[j])) as row, span.each() as (k, e):
             source = w.at(self.shadows[j], w.add(w.times(row, self.width), k))
             index = w.add(w.binary("mul", row, span.size), e)
-            w.store(self._settled(w.load("double", source)), w.at(place.value, index))
+            w.store(self.what.settled(w, w.load("double", source)), w.at(place.value, index))
 
 
 class _Span:

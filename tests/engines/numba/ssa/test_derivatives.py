@@ -10,8 +10,9 @@ import pytest
 
 from fwddiff import dual, rules
 from fwddiff.engines.numba import ssa
+from fwddiff.engines.numba.ssa.code import Value
 from fwddiff.engines.numba.ssa.function import declared_return, new_pass_builder
-from fwddiff.engines.numba.ssa.writer import PURE
+from fwddiff.engines.numba.ssa.writer import PURE, Writer, number
 from fwddiff.engines.numba.target.cpu import compile_module
 
 
@@ -274,6 +275,15 @@ call void @"fwddiff.return"(double %v)"""
     second = partials(partials(base, (0,)), (0,))
     assert run(second, 2.0) == [4.0, 4.0, 4.0, 2.0]
     assert run(second, 3.0) == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_comparisons_that_slopes_make_hide_their_operands():
+    """Without it the second derivative above is 0, in silence."""
+    writer = Writer()
+    writer.compare("oeq", Value("double", '%"x"'), number("double", 2.0))
+    hidden, compared = writer.lines
+    assert '@"fwddiff.value"(double %"x")' in hidden
+    assert '%"x"' not in compared
 
 
 # --- single precision ---------------------------------------------------------------------------------------

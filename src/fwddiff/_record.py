@@ -1,0 +1,84 @@
+"""One record per scalar function: what it is called, its slopes, its domain, what it is checked against.
+
+A record is written beside its function, in the file of its family (`fwddiff.special`). The rules table, the
+engines, the tests and the documentation read it; nothing else lists functions.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+# Bounds of an argument for tests and the table of accuracy: (lowest, highest), or a tuple of integers.
+Domain = Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One scalar function.
+
+    Args:
+        function: The function in plain Python, with `math` and other recorded functions: it runs on floats
+            and, compiled or not, on dual numbers. Where `scipy_value` is given it is a thin call of SciPy.
+        slopes: One text per argument, in the language of the rules table (`fwddiff.rules`); `None` where
+            the slope is that of `function` run on dual numbers. An argument that is a whole number has "0".
+        scipy: Names in `scipy.special` that mean this function, with the arguments in this order.
+        scipy_value: The name under which SciPy exports compiled code for the value, "" for own code.
+        whole: Positions of arguments that are integers.
+        domain: Where tests look, by argument: (lowest, highest).
+        oracle: The value as an expression of mpmath in the arguments.
+        choices: What was chosen where no derivative exists.
+        selects: Whether the slopes say which argument is the value (a slope 0: not there at all).
+    """
+
+    function: Callable[..., float]
+    slopes: tuple[str | None, ...]
+    scipy: tuple[str, ...] = ()
+    scipy_value: str = ""
+    whole: tuple[int, ...] = ()
+    domain: Domain = field(default_factory=dict)
+    oracle: str = ""
+    choices: str = ""
+    selects: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return tuple(inspect.signature(self.function).parameters)
+
+
+# By name, in the order in which they are written.
+RECORDS: dict[str, Record] = {}
+
+
+def record(
+    *slopes: str | None,
+    scipy: str = "",
+    scipy_value: str = "",
+    whole: tuple[int, ...] = (),
+    domain: Domain | None = None,
+    oracle: str = "",
+    choices: str = "",
+) -> Callable[[Callable[..., float]], Callable[..., float]]:
+    """Decorator that records a function and gives it back; see `Record`. `scipy`: names, parted by spaces."""
+
+    def recorded(function: Callable[..., float]) -> Callable[..., float]:
+        made = Record(
+            function=function,
+            slopes=slopes,
+            scipy=tuple(scipy.split()),
+            scipy_value=scipy_value,
+            whole=whole,
+            domain=domain or {},
+            oracle=oracle,
+            choices=choices,
+        )
+        assert len(slopes) == len(made.arguments), f"{function.__name__}: one slope per argument"
+        RECORDS[function.__name__] = made
+        return function
+
+    return recorded

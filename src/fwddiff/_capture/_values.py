@@ -64,10 +64,14 @@ _FOREIGN = frozenset(
 _OPEN = ("fwddiff.special.", "fwddiff.stats.")
 
 
+def is_ours(module: str | None) -> bool:
+    """Whether a module belongs to a package of ours that is written as a user would: its data is constant."""
+    return (module or "").startswith(_OPEN)
+
+
 def is_foreign(module: str | None) -> bool:
     """Whether a module belongs to Python or to a framework: its functions are not looked into."""
-    name = module or ""
-    return name.partition(".")[0] in _FOREIGN and not name.startswith(_OPEN)
+    return (module or "").partition(".")[0] in _FOREIGN and not is_ours(module)
 
 
 def is_data(value: Any, owned: Owned) -> bool:

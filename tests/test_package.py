@@ -27,6 +27,7 @@ LAYERS = (
     "_explain",
     "_operators",
     "_custom",
+    "_implicit",
     "_chainrules",
     "_wrapper",
     "_wrapped",

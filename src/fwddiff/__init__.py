@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fwddiff._custom import scalar_rule as scalar_rule
     from fwddiff._explain import Explanation as Explanation
     from fwddiff._explain import explain as explain
+    from fwddiff._implicit import implicit as implicit
     from fwddiff._magnitude import magnitude as magnitude
     from fwddiff._operators import derivative as derivative
     from fwddiff._operators import gradient as gradient
@@ -54,6 +55,7 @@ _HOMES = {
     "scalar_rule": "_custom",
     "Explanation": "_explain",
     "explain": "_explain",
+    "implicit": "_implicit",
     "magnitude": "_magnitude",
     "testing": "testing",
     **dict.fromkeys(

@@ -156,16 +156,18 @@ def _with_code(callable_: Callable) -> Callable:
     if not callable(callable_):
         raise ArgumentError(f"fwddiff needs a function, not {type(callable_).__name__} {callable_!r}.")
     if isinstance(callable_, type):
-        return _calling(callable_)
+        return calling(callable_)
     if _capture.has_code(callable_):
         return callable_
+    if _capture.is_operation(callable_):
+        return calling(callable_)
     method = inspect.getattr_static(type(callable_), "__call__", None)
     if isinstance(method, types.FunctionType):
         return types.MethodType(method, callable_)
-    return _calling(callable_)
+    return calling(callable_)
 
 
-def _calling(callable_: Callable) -> types.FunctionType:
+def calling(callable_: Callable) -> types.FunctionType:
     """`def function(a, b): return callable_(a, b)` with the callable's own parameter names, if it has any."""
     listing = _listing(callable_)
     name = callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"

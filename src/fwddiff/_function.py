@@ -32,7 +32,7 @@ class Target:
 
     def refresh(self) -> None:
         """Look at the callable again: its code, its defaults or its class's `__call__` may be others now."""
-        self.preset_args, self.preset_kwargs, inner = _without_partials(self.original)
+        self.preset_args, self.preset_kwargs, inner = without_partials(self.original)
         self.has_presets = inner is not self.original
         self.function = _with_code(inner)
         self.bound, self.live = _capture.unbound(self.function)
@@ -144,9 +144,10 @@ class Target:
         )
 
 
-def _without_partials(callable_: Callable) -> tuple[tuple, dict[str, Any], Callable]:
+def without_partials(callable_: Callable) -> tuple[tuple, dict[str, Any], Callable]:
+    """What `functools.partial` presets, by position and by name, and the function inside."""
     if isinstance(callable_, functools.partial):
-        args, kwargs, inner = _without_partials(callable_.func)
+        args, kwargs, inner = without_partials(callable_.func)
         return (*args, *callable_.args), {**kwargs, **callable_.keywords}, inner
     return (), {}, callable_
 

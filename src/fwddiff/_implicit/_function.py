@@ -10,13 +10,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from fwddiff import _call, _tree
+from fwddiff import _call, _nesting, _tree
 from fwddiff._capture import STANDS_FOR
 from fwddiff._errors import ArgumentError
-from fwddiff._function import calling
+from fwddiff._function import calling, without_partials
 from fwddiff._implicit._linear import Options, System
 from fwddiff._implicit._rules import Solution
-from fwddiff._implicit._solver import signature_of, solver_operation
+from fwddiff._implicit._solver import is_outline, outlined, signature_of, solver_operation
 from fwddiff._problem import Problem, Told
 from fwddiff._rule import Rule
 from fwddiff._wrapper import FwdDiff, fwddiff
@@ -41,23 +41,28 @@ class Implicit:
         self._made_with = solver, conditions, linear_solver, has_aux, check, out_shape
         functools.update_wrapper(self, solver, updated=())
         self.has_aux = has_aux
-        self._taken = _names(conditions)
         signature = signature_of(solver)
         if signature is not None:
             self.__signature__ = signature
         self._solver = solver_operation(solver, conditions, has_aux, out_shape)
         self._solution = _Solution(conditions, Options(linear_solver, check))
+        self._taken = frozenset(self._solution.target.names)
         self.broadcast = Elementwise(self, "broadcast")
         self.sum = Elementwise(self, "sum")
         setattr(self, STANDS_FOR, calling(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The solution for these arguments, differentiable in the host that they belong to."""
-        return self._called("whole", args, kwargs)
+        return self.called("whole", args, kwargs)
 
-    def _called(self, kind: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-        signature = kwargs.pop("signature", None) if kind == "broadcast" else None
+    def called(self, kind: str, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """`whole`, `broadcast` or `sum`."""
+        signature = kwargs.pop("signature", None) if kind != "whole" else None
         core, own = _signatures(signature)
+        if _nesting.depth() and is_outline((args, kwargs)):
+            return outlined(self._solver, kind, signature, args)
+        if kind == "sum":
+            return _identity.sum(self.called("broadcast", args, {**kwargs, **core}))
         found = self._solver.operation(kind)(*args, **kwargs, **core)
         z, aux = found if self.has_aux else (found, None)
         named = {name: value for name, value in kwargs.items() if name in self._taken}
@@ -83,12 +88,9 @@ class Elementwise:
         setattr(self, STANDS_FOR, calling(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        found = self.wrapped._called("broadcast", args, kwargs)
-        if self.kind == "broadcast":
-            return found
-        if self.wrapped.has_aux:
+        if self.kind == "sum" and self.wrapped.has_aux:
             raise ArgumentError(f"{self.__name__}: what comes beside z (has_aux=True) cannot be summed.")
-        return _identity.sum(found)
+        return self.wrapped.called(self.kind, args, kwargs)
 
     def __reduce__(self) -> Any:
         return getattr, (self.wrapped, self.kind)
@@ -107,13 +109,29 @@ class _Solution(FwdDiff):
     """`conditions(z, *args)` as the function `(z, *args) → z`."""
 
     def __init__(self, conditions: Callable, options: Options):
-        if hasattr(type(conditions), "__fwddiff_meaning__"):  # what that means belongs to the conditions
-            conditions = calling(conditions)
-        super().__init__(conditions, _Engine(options), None, "recompute", "single", None)
+        super().__init__(_plain(conditions), _Engine(options), None, "recompute", "single", None)
 
     def plain(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Without derivatives it is what the solver found."""
         return args[0]
+
+
+def _plain(conditions: Callable) -> Callable:
+    """The conditions as a function whose first argument is z: presets become variables that it captures, and
+    what wrapping has added stays with the function that it calls."""
+    if hasattr(type(conditions), "__fwddiff_meaning__"):
+        return calling(conditions)
+    preset, named, inner = without_partials(conditions)
+    if inner is conditions:
+        return conditions
+    listing = [p.name for p in inspect.signature(conditions).parameters.values() if p.name not in named]
+    places = {f"preset_{k}": value for k, value in enumerate((*preset, *named.values()))}
+    given = [*list(places)[: len(preset)], *listing]
+    given += [f"{name}={place}" for name, place in zip(named, list(places)[len(preset) :], strict=True)]
+    name = inner.__name__ if getattr(inner, "__name__", "<").isidentifier() else "conditions"
+    namespace = {"inner": inner, **places}
+    exec(f"def {name}({', '.join(listing)}): return inner({', '.join(given)})", namespace)
+    return namespace[name]
 
 
 class _Engine:
@@ -151,12 +169,6 @@ class _Engine:
 def _like_z(z: Any, *_: Any) -> Any:
     """The conditions return something of the structure of z."""
     return z
-
-
-def _names(conditions: Callable) -> frozenset[str]:
-    """Names of the arguments of the conditions."""
-    signature = signature_of(conditions)
-    return frozenset() if signature is None else frozenset(signature.parameters)
 
 
 def _signatures(given: str | None) -> tuple[dict[str, str], dict[str, str]]:

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import ArgumentError, DerivativeError, ShapeError, StructureError
-from fwddiff._rule import Rule, Shape
+from fwddiff._rule import Rule, Shape, Slot
+from fwddiff._sizes import first_element
 
 ITERATIVE = ("bicg", "bicgstab", "cg", "cgs", "gcrotmk", "gmres", "lgmres", "minres", "qmr", "tfqmr")
 _FEW = 3  # unknowns of an element whose systems are solved all at once
@@ -59,10 +60,14 @@ class System:
         self.name, self.conditions, self.options = name, conditions, options
         self.names, self.count = tuple(names), len(names)
         self._last: tuple[tuple, Point] | None = None
+        self._checked: set[tuple[Shape, ...]] = set()
 
     def check_structure(self, tree: Any, expected: Any) -> None:
         """Raises StructureError unless the residual mirrors z and consists of floats."""
         slots = self.conditions.outputs
+        axes = [slot.core_ndim for slot in self.conditions.inputs[: self.count]]
+        if tree == expected and [slot.core_ndim for slot in slots] != axes:
+            raise self._other_shapes(f": residual of {[slot.core_ndim for slot in slots]} axes, z of {axes}")
         if tree != expected or not all(slot.differentiable for slot in slots):
             kinds = ", ".join(str(slot.dtype) for slot in slots)
             raise StructureError(
@@ -70,20 +75,45 @@ class System:
                 f"each of its numbers; z is {expected}, the residual {tree} of {kinds}."
             )
 
-    def solved(self, arrays: Sequence[np.ndarray], loop: Shape, transposed: bool) -> tuple[np.ndarray, ...]:
+    def check_shapes(self, inputs: Sequence[Slot], arrays: Sequence[np.ndarray]) -> None:
+        """Raises ShapeError unless the residual has the shapes of z: of one element, once for all of its
+        shapes."""
+        cores = tuple(a.shape[a.ndim - slot.core_ndim :] for a, slot in zip(arrays, inputs, strict=True))
+        if cores in self._checked:
+            return
+        first = first_element(inputs, arrays)
+        if first is None:
+            return
+        try:
+            found = [r.shape for r in self.conditions(first)]
+        except StructureError as error:  # told that the shapes are those of z
+            raise self._other_shapes("") from error
+        if found != list(cores[: self.count]):
+            raise self._other_shapes(f": residual {found}, z {list(cores[: self.count])}")
+        self._checked.add(cores)
+
+    def _other_shapes(self, how: str) -> ShapeError:
+        return ShapeError(
+            f"{self.name}: the conditions return a residual of another shape than z. There has to be one "
+            f"condition for each unknown{how}."
+        )
+
+    def solved(
+        self, arrays: Sequence[np.ndarray], loop: Shape, transposed: bool, is_strict: bool
+    ) -> tuple[np.ndarray, ...]:
         """Solutions for inputs with all loop axes, of lengths one or those of `loop`: point, then right-hand
         side."""
         size = len(self.conditions.inputs)
         cores = [array.shape[len(loop) :] for array in arrays]
         if self.options.is_dense and loop and self._has_few(cores):
-            return self._solved_at_once(arrays, loop, transposed)
+            return self._solved_at_once(arrays, loop, transposed, is_strict)
         sides = [np.broadcast_to(b, loop + core) for b, core in zip(arrays[size:], cores[size:], strict=True)]
         results = tuple(np.empty(side.shape, side.dtype) for side in sides)
         for index in np.ndindex(*loop):
             at = [a[tuple(min(i, n - 1) for i, n in zip(index, a.shape, strict=False))] for a in arrays[:size]]
             side = _flat([b[index] for b in sides])
-            # A right-hand side of zero asks for nothing, where the matrix is singular or nan too.
-            x = self.point(at).solve(side, transposed) if side.any() else np.zeros(side.size)
+            asked = is_strict or side.any()
+            x = self.point(at).solve(side, transposed) if asked else np.zeros(side.size)
             for result, part in zip(results, _split(x, cores[: self.count]), strict=True):
                 result[index] = part
         return results
@@ -100,7 +130,7 @@ class System:
         return self.count <= _FEW and all(core == () for core in cores[: self.count])
 
     def _solved_at_once(
-        self, arrays: Sequence[np.ndarray], loop: Shape, transposed: bool
+        self, arrays: Sequence[np.ndarray], loop: Shape, transposed: bool, is_strict: bool
     ) -> tuple[np.ndarray, ...]:
         """Elements with few numbers as unknowns: all their matrices by one pushforward for each column."""
         size, unknowns = len(self.conditions.inputs), tuple(range(self.count))
@@ -115,7 +145,7 @@ class System:
         self._check_many(point, matrices, loop)
         if transposed:
             matrices = np.swapaxes(matrices, -1, -2)
-        asked = sides.any(-1)
+        asked = sides.any(-1) | is_strict
         x = np.zeros(sides.shape)
         x[asked] = _solved_each(matrices[asked], sides[asked], self._refuse_singular)
         return tuple(np.ascontiguousarray(x[..., k], b.dtype) for k, b in enumerate(arrays[size:]))
@@ -159,8 +189,8 @@ class System:
         unknowns, conditions = (self._listed(v, cores) for v in (columns, rows))
         return DerivativeError(
             f"{self.name}: the conditions are singular at the solution, which has no derivative there: "
-            f"∂conditions/∂z has rank {rank} of {len(values)}. It does not determine {unknowns} of z; the "
-            f"conditions {conditions} depend on the others or on no unknown."
+            f"∂conditions/∂z has rank {rank} of {len(values)}. It leaves {unknowns} open, and the residual of "
+            f"{conditions} depends on no unknown, or as others do."
         )
 
     def _listed(self, weights: np.ndarray, cores: Sequence[Shape]) -> str:
@@ -196,7 +226,9 @@ class Point:
     def _solve(self, side: np.ndarray, transposed: bool) -> np.ndarray:
         if self.system.options.is_dense:
             return self.factors.solve(side, transposed)
-        return _iterated(self, side, transposed)
+        # SciPy's methods give up where products of small numbers are tiny: those of vectors of length one are not.
+        norm = float(np.linalg.norm(side)) or 1.0
+        return norm * _iterated(self, side / norm, transposed)
 
     def check(self) -> None:
         """Raises DerivativeError if a Newton step would move z far. Of nan no more is known."""
@@ -209,14 +241,7 @@ class Point:
             self.system.refuse_far(self.z, residual, step)
 
     def residual(self) -> np.ndarray:
-        found = self.conditions(self.leaves)
-        shapes = [r.shape for r in found]
-        if shapes != self.cores:
-            raise ShapeError(
-                f"{self.system.name}: the conditions return a residual of shapes {shapes}, and z has "
-                f"{self.cores}: there has to be one condition for each unknown."
-            )
-        return _flat(found)
+        return _flat(self.conditions(self.leaves))
 
     def product(self, x: np.ndarray, transposed: bool) -> np.ndarray:
         """J x or Jᵀ x."""
@@ -260,7 +285,7 @@ class Factors:
         self.lu, self.pivots, info = lapack.dgetrf(scaled)
         norm = abs(scaled).sum(0).max(initial=0.0)
         rcond = lapack.dgecon(self.lu, norm)[0] if info == 0 and len(matrix) else 0.0
-        if len(matrix) and rcond < len(matrix) * _precision(point):
+        if len(matrix) and rcond < _precision(point):
             raise point.system.singular(scaled, point.cores)
 
     def solve(self, side: np.ndarray, transposed: bool) -> np.ndarray:
@@ -275,7 +300,7 @@ class Factors:
 
 def _precision(point: Point) -> float:
     """Below this a pivot of the scaled matrix is rounding."""
-    return float(max(np.finfo(leaf.dtype).eps for leaf in point.leaves[: point.system.count])) / 8
+    return float(max(np.finfo(leaf.dtype).eps for leaf in point.leaves[: point.system.count]))
 
 
 def _inverse_largest(matrix: np.ndarray, axis: int) -> np.ndarray:
@@ -318,7 +343,7 @@ def _iterated(point: Point, side: np.ndarray, transposed: bool) -> np.ndarray:
     x = np.asarray(x, float).reshape(-1)
     if x.shape != side.shape:
         raise ShapeError(f"{point.system.name}: {name} returned {x.size} numbers for {n} unknowns.")
-    _refuse_unsolved(point, name, info, operator.matvec(x) - side, side, tolerance)
+    _refuse_unsolved(point, name, info, operator.matvec(x) - side, tolerance)
     return x
 
 
@@ -340,11 +365,11 @@ def _tolerance(point: Point) -> float:
 
 
 def _refuse_unsolved(
-    point: Point, name: str, info: int, rest: np.ndarray, side: np.ndarray, tolerance: float | None
+    point: Point, name: str, info: int, rest: np.ndarray, tolerance: float | None
 ) -> None:
     """What a solver says of itself, and what its answer leaves of the right-hand side."""
     limit = tolerance if tolerance is not None else point.system.options.check
-    left = np.linalg.norm(rest) / np.linalg.norm(side)
+    left = np.linalg.norm(rest)
     if info != 0 or (limit is not None and not left <= limit):
         raise DerivativeError(
             f"{point.system.name}: the linear solver {name} did not converge: it leaves {left:.3g} of the "

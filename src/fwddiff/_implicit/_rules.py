@@ -50,6 +50,7 @@ class Solution(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         shapes = self.output_shapes([array.shape for array in arrays], batch_ndim)
+        self.system.check_shapes(self.inputs, arrays)
         found = zip(arrays, shapes, strict=False)
         return tuple(np.array(np.broadcast_to(array, shape), order="C") for array, shape in found)
 
@@ -64,7 +65,7 @@ class Solution(Rule):
         point = [*build.add(self, own), *own[system.count :]]
         if kind == "pushforward":
             moved = build.add(system.conditions.pushforward(active), [*point, *given])
-            found = build.add(LinearSolve(system, False), [*point, *moved])
+            found = build.add(LinearSolve(system, False, is_strict=True), [*point, *moved])
         else:
             weights = build.add(LinearSolve(system, True), [*point, *given])
             found = build.add(system.conditions.pullback(active), [*point, *weights])
@@ -73,10 +74,14 @@ class Solution(Rule):
 
 
 class LinearSolve(Rule):
-    """(z, arguments, captured values, b) → x with J x = b, or Jᵀ x = b (`transposed`)."""
+    """(z, arguments, captured values, b) → x with J x = b, or Jᵀ x = b (`transposed`).
 
-    def __init__(self, system: System, transposed: bool):
-        self.system, self.transposed = system, transposed
+    A cotangent of zero asks for nothing, so neither does a b of zero, where J is singular too. Not so the b of
+    a pushforward of z (`is_strict`): z² = a² has one at a = 0, and no derivative.
+    """
+
+    def __init__(self, system: System, transposed: bool, is_strict: bool = False):
+        self.system, self.transposed, self.is_strict = system, transposed, is_strict
         self.name = f"linear solve of {system.name}"
         self.unknowns = tuple(range(system.count))
         conditions = system.conditions
@@ -98,7 +103,7 @@ class LinearSolve(Rule):
             array.reshape(own + array.shape[array.ndim - slot.core_ndim :])
             for array, own, slot in zip(arrays, aligned, self.inputs, strict=True)
         ]
-        return self.system.solved(spread, loop, self.transposed)
+        return self.system.solved(spread, loop, self.transposed, self.is_strict)
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return tuple(tuple(shape) for shape in core_inputs[: self.system.count])

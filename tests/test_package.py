@@ -26,6 +26,7 @@ LAYERS = (
     "testing",
     "_explain",
     "_operators",
+    "_checkpoint",
     "_custom",
     "_implicit",
     "_chainrules",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fwddiff import testing as testing
     from fwddiff._chainrules import frule as frule
     from fwddiff._chainrules import rrule as rrule
+    from fwddiff._checkpoint import checkpoint as checkpoint
     from fwddiff._custom import custom_rule as custom_rule
     from fwddiff._custom import scalar_rule as scalar_rule
     from fwddiff._explain import Explanation as Explanation
@@ -51,6 +52,7 @@ _HOMES = {
     "frule": "_chainrules",
     "Thunk": "_thunk",
     "unthunk": "_thunk",
+    "checkpoint": "_checkpoint",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
     "Explanation": "_explain",

@@ -221,6 +221,8 @@ class Point:
             self.is_checked = True
         if not np.isfinite(side).all():
             return np.full(side.shape, np.nan)
+        if not side.any() and not np.isfinite(self.z).all():  # of what is nan, nobody asks for this
+            return np.zeros(side.shape)
         return self._solve(side, transposed)
 
     def _solve(self, side: np.ndarray, transposed: bool) -> np.ndarray:
@@ -309,8 +311,8 @@ def _inverse_largest(matrix: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _solved_each(matrices: np.ndarray, sides: np.ndarray, refuse: Callable[[np.ndarray], None]) -> np.ndarray:
-    """Solutions of many small systems; nan for matrices that are not finite."""
-    x = np.full(sides.shape, np.nan)
+    """Solutions of many small systems; nan for matrices that are not finite, unless nobody asks."""
+    x = np.where(sides.any(-1, keepdims=True), np.full(sides.shape, np.nan), 0.0)
     finite = np.isfinite(matrices).all((-1, -2)) & np.isfinite(sides).all(-1)
     scaled = matrices / np.maximum(abs(matrices).max(-1, keepdims=True), np.finfo(float).tiny)
     values = np.linalg.svd(scaled[finite], compute_uv=False)

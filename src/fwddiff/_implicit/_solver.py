@@ -55,7 +55,7 @@ def solver_operation(solver: Callable, conditions: Callable, has_aux: bool, out_
     functools.update_wrapper(solve, solver, updated=())
     if by_name:
         solve.__signature__ = _by_position(signature_of(solver))  # type: ignore[attr-defined]
-    rule = _SolverMeaning(solve, _no_derivative, None, None if has_aux else conditions, seen)
+    rule = _SolverMeaning(solve, _no_derivative, None, conditions, has_aux, seen)
     return FwdDiff(solve, "auto", (), "recompute", "single", None, out_shape, rule)
 
 
@@ -224,14 +224,25 @@ def _unknown_in(loop: tuple[int, ...], leaf: Any) -> Any:
 class _SolverMeaning(UserRule):
     """Of the function that calls the solver: the conditions, and results of earlier calls by shapes."""
 
-    conditions: Callable | None = None
+    conditions: Callable = _no_derivative
+    has_aux: bool = False
     seen: Any = field(default_factory=dict)
+
+    def refuse_captured(self, owned: Callable[[Any], bool]) -> None:
+        """The solver may capture what the conditions do: they know how z depends on it."""
+        captured = holds_host_array(self.function, owned)
+        if captured and not holds_host_array(self.conditions, owned):
+            raise CaptureError(
+                f"{_name(self.function)} captures an array of a framework, and the conditions "
+                f"{_name(self.conditions)} do not: its derivative would be lost. Use it in both, or pass it as "
+                "an argument."
+            )
 
     def known(self, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
         """Examples of what the solver returns for arguments of these shapes: what it returned before, or
         `None`; and what the conditions allow, smallest first."""
         seen = self.seen.get(_key(arguments))
-        return seen, [] if seen is not None or self.conditions is None else _fitting(self.conditions, arguments)
+        return seen, [] if seen is not None or self.has_aux else _fitting(self.conditions, arguments)
 
     def made(self, problem: Problem) -> Rule:
         return _SolverRule(problem, self)

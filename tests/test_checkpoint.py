@@ -33,7 +33,8 @@ def expected():
 
 
 def check(first, second):
-    np.testing.assert_allclose([float(first), float(second)], expected(), rtol=1e-6)
+    detached = [np.asarray(x.detach() if hasattr(x, "detach") else x) for x in (first, second)]
+    np.testing.assert_allclose(detached, expected(), rtol=1e-6)
 
 
 def test_torch():
@@ -62,7 +63,7 @@ def test_jax():
         f = fd.checkpoint(body(jnp))
         total = lambda a: f({"a": a, "name": "sine"}, X)["total"]  # noqa: E731
         check(jax.jit(jax.grad(total))(A), jax.grad(jax.grad(total))(A))
-        assert "checkpoint" in str(jax.make_jaxpr(jax.grad(total))(A))
+        assert "prevent_cse" in str(jax.make_jaxpr(jax.grad(total))(A))  # of the primitive `checkpoint`
     finally:
         jax.config.update("jax_enable_x64", before)
 

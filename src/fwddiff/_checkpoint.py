@@ -24,7 +24,7 @@ def checkpoint(f: Callable) -> Any:
     Returns:
         The same function. It is the host's own checkpoint where it has one (`torch.utils.checkpoint`,
         `jax.checkpoint`, `autograd.checkpoint`, `tf.recompute_grad`, `mlx.core.checkpoint`), in PyTensor an
-        `OpFromGraph`. Numbers, NumPy arrays and our own operators, whose forward mode keeps nothing, call `f`.
+        `OpFromGraph`. Numbers, NumPy arrays and our operators, whose forward mode keeps nothing, call `f`.
 
     Raises:
         CaptureError: `f` captures arrays of a host whose checkpoint would lose their derivative (autograd,

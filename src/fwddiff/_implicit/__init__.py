@@ -1,9 +1,9 @@
 """Implicit functions: derivatives from the conditions that a solution fulfils, by whatever solver.
 
-    _function   what users call: the solver and the conditions as operations of a host
-    _rules      the implicit function theorem, as rules made of rules
-    _linear     linear systems: dense or matrix-free, checks, what is singular
-    _program    rules made of rules
+_function   what users call: the solver and the conditions as operations of a host
+_rules      the implicit function theorem, as rules made of rules
+_linear     linear systems: dense or matrix-free, checks, what is singular
+_program    rules made of rules
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def implicit(
     forward and reverse. The solver is never differentiated, and not run again for a derivative.
 
     Args:
-        solver: Any Python function; it gets numbers and NumPy arrays, whatever the host. It returns z: a float,
-            an array, or a struct of them (SciPy's `OptimizeResult` stands for its `x`).
+        solver: Any Python function; it gets numbers and NumPy arrays, whatever the host. It returns z: a
+            float, an array, or a struct of them (SciPy's `OptimizeResult` stands for its `x`).
         conditions: `conditions(z, *args) → residual` of the structure of z, one number for each of z's. A
-            function as `fwddiff` takes it, compiled where that is possible; what it captures has its derivative
-            too. Keyword arguments of a call go to the solver, and to the conditions if they have that name.
+            function as `fwddiff` takes it, compiled where that is possible; what it captures has its
+            derivative too. Keyword arguments go to the solver, and to the conditions if they have that name.
         linear_solver: "dense" (LU of the matrix J), an iterative solver of `scipy.sparse.linalg` by name
             ("gmres", "bicgstab", "cg", "minres", …), or a function `(operator, b) → x` or `(x, info)`;
-            `operator` is a `LinearOperator` of products with J (or its transpose), made by the pushforward and
-            pullback of the conditions.
+            `operator` is a `LinearOperator` of products with J (or its transpose), made by the pushforward
+            and pullback of the conditions.
         has_aux: The solver returns `(z, aux)`, and so does the result; `aux` has no derivative.
         check: The largest step of Newton's method, relative to z where its numbers are above 1, that the
             conditions may ask for at what the solver returned. `None` checks nothing.

@@ -14,9 +14,10 @@ from fwddiff import _call, _nesting, _tree
 from fwddiff._capture import STANDS_FOR
 from fwddiff._errors import ArgumentError
 from fwddiff._function import calling, without_partials
-from fwddiff._implicit._linear import Options, System
+from fwddiff._implicit._point import Options
 from fwddiff._implicit._rules import Solution
 from fwddiff._implicit._solver import is_outline, outlined, signature_of, solver_operation
+from fwddiff._implicit._system import System
 from fwddiff._problem import Problem, Told
 from fwddiff._rule import Rule
 from fwddiff._wrapper import FwdDiff, fwddiff
@@ -153,7 +154,9 @@ class _Engine:
         count = tree.num_leaves
         unknowns = problem.inputs[:count]
         if any(k in problem.statics for k in range(count)) or not all(s.dtype.kind == "f" for s in unknowns):
-            raise ArgumentError(f"{problem.name}: the solver has to return floats, arrays of floats, or structs.")
+            raise ArgumentError(
+                f"{problem.name}: the solver has to return floats, arrays of floats, or structs."
+            )
         slots = [dataclasses.replace(slot, differentiable=True) for slot in unknowns]
         told = dataclasses.replace(
             problem, inputs=(*slots, *problem.inputs[count:]), out_shape=Told(_like_z), mode="recompute"
@@ -177,5 +180,7 @@ def _signatures(given: str | None) -> tuple[dict[str, str], dict[str, str]]:
         return {}, {}
     inputs, arrow, output = given.partition("->")
     if not arrow or "),(" in output.replace(" ", ""):
-        raise ArgumentError(f"signature={given!r}: write the axes of z after an arrow, such as '(n),()->(n)'.")
+        raise ArgumentError(
+            f"signature={given!r}: write the axes of z after an arrow, such as '(n),()->(n)'."
+        )
     return {"signature": given}, {"signature": f"{output},{inputs}"}

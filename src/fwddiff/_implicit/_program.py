@@ -149,9 +149,7 @@ def _pushed(program: Program, build: Builder, places: list[int], active: Sequenc
         moving = [
             k for k, s in enumerate(step.sources) if s in tangents and step.rule.inputs[k].differentiable
         ]
-        results = [
-            v for v, slot in zip(outputs, step.rule.outputs, strict=True) if slot.differentiable
-        ]
+        results = [v for v, slot in zip(outputs, step.rule.outputs, strict=True) if slot.differentiable]
         if moving and results:
             directions = [tangents[step.sources[k]] for k in moving]
             moved = build.add(step.rule.pushforward(moving), [*step.sources, *directions])
@@ -167,7 +165,9 @@ def _pulled(program: Program, build: Builder, places: list[int], active: Sequenc
     depends = set(active)
     for step, outputs in steps:
         if any(s in depends and step.rule.inputs[k].differentiable for k, s in enumerate(step.sources)):
-            depends.update(v for v, slot in zip(outputs, step.rule.outputs, strict=True) if slot.differentiable)
+            depends.update(
+                v for v, slot in zip(outputs, step.rule.outputs, strict=True) if slot.differentiable
+            )
     cotangents: dict[int, list[int]] = {}
     pairs = zip(program.results, program.outputs, strict=True)
     given = [places[r] for r, slot in pairs if slot.differentiable]
@@ -175,17 +175,13 @@ def _pulled(program: Program, build: Builder, places: list[int], active: Sequenc
         cotangents.setdefault(value, []).append(len(program.inputs) + k)
     for step, outputs in reversed(steps):
         _pull_step(build, step, outputs, depends, cotangents)
-    return [
-        build.combine(cotangents[a]) if a in cotangents else build.zeros_like(a) for a in active
-    ]
+    return [build.combine(cotangents[a]) if a in cotangents else build.zeros_like(a) for a in active]
 
 
 def _pull_step(
     build: Builder, step: Step, outputs: list[int], depends: set[int], cotangents: dict[int, list[int]]
 ) -> None:
-    wanted = [
-        k for k, s in enumerate(step.sources) if s in depends and step.rule.inputs[k].differentiable
-    ]
+    wanted = [k for k, s in enumerate(step.sources) if s in depends and step.rule.inputs[k].differentiable]
     results = [v for v, slot in zip(outputs, step.rule.outputs, strict=True) if slot.differentiable]
     if not wanted or not any(v in cotangents for v in results):
         return

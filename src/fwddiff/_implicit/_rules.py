@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff._implicit._linear import System
 from fwddiff._implicit._program import Builder
+from fwddiff._implicit._system import System
 from fwddiff._rule import Rule, Shape, Slot, derived_slots
 
 
@@ -76,8 +76,8 @@ class Solution(Rule):
 class LinearSolve(Rule):
     """(z, arguments, captured values, b) → x with J x = b, or Jᵀ x = b (`transposed`).
 
-    A cotangent of zero asks for nothing, so neither does a b of zero, where J is singular too. Not so the b of
-    a pushforward of z (`is_strict`): z² = a² has one at a = 0, and no derivative.
+    A cotangent of zero asks for nothing, so neither does a b of zero, where J is singular too. Not so the b
+    of a pushforward of z (`is_strict`): z² = a² has such a one at a = 0, and no derivative.
     """
 
     def __init__(self, system: System, transposed: bool, is_strict: bool = False):
@@ -85,7 +85,9 @@ class LinearSolve(Rule):
         self.name = f"linear solve of {system.name}"
         self.unknowns = tuple(range(system.count))
         conditions = system.conditions
-        slots = [replace(slot, reduce=None, differentiable=True) for slot in conditions.inputs[: system.count]]
+        slots = [
+            replace(slot, reduce=None, differentiable=True) for slot in conditions.inputs[: system.count]
+        ]
         self.inputs, self._outputs = (*conditions.inputs, *slots), tuple(slots)
 
     @property
@@ -111,7 +113,9 @@ class LinearSolve(Rule):
     def _product(self) -> Rule:
         """(z, arguments, captured values, x) → J x, or Jᵀ x."""
         conditions = self.system.conditions
-        return conditions.pullback(self.unknowns) if self.transposed else conditions.pushforward(self.unknowns)
+        return (
+            conditions.pullback(self.unknowns) if self.transposed else conditions.pushforward(self.unknowns)
+        )
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
         inputs, outputs = derived_slots(kind, self.inputs, self.outputs, active)

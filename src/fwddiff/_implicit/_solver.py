@@ -19,7 +19,14 @@ import numpy as np
 from fwddiff import _nesting, _tree, dual
 from fwddiff._call import Gathered
 from fwddiff._capture import UserRule, holds_host_array, plan
-from fwddiff._errors import ArgumentError, CaptureError, DerivativeError, FwdDiffError, ShapeError, StructureError
+from fwddiff._errors import (
+    ArgumentError,
+    CaptureError,
+    DerivativeError,
+    FwdDiffError,
+    ShapeError,
+    StructureError,
+)
 from fwddiff._problem import Problem
 from fwddiff._rule import Rule
 from fwddiff._sizes import Shapes
@@ -28,6 +35,7 @@ from fwddiff.engines.numpy.rebuild import Rebuilt
 from fwddiff.engines.numpy.ruled import constant
 from fwddiff.engines.numpy.standins import duals
 from fwddiff.engines.numpy.structs import Structs
+from fwddiff.engines.numpy.trees import mapped
 from fwddiff.engines.numpy.unknown import Unclear, Unknown, example, unknown
 from fwddiff.engines.numpy.user_rule import UserBaseRule
 
@@ -47,7 +55,7 @@ def solver_operation(solver: Callable, conditions: Callable, has_aux: bool, out_
         run = lambda: _run(solver, conditions, args, kwargs)  # noqa: E731
         result = _once(solve, args, lambda: _returned(run(), _name(solver), has_aux))
         if key not in seen:
-            seen[key] = _tree.map_leaves(_example, *reversed(_tree.flatten(result)))
+            seen[key] = mapped(_example, result)
             if len(seen) > _MOST_SEEN:
                 seen.popitem(last=False)
         return result
@@ -73,10 +81,10 @@ def _run(solver: Callable, conditions: Callable, args: tuple, kwargs: dict[str, 
     if has_duals and not holds_host_array(conditions, _is_dual):
         raise CaptureError(
             f"{_name(solver)} names a variable that the function around it is differentiated by, and the "
-            f"conditions {_name(conditions)} do not: its derivative would be lost. Use it in both, or pass it as "
-            "an argument."
+            f"conditions {_name(conditions)} do not: its derivative would be lost. Use it in both, or pass "
+            "it as an argument."
         )
-    return _tree.map_leaves(dual.strip, *reversed(_tree.flatten(result))) if has_duals else result
+    return constant(result) if has_duals else result
 
 
 def _is_dual(value: Any) -> bool:
@@ -102,7 +110,10 @@ def _once(solve: Callable, args: Sequence[Any], run: Callable[[], Any]) -> Any:
     if memory is not None:
         leaves, spec = _tree.flatten(tuple(args))
         if all(isinstance(leaf, bool | int | float | np.generic | np.ndarray) for leaf in leaves):
-            last = spec, [(np.shape(leaf), np.asarray(leaf).dtype, np.asarray(leaf).tobytes()) for leaf in leaves]
+            last = (
+                spec,
+                [(np.shape(leaf), np.asarray(leaf).dtype, np.asarray(leaf).tobytes()) for leaf in leaves],
+            )
             if solve in memory and memory[solve][0] == last:
                 return _copied(memory[solve][1])
     result = run()
@@ -132,7 +143,9 @@ def _by_position(signature: inspect.Signature | None) -> inspect.Signature | Non
     assert signature is not None
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = signature.parameters.values()
-    return signature.replace(parameters=[p.replace(kind=kind) if p.kind is p.KEYWORD_ONLY else p for p in parameters])
+    return signature.replace(
+        parameters=[p.replace(kind=kind) if p.kind is p.KEYWORD_ONLY else p for p in parameters]
+    )
 
 
 def signature_of(function: Callable) -> inspect.Signature | None:
@@ -148,7 +161,7 @@ def _no_derivative(*args: Any) -> NoReturn:
 
 
 def _returned(result: Any, name: str, has_aux: bool) -> Any:
-    """What the solver returned, with floats for integers in z. SciPy's `OptimizeResult` stands for its `x`."""
+    """What the solver returned, with floats for integers in z; `OptimizeResult` stands for its `x`."""
     if has_aux:
         if not isinstance(result, tuple) or len(result) != 2:
             raise ArgumentError(f"{name}: with has_aux=True the solver has to return a pair (z, aux).")
@@ -209,8 +222,10 @@ def outlined(solver: FwdDiff, kind: str, signature: str | None, args: tuple) -> 
         seen, fitting = (None, []) if signature else meaning.known(arguments)
         z = seen if seen is not None else fitting[0] if fitting else None
     if z is None:
-        raise Unclear(f"it calls {solver.target.name}, a solver, whose result's shape is not known before it runs")
-    return _tree.map_leaves(lambda leaf: _unknown_in(loop, leaf), *reversed(_tree.flatten(z)))
+        raise Unclear(
+            f"it calls {solver.target.name}, a solver, whose result's shape is not known before it runs"
+        )
+    return mapped(lambda leaf: _unknown_in(loop, leaf), z)
 
 
 def _unknown_in(loop: tuple[int, ...], leaf: Any) -> Any:
@@ -234,8 +249,8 @@ class _SolverMeaning(UserRule):
         if captured and not holds_host_array(self.conditions, owned):
             raise CaptureError(
                 f"{_name(self.function)} captures an array of a framework, and the conditions "
-                f"{_name(self.conditions)} do not: its derivative would be lost. Use it in both, or pass it as "
-                "an argument."
+                f"{_name(self.conditions)} do not: its derivative would be lost. Use it in both, or pass "
+                "it as an argument."
             )
 
     def known(self, arguments: Sequence[Any]) -> tuple[Any, list[Any]]:
@@ -261,7 +276,9 @@ class _SolverRule(UserBaseRule):
         if self.problem.out_shape is not None:
             return super()._outline(cores)
         pairs = zip(cores, self.inputs, strict=True)
-        leaves = [np.broadcast_to(slot.dtype.type(1), core) if core else slot.dtype.type(1) for core, slot in pairs]
+        leaves = [
+            np.broadcast_to(slot.dtype.type(1), core) if core else slot.dtype.type(1) for core, slot in pairs
+        ]
         seen, fitting = self.given.known(self.problem.bind(leaves)[0])
         if seen is None and len(fitting) != 1:
             try:
@@ -279,8 +296,8 @@ class _SolverRule(UserBaseRule):
             if self.problem.out_shape is not None or not self.is_guess:
                 raise
             raise StructureError(
-                f"{self.name}: the solver returned z of another shape than that for which the conditions return "
-                f"a residual of the same shape, which is all that a host that traces could go by ({error}) "
+                f"{self.name}: the solver returned a z of another shape than the one for which the "
+                f"conditions return a residual of its shape, which is all that a host that traces can go by ({error}) "
                 "Tell it: fd.implicit(solver, conditions, out_shape=an example of z)."
             ) from error
 

@@ -151,6 +151,6 @@ CHECKPOINT_LOSES_CAPTURED = True
 
 
 def checkpoint(function: Callable[..., tuple], leaves: Sequence[Any]) -> list[Any]:
-    """The function's results, by `autograd.checkpoint`, which runs a function once per argument: so of one."""
+    """The function's results, by `autograd.checkpoint` of one argument: it runs once for each."""
     results = by_autograd(lambda arguments: boxed_tuple(function(*arguments)))(boxed_tuple(leaves))
     return [results[k] for k in range(len(results))]

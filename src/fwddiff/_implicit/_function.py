@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fwddiff import _call, _nesting, _tree
-from fwddiff._capture import STANDS_FOR
 from fwddiff._errors import ArgumentError
 from fwddiff._function import calling, without_partials
 from fwddiff._implicit._point import Options
@@ -50,7 +49,10 @@ class Implicit:
         self._taken = frozenset(self._solution.target.names)
         self.broadcast = Elementwise(self, "broadcast")
         self.sum = Elementwise(self, "sum")
-        setattr(self, STANDS_FOR, calling(self))
+
+    @functools.cached_property
+    def __fwddiff_stands_for__(self) -> FwdDiff:
+        return _Python(calling(self), "numpy", None, "auto", "single", None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The solution for these arguments, differentiable in the host that they belong to."""
@@ -86,7 +88,10 @@ class Elementwise:
     def __init__(self, implicit: Implicit, kind: str):
         self.wrapped, self.kind = implicit, kind
         self.__name__ = f"{getattr(implicit, '__name__', 'solver')}.{kind}"
-        setattr(self, STANDS_FOR, calling(self))
+
+    @functools.cached_property
+    def __fwddiff_stands_for__(self) -> FwdDiff:
+        return _Python(calling(self), "numpy", None, "auto", "single", None)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.kind == "sum" and self.wrapped.has_aux:
@@ -98,6 +103,14 @@ class Elementwise:
 
     def __repr__(self) -> str:
         return f"{self.wrapped!r}.{self.kind}"
+
+
+class _Python(FwdDiff):
+    """What operators differentiate in the place of an implicit function: a function that calls it."""
+
+    def with_engine(self, engine: str) -> FwdDiff:
+        """The same: the conditions choose their engine by themselves."""
+        return self
 
 
 _identity: FwdDiff = fwddiff(lambda z: z)
@@ -161,7 +174,7 @@ class _Engine:
         told = dataclasses.replace(
             problem, inputs=(*slots, *problem.inputs[count:]), out_shape=Told(_like_z), mode="recompute"
         )
-        conditions = _call.engine_for(problem.plan.meaning.engine, problem.plan)(told)
+        conditions: Any = _call.engine_for(problem.plan.meaning.engine, problem.plan)(told)
         names = [f"z{path}" for path in _tree.leaf_paths(tree)]
         system = System(problem.name, conditions, names, self.options)
         system.check_structure(conditions.result_tree(), tree)

@@ -297,7 +297,8 @@ class _SolverRule(UserBaseRule):
                 raise
             raise StructureError(
                 f"{self.name}: the solver returned a z of another shape than the one for which the "
-                f"conditions return a residual of its shape, which is all that a host that traces can go by ({error}) "
+                "conditions return a residual of its shape, which is all that a host that traces can go by "
+                f"({error}) "
                 "Tell it: fd.implicit(solver, conditions, out_shape=an example of z)."
             ) from error
 

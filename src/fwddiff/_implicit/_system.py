@@ -143,8 +143,8 @@ class System:
         raise DerivativeError(
             f"{self.name}: what the solver returned does not fulfil the conditions, so that the derivative "
             f"would be wrong: their largest residual is {abs(residual).max():.3g}, and a step of Newton's "
-            f"method would move z, whose largest number is {abs(z).max():.3g}, by {abs(step).max():.3g}. Make "
-            "the solver converge, or make the conditions those that it solves. "
+            f"method would move z, whose largest number is {abs(z).max():.3g}, by {abs(step).max():.3g}. "
+            "Make the solver converge, or make the conditions those that it solves. "
             f"(check={self.options.check:g} is the largest relative step; check=None accepts any.)"
         )
 

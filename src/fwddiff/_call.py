@@ -473,7 +473,7 @@ def _make_rule(
         out_shape=options.out_shape,
         current=current,
     )
-    rule = names.caller.meaning.rule
+    rule: Any = names.caller.meaning.rule
     if rule is not None:
         return rule.made(problem) if hasattr(rule, "made") else engine("numpy").user_rule(problem, rule)
     return engine_for(options.engine, gathered.plan)(problem)

@@ -176,7 +176,7 @@ class _Planner:
         self.places[node] = function, bound
         self.data[node], self.edges[node] = {}, {}
         self.guard.function(function, node.live, is_outermost)
-        rule = node.meaning.rule
+        rule: Any = node.meaning.rule
         if rule is not None:  # called as it is, with whatever it refers to
             if hasattr(rule, "refuse_captured"):
                 rule.refuse_captured(self.owned)

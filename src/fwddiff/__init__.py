@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from fwddiff import testing as testing
     from fwddiff._chainrules import frule as frule
     from fwddiff._chainrules import rrule as rrule
+    from fwddiff._checkpoint import checkpoint as checkpoint
     from fwddiff._custom import custom_rule as custom_rule
     from fwddiff._custom import scalar_rule as scalar_rule
     from fwddiff._explain import Explanation as Explanation
     from fwddiff._explain import explain as explain
+    from fwddiff._implicit import implicit as implicit
     from fwddiff._magnitude import magnitude as magnitude
     from fwddiff._operators import derivative as derivative
     from fwddiff._operators import gradient as gradient
@@ -50,10 +52,12 @@ _HOMES = {
     "frule": "_chainrules",
     "Thunk": "_thunk",
     "unthunk": "_thunk",
+    "checkpoint": "_checkpoint",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
     "Explanation": "_explain",
     "explain": "_explain",
+    "implicit": "_implicit",
     "magnitude": "_magnitude",
     "testing": "testing",
     **dict.fromkeys(

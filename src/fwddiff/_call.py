@@ -203,7 +203,9 @@ class Caller:
     @property
     def has_own_rule(self) -> bool:
         """Whether the user answers for the derivative."""
-        return callable(self.options.engine) or self.meaning.rule is not None
+        engine = self.options.engine
+        is_own = callable(engine) and not getattr(engine, "differentiates", False)
+        return is_own or self.meaning.rule is not None
 
     def traced(self, captured: Sequence[Any]) -> Record:
         """What has been decided about the function whose captured values Dynamo has read."""
@@ -471,10 +473,10 @@ def _make_rule(
         out_shape=options.out_shape,
         current=current,
     )
-    rule = names.caller.meaning.rule
+    rule: Any = names.caller.meaning.rule
     if rule is not None:
-        return engine("numpy").user_rule(problem, rule)
-    return _engine_for(options.engine, gathered.plan)(problem)
+        return rule.made(problem) if hasattr(rule, "made") else engine("numpy").user_rule(problem, rule)
+    return engine_for(options.engine, gathered.plan)(problem)
 
 
 def _float_dtype(strong: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
@@ -484,7 +486,7 @@ def _float_dtype(strong: Sequence[_Kind], host: ModuleType | None) -> np.dtype:
     return np.dtype(np.float64) if host is None else host.float_dtype()
 
 
-def _engine_for(engine_or_name: str | Callable, plan: _capture.Function) -> Callable[[Problem], Rule]:
+def engine_for(engine_or_name: str | Callable, plan: _capture.Function) -> Callable[[Problem], Rule]:
     """What makes the rule. A function that differentiates another one runs as Python, by "auto"."""
     if callable(engine_or_name):
         return engine_or_name

@@ -32,7 +32,7 @@ class Target:
 
     def refresh(self) -> None:
         """Look at the callable again: its code, its defaults or its class's `__call__` may be others now."""
-        self.preset_args, self.preset_kwargs, inner = _without_partials(self.original)
+        self.preset_args, self.preset_kwargs, inner = without_partials(self.original)
         self.has_presets = inner is not self.original
         self.function = _with_code(inner)
         self.bound, self.live = _capture.unbound(self.function)
@@ -144,9 +144,10 @@ class Target:
         )
 
 
-def _without_partials(callable_: Callable) -> tuple[tuple, dict[str, Any], Callable]:
+def without_partials(callable_: Callable) -> tuple[tuple, dict[str, Any], Callable]:
+    """What `functools.partial` presets, by position and by name, and the function inside."""
     if isinstance(callable_, functools.partial):
-        args, kwargs, inner = _without_partials(callable_.func)
+        args, kwargs, inner = without_partials(callable_.func)
         return (*args, *callable_.args), {**kwargs, **callable_.keywords}, inner
     return (), {}, callable_
 
@@ -156,16 +157,18 @@ def _with_code(callable_: Callable) -> Callable:
     if not callable(callable_):
         raise ArgumentError(f"fwddiff needs a function, not {type(callable_).__name__} {callable_!r}.")
     if isinstance(callable_, type):
-        return _calling(callable_)
+        return calling(callable_)
     if _capture.has_code(callable_):
         return callable_
+    if _capture.is_operation(callable_):
+        return calling(callable_)
     method = inspect.getattr_static(type(callable_), "__call__", None)
     if isinstance(method, types.FunctionType):
         return types.MethodType(method, callable_)
-    return _calling(callable_)
+    return calling(callable_)
 
 
-def _calling(callable_: Callable) -> types.FunctionType:
+def calling(callable_: Callable) -> types.FunctionType:
     """`def function(a, b): return callable_(a, b)` with the callable's own parameter names, if it has any."""
     listing = _listing(callable_)
     name = callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"

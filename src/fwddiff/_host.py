@@ -8,10 +8,12 @@ own. A host module has
     integer_dtype(), float_dtype() → numpy.dtype              results that come from no array
     detach(leaf) → leaf                                       the same values as a constant
     apply(rule, leaves) → list of outputs                     record an op: the only way derivatives happen
+    checkpoint(function, leaves) → list of outputs            of a function that runs again in the pullback
 
 and, where they differ from the obvious, `canonical_dtype(dtype)`, `weak(leaf)` (also asked about NumPy's
 scalars and arrays) and `NUMBERS_YIELD`: the float dtype of an array without axes gives way to that of arrays
-with axes; where it computes at once, `values(leaf)`: the leaf's numbers as a NumPy array (one element of
+with axes; `CHECKPOINT_LOSES_CAPTURED`: its checkpoint takes what the function captures for
+constants; where it computes at once, `values(leaf)`: the leaf's numbers as a NumPy array (one element of
 a batch will do), `None` while it traces.
 """
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
 
 _DEPTH: ContextVar[int] = ContextVar("fwddiff_nesting", default=0)
+_MEMORY: ContextVar[dict[Any, Any] | None] = ContextVar("fwddiff_memory", default=None)
 
 
 def depth() -> int:
@@ -22,7 +24,16 @@ def depth() -> int:
 def nested() -> Iterator[None]:
     """One evaluation more."""
     token = _DEPTH.set(_DEPTH.get() + 1)
+    memory = None if _MEMORY.get() is not None else _MEMORY.set({})
     try:
         yield
     finally:
         _DEPTH.reset(token)
+        if memory is not None:
+            _MEMORY.reset(memory)
+
+
+def memory() -> dict[Any, Any] | None:
+    """What may be kept until the outermost evaluation ends: it calls its function once for every chunk of
+    seeds. `None` outside of any."""
+    return _MEMORY.get()

@@ -90,6 +90,10 @@ class FwdDiff:
         arguments."""
         return self._operations["whole"](*args, **kwargs)
 
+    def plain(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The value where no host has to hear of it."""
+        return self.target.original(*args, **kwargs)
+
     @functools.cached_property
     def broadcast(self) -> Operation:
         """`f` applied element by element, with NumPy's broadcasting, in one fused kernel.
@@ -273,7 +277,7 @@ class Operation:
         gathered = Gathered(structure, leaves, record)
         if self.kind == "whole" and self._caller.recipe(gathered).host is None:
             try:
-                return self.wrapped.target.original(*args, **kwargs)
+                return self.wrapped.plain(args, kwargs)
             except (TypeError, ValueError) as error:
                 self._name_mistake(gathered, error)
                 raise

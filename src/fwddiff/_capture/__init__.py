@@ -37,7 +37,7 @@ from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
 from fwddiff._capture._stack import Path, Use
 from fwddiff._capture._state import refuse_state, refuse_stateful
-from fwddiff._capture._values import has_rule, held_rule, holds_host_array, is_data, is_foreign
+from fwddiff._capture._values import has_rule, held_rule, holds_host_array, is_data, is_foreign, is_operation
 
 __all__ = [
     "NOTHING",
@@ -58,6 +58,7 @@ __all__ = [
     "holds_host_array",
     "is_data",
     "is_foreign",
+    "is_operation",
     "is_struct_class",
     "meaning_of",
     "nested_codes",

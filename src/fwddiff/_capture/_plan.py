@@ -177,9 +177,12 @@ class _Planner:
         self.places[node] = function, bound
         self.data[node], self.edges[node] = {}, {}
         self.guard.function(function, node.live, is_outermost)
-        rule = node.meaning.rule
+        rule: Any = node.meaning.rule
         if rule is not None:  # called as it is, with whatever it refers to
-            refuse_in_rule(node.live.__name__, rule.function, rule.rrule, rule.frule, owned=self.owned)
+            if hasattr(rule, "refuse_captured"):
+                rule.refuse_captured(self.owned)
+            else:
+                refuse_in_rule(node.live.__name__, rule.function, rule.rrule, rule.frule, owned=self.owned)
             return node
         if not is_outermost:
             self._defaults(node)

@@ -19,8 +19,10 @@ from fwddiff._errors import HostError
 from fwddiff._rule import Rule
 
 __all__ = [
+    "CHECKPOINT_LOSES_CAPTURED",
     "HABIT",
     "apply",
+    "checkpoint",
     "detach",
     "dtype",
     "float_dtype",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 HABIT = "recomputes"
+CHECKPOINT_LOSES_CAPTURED = True
 _REFUSED = (mx.float16, mx.bfloat16, mx.complex64)
 
 
@@ -161,3 +164,8 @@ def _to_numpy(value: mx.array, rule: Rule) -> np.ndarray:
         ) from error
     view.flags.writeable = False
     return view
+
+
+def checkpoint(function: Callable[..., tuple], leaves: Sequence[mx.array]) -> list[Any]:
+    """The function's results, by `mlx.core.checkpoint`."""
+    return list(mx.checkpoint(function)(*leaves))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _tree
+from fwddiff._capture import STANDS_FOR
 from fwddiff._errors import ArgumentError
 from fwddiff._wrapper import FwdDiff, Operation, fwddiff
 
@@ -72,12 +73,14 @@ class Point:
 
     @property
     def is_custom(self) -> bool:
-        """Whether the derivative is a custom rule's, which no engine computes."""
-        return self.operation.wrapped.meaning.rule is not None
+        """Whether the derivative is a custom rule's, or an implicit function's, which no engine computes."""
+        wrapped = self.operation.wrapped
+        return wrapped.meaning.rule is not None or type(wrapped).with_engine is not FwdDiff.with_engine
 
 
 def operation_of(f: Callable) -> Operation:
     """The operation that `f` is, or the call of the whole function."""
+    f = getattr(f, STANDS_FOR, f)
     if isinstance(f, Operation):
         return f
     return f.whole if isinstance(f, FwdDiff) else fwddiff(f).whole

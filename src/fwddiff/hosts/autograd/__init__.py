@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from autograd import checkpoint as by_autograd
 from autograd.builtins import DictBox, SequenceBox
+from autograd.builtins import tuple as boxed_tuple
 from autograd.extend import Box
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import getval, isbox
@@ -22,7 +24,9 @@ from fwddiff.hosts.autograd._operations import primitive_of, separate
 from fwddiff.hosts.autograd._stored import one_trace, store, stores
 
 __all__ = [
+    "CHECKPOINT_LOSES_CAPTURED",
     "apply",
+    "checkpoint",
     "describe",
     "detach",
     "dtype",
@@ -141,3 +145,12 @@ def _array_value(leaf: Box) -> Any:
             "as f((x[0], x[1])) or f({'a': x['a']})."
         )
     return getval(leaf)
+
+
+CHECKPOINT_LOSES_CAPTURED = True
+
+
+def checkpoint(function: Callable[..., tuple], leaves: Sequence[Any]) -> list[Any]:
+    """The function's results, by `autograd.checkpoint` of one argument: it runs once for each."""
+    results = by_autograd(lambda arguments: boxed_tuple(function(*arguments)))(boxed_tuple(leaves))
+    return [results[k] for k in range(len(results))]

@@ -15,7 +15,7 @@ internals     all that comes from inside JAX
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,7 @@ __all__ = [
     "HABIT",
     "apply",
     "canonical_dtype",
+    "checkpoint",
     "detach",
     "dtype",
     "float_dtype",
@@ -139,3 +140,8 @@ def _in_dtype(leaf: Any, slot: Slot) -> Any:
 def _wide() -> bool:
     config: Any = jax.config
     return config.jax_enable_x64
+
+
+def checkpoint(function: Callable[..., tuple], leaves: Sequence[jax.Array]) -> list[Any]:
+    """The function's results, by `jax.checkpoint`."""
+    return list(jax.checkpoint(function)(*leaves))

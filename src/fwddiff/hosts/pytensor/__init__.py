@@ -13,11 +13,12 @@ _jax          the JAX linker: calls as JAX's arrays make them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.compile.builders import OpFromGraph
 from pytensor.configdefaults import config
 from pytensor.gradient import disconnected_grad
 from pytensor.graph.basic import Variable
@@ -30,7 +31,7 @@ from fwddiff.hosts.pytensor._arrays import whole_arrays
 from fwddiff.hosts.pytensor._derivation import Derivation
 from fwddiff.hosts.pytensor._elementwise import elementwise
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
+__all__ = ["apply", "checkpoint", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape"]
 
 
 def owns(leaf: object) -> bool:
@@ -91,6 +92,14 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
     derivation = Derivation(rule)
     take = elementwise if derivation.is_elementwise() and rule.scalar_function() else whole_arrays
     return take(derivation, inputs)
+
+
+def checkpoint(function: Callable[..., tuple], leaves: Sequence[Any]) -> list[Any]:
+    """The function's results as an `OpFromGraph`, whose gradient is one of the inputs: rewrites, which would
+    merge what is computed twice, do not look inside."""
+    inputs = [leaf.type() for leaf in leaves]
+    outputs = [pt.as_tensor_variable(output) for output in function(*inputs)]
+    return list(OpFromGraph(inputs, outputs)(*leaves, return_list=True))
 
 
 del _numba, _rewrites  # imported for what they register

@@ -10,7 +10,7 @@ _internals    everything that comes from inside TensorFlow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,21 @@ from fwddiff._rule import Rule
 from fwddiff.hosts.tensorflow._operation import operation
 from fwddiff.hosts.tensorflow._tensors import as_input, as_tensor, dtype, owns, shape
 
-__all__ = ["apply", "detach", "dtype", "float_dtype", "integer_dtype", "owns", "shape", "values", "weak"]
+__all__ = [
+    "CHECKPOINT_LOSES_CAPTURED",
+    "apply",
+    "checkpoint",
+    "detach",
+    "dtype",
+    "float_dtype",
+    "integer_dtype",
+    "owns",
+    "shape",
+    "values",
+    "weak",
+]
+
+CHECKPOINT_LOSES_CAPTURED = True
 
 
 def weak(leaf: object) -> bool:
@@ -63,3 +77,8 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[Any]:
         i for i, slot in enumerate(rule.inputs) if slot.differentiable and isinstance(values[i], tf.Tensor)
     )
     return operation(rule, 0, values, candidates)
+
+
+def checkpoint(function: Callable[..., tuple], leaves: Sequence[Any]) -> list[Any]:
+    """The function's results, by `tf.recompute_grad`."""
+    return list(tf.recompute_grad(function)(*map(as_tensor, leaves)))

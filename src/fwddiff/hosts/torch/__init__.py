@@ -13,7 +13,7 @@ _traced      what torch.compile sees
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "HABIT",
     "NUMBERS_YIELD",
     "apply",
+    "checkpoint",
     "describe",
     "detach",
     "dtype",
@@ -138,6 +139,13 @@ def apply(rule: Rule, leaves: Sequence[Any]) -> list[torch.Tensor]:
         for leaf, slot in zip(leaves, rule.inputs, strict=True)
     ]
     return list(operation(rule)(*tensors))
+
+
+def checkpoint(function: Callable[..., tuple], leaves: Sequence[torch.Tensor]) -> list[Any]:
+    """The function's results, by `torch.utils.checkpoint`."""
+    from torch.utils.checkpoint import checkpoint as by_torch
+
+    return list(by_torch(function, *leaves, use_reentrant=False))
 
 
 def _checked(leaf: torch.Tensor, wanted: np.dtype) -> torch.Tensor:

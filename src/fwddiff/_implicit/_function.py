@@ -1,0 +1,199 @@
+"""`fd.implicit`: what a user calls. Two operations, one after the other, which every host records by itself:
+the solver, which has no derivative, and the conditions' function `Solution`, whose value is what the solver
+found. So a host keeps z, and the solver never runs again for a derivative."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from fwddiff import _call, _nesting, _tree
+from fwddiff._errors import ArgumentError
+from fwddiff._function import calling, without_partials
+from fwddiff._implicit._point import Options
+from fwddiff._implicit._rules import Solution
+from fwddiff._implicit._solver import is_outline, outlined, signature_of, solver_operation
+from fwddiff._implicit._system import System
+from fwddiff._problem import Problem, Told
+from fwddiff._rule import Rule
+from fwddiff._wrapper import FwdDiff, fwddiff
+
+
+class Implicit:
+    """A function given by the conditions that its value fulfils. Made by `fwddiff.implicit`."""
+
+    autograph_info__ = None  # the mark of what TensorFlow's AutoGraph calls as it is
+    __fwddiff_operation__ = True  # functions that call this one run as Python
+
+    def __init__(
+        self,
+        solver: Callable,
+        conditions: Callable,
+        linear_solver: str | Callable,
+        has_aux: bool,
+        check: float | None,
+        out_shape: Any,
+    ):
+        self.wrapped = solver, conditions
+        self._made_with = solver, conditions, linear_solver, has_aux, check, out_shape
+        functools.update_wrapper(self, solver, updated=())
+        self.has_aux = has_aux
+        signature = signature_of(solver)
+        if signature is not None:
+            self.__signature__ = signature
+        self._solver = solver_operation(solver, conditions, has_aux, out_shape)
+        self._solution = _Solution(conditions, Options(linear_solver, check))
+        self._taken = frozenset(self._solution.target.names)
+        self.broadcast = Elementwise(self, "broadcast")
+        self.sum = Elementwise(self, "sum")
+
+    @functools.cached_property
+    def __fwddiff_stands_for__(self) -> FwdDiff:
+        return _Python(calling(self), "numpy", None, "auto", "single", None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The solution for these arguments, differentiable in the host that they belong to."""
+        return self.called("whole", args, kwargs)
+
+    def called(self, kind: str, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """`whole`, `broadcast` or `sum`."""
+        signature = kwargs.pop("signature", None) if kind != "whole" else None
+        core, own = _signatures(signature)
+        if _nesting.depth() and is_outline((args, kwargs)):
+            return outlined(self._solver, kind, signature, args)
+        if kind == "sum":
+            return _identity.sum(self.called("broadcast", args, {**kwargs, **core}))
+        found = self._solver.operation(kind)(*args, **kwargs, **core)
+        z, aux = found if self.has_aux else (found, None)
+        named = {name: value for name, value in kwargs.items() if name in self._taken}
+        z = self._solution.operation(kind)(z, *args, **named, **own)
+        return (z, aux) if self.has_aux else z
+
+    def __reduce__(self) -> Any:
+        return Implicit, self._made_with
+
+    def __repr__(self) -> str:
+        return f"implicit({getattr(self, '__name__', 'solver')})"
+
+
+class Elementwise:
+    """`broadcast` or `sum` of an implicit function."""
+
+    autograph_info__ = None
+    __fwddiff_operation__ = True
+
+    def __init__(self, implicit: Implicit, kind: str):
+        self.wrapped, self.kind = implicit, kind
+        self.__name__ = f"{getattr(implicit, '__name__', 'solver')}.{kind}"
+
+    @functools.cached_property
+    def __fwddiff_stands_for__(self) -> FwdDiff:
+        return _Python(calling(self), "numpy", None, "auto", "single", None)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.kind == "sum" and self.wrapped.has_aux:
+            raise ArgumentError(f"{self.__name__}: what comes beside z (has_aux=True) cannot be summed.")
+        return self.wrapped.called(self.kind, args, kwargs)
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.wrapped, self.kind)
+
+    def __repr__(self) -> str:
+        return f"{self.wrapped!r}.{self.kind}"
+
+
+class _Python(FwdDiff):
+    """What operators differentiate in the place of an implicit function: a function that calls it."""
+
+    def with_engine(self, engine: str) -> FwdDiff:
+        """The same: the conditions choose their engine by themselves."""
+        return self
+
+
+_identity: FwdDiff = fwddiff(lambda z: z)
+
+
+# --- the conditions -----------------------------------------------------------------------------------------
+
+
+class _Solution(FwdDiff):
+    """`conditions(z, *args)` as the function `(z, *args) → z`."""
+
+    def __init__(self, conditions: Callable, options: Options):
+        super().__init__(_plain(conditions), _Engine(options), None, "recompute", "single", None)
+
+    def plain(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Without derivatives it is what the solver found."""
+        return args[0]
+
+
+def _plain(conditions: Callable) -> Callable:
+    """The conditions as a function whose first argument is z: presets become variables that it captures, and
+    what wrapping has added stays with the function that it calls."""
+    if hasattr(type(conditions), "__fwddiff_meaning__"):
+        return calling(conditions)
+    preset, named, inner = without_partials(conditions)
+    if inner is conditions:
+        return conditions
+    listing = [p.name for p in inspect.signature(conditions).parameters.values() if p.name not in named]
+    places = {f"preset_{k}": value for k, value in enumerate((*preset, *named.values()))}
+    given = [*list(places)[: len(preset)], *listing]
+    given += [f"{name}={place}" for name, place in zip(named, list(places)[len(preset) :], strict=True)]
+    name = inner.__name__ if getattr(inner, "__name__", "<").isidentifier() else "conditions"
+    namespace = {"inner": inner, **places}
+    exec(f"def {name}({', '.join(listing)}): return inner({', '.join(given)})", namespace)
+    return namespace[name]
+
+
+class _Engine:
+    """Makes the rule of a problem; equal ones share what has been decided about functions of one code."""
+
+    differentiates = True
+
+    def __init__(self, options: Options):
+        self.options = options
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Engine) and self.options == other.options
+
+    def __hash__(self) -> int:
+        return hash(self.options)
+
+    def __call__(self, problem: Problem) -> Rule:
+        tree = problem.arguments.children()[0]
+        count = tree.num_leaves
+        unknowns = problem.inputs[:count]
+        if any(k in problem.statics for k in range(count)) or not all(s.dtype.kind == "f" for s in unknowns):
+            raise ArgumentError(
+                f"{problem.name}: the solver has to return floats, arrays of floats, or structs."
+            )
+        slots = [dataclasses.replace(slot, differentiable=True) for slot in unknowns]
+        told = dataclasses.replace(
+            problem, inputs=(*slots, *problem.inputs[count:]), out_shape=Told(_like_z), mode="recompute"
+        )
+        conditions: Any = _call.engine_for(problem.plan.meaning.engine, problem.plan)(told)
+        names = [f"z{path}" for path in _tree.leaf_paths(tree)]
+        system = System(problem.name, conditions, names, self.options)
+        system.check_structure(conditions.result_tree(), tree)
+        found = [dataclasses.replace(slot, differentiable=False) for slot in unknowns]
+        return Solution(system, [*found, *problem.inputs[count:]], tree)
+
+
+def _like_z(z: Any, *_: Any) -> Any:
+    """The conditions return something of the structure of z."""
+    return z
+
+
+def _signatures(given: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Core axes of the solver's arguments, and of the conditions', which take z first."""
+    if given is None:
+        return {}, {}
+    inputs, arrow, output = given.partition("->")
+    if not arrow or "),(" in output.replace(" ", ""):
+        raise ArgumentError(
+            f"signature={given!r}: write the axes of z after an arrow, such as '(n),()->(n)'."
+        )
+    return {"signature": given}, {"signature": f"{output},{inputs}"}

@@ -35,6 +35,7 @@ Mode = Literal["auto", "store", "recompute"]
 Passes = Literal["single", "per_argument"]
 # What a host makes of few elements of a cheap function, and whether it keeps partials at all.
 Habit = Literal["plain", "stores few", "recomputes few", "recomputes"]
+WITH_VALUES = "value_and_"  # ahead of the kind of a derived rule whose outputs the base's come ahead of
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,14 @@ class Rule(ABC):
         """(inputs) → for each differentiable output j and active input a the derivatives of every element of
         j by every element of a: the core axes of j, then those of a.
 
-        Of rules that are called without loop axes, for active inputs that are arrays, and only where
-        `has_jacobian`.
+        Of rules that are called without loop axes, and only where `has_jacobian`.
         """
         return self._derived("jacobian", tuple(active))
+
+    def with_values(self, kind: str, active: Sequence[int]) -> Rule:
+        """The derived rule `kind` ("pushforward", "pullback" or "jacobian") with the outputs of this rule
+        ahead of its own, in the same pass; of a jacobian, only where `has_jacobian`."""
+        return self._derived(f"{WITH_VALUES}{kind}", tuple(active))
 
     # Whether an engine seeds the inputs, many at a time; rules that users write know single directions only.
     has_jacobian: bool = False
@@ -290,10 +295,18 @@ class Rule(ABC):
         return loop[:batch_ndim] + tuple(shape[batch_ndim : len(shape) - self.inputs[slot.reduce].core_ndim])
 
 
+def split_kind(kind: str) -> tuple[str, bool]:
+    """A kind of derived rule without values, and whether the values of the base come ahead."""
+    return kind.removeprefix(WITH_VALUES), kind == "partials" or kind.startswith(WITH_VALUES)
+
+
 def derived_slots(
     kind: str, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], active: tuple[int, ...]
 ) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Inputs and outputs of the derived rule `kind`, from those of its base."""
+    if kind.startswith(WITH_VALUES):
+        taken, found = derived_slots(split_kind(kind)[0], inputs, outputs, active)
+        return taken, outputs + found
     results = tuple(slot for slot in outputs if slot.differentiable)
     if kind == "pushforward":
         return inputs + tuple(inputs[a] for a in active), results
@@ -312,6 +325,9 @@ def derived_core_shapes(
 ) -> tuple[Shape, ...]:
     """Core shapes of the outputs of the derived rule `kind`."""
     given = core_inputs[: len(base.inputs)]
+    if kind.startswith(WITH_VALUES):
+        found = derived_core_shapes(split_kind(kind)[0], base, active, core_inputs)
+        return tuple(base.core_shapes(given)) + found
     if kind == "pullback":
         return tuple(tuple(given[a]) for a in active)
     values = base.core_shapes(given)

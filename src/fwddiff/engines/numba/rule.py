@@ -23,7 +23,16 @@ from fwddiff._mistakes import named
 from fwddiff._native import interrupts, tasks
 from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
-from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
+from fwddiff._rule import (
+    Native,
+    Rule,
+    Shape,
+    Slot,
+    Unbounded,
+    derived_core_shapes,
+    derived_slots,
+    split_kind,
+)
 from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines.numba import kernel, language, layout, loops, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
@@ -335,7 +344,7 @@ class BaseRule(FunctionRule, NumbaRule):
 
     def seeded_types(self, kind: str, active: tuple[int, ...], level: int) -> tuple[types.Type, ...] | None:
         """Types of the leaves in a statically seeded pass; `None` where the pass is of another kind."""
-        if kind in ("pushforward", "jacobian") or not _derive.in_one_pass(self.inputs, active, self.chunk):
+        if split_kind(kind)[0] in ("pushforward", "jacobian") or not _derive.in_one_pass(self.inputs, active, self.chunk):
             return None
         kinds = [loops.leaf_type(slot) for slot in self.inputs]
         for k, a in enumerate(active):
@@ -366,7 +375,7 @@ class DerivedRule(NumbaRule):
         self.dear, self.elementary = base.dear, base.elementary
         self.stored = kind == "partials"
         if not exact:
-            values = len(base.outputs) if kind == "partials" else 0
+            values = len(base.outputs) if split_kind(kind)[1] else 0
             self.checked = tuple(j for j in range(len(self._outputs)) if j in base.checked or j >= values)
 
     @functools.cached_property

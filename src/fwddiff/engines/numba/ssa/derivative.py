@@ -12,7 +12,7 @@ from fwddiff.engines.numba.ssa.writer import Writer, number
 @dataclasses.dataclass(frozen=True)
 class Derivative:
     """What is asked for: of which inputs (`active`) and outputs (`results`), and the types of what the
-    derived function takes and gives."""
+    derived function takes and gives. `values`: the base's outputs come ahead."""
 
     kind: str
     active: tuple[int, ...]
@@ -20,6 +20,7 @@ class Derivative:
     inputs: tuple[Kind, ...]
     outputs: tuple[Kind, ...]
     exact: bool = False
+    values: bool = False
     chunk: int = 0  # 0: all inputs at once
 
     @property

@@ -24,7 +24,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -107,6 +107,11 @@ class Rule(ABC):
     @abstractmethod
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         """Core shape of each output from the core shapes of the inputs."""
+
+    def repeated(self, arrays: Sequence[np.ndarray]) -> Repeated | None:
+        """What evaluates the rule again on arrays of the dtypes, shapes and strides of these; `None` where
+        the engine has nothing that is quicker than a call of the rule."""
+        return None
 
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native | None:
         """Machine code for C-contiguous inputs of these shapes, or `None` where the engine has none."""
@@ -348,6 +353,16 @@ def _partial_slot(output: Slot, source: Slot, position: int) -> Slot:
 def _block_slot(output: Slot, source: Slot) -> Slot:
     """Slot of the derivatives of an output by an input."""
     return Slot(np.promote_types(output.dtype, source.dtype), output.core_ndim + source.core_ndim)
+
+
+class Repeated(Protocol):
+    """Evaluates a rule on operands in memory, whose addresses (of the inputs, then of the outputs) are packed
+    as int64. Any number of threads may do so at once."""
+
+    # Shapes and dtypes of the outputs: C-contiguous arrays that the caller provides, apart from the inputs.
+    outputs: list[tuple[Shape, np.dtype]]
+
+    def run(self, pointers: bytes, threads: int = 0) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError
 from fwddiff._mistakes import named
 from fwddiff._native import interrupts, tasks
+from fwddiff._native.arrays import address
 from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
 from fwddiff._rule import (
@@ -39,7 +40,7 @@ from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
-from fwddiff.engines.numba.operands import address, usable
+from fwddiff.engines.numba.operands import usable
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree, slots_of
@@ -102,14 +103,21 @@ class NumbaRule(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         arrays = [usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
+        launch = self._launch(arrays, batch_ndim)
+        outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
+        bounded = launch(*map(address, arrays), *map(address, outputs))
+        return tuple(outputs) if bounded or not self.stored else Unbounded(outputs)
+
+    def repeated(self, arrays: Sequence[np.ndarray]) -> Launch:
+        return self._launch([usable(a, slot) for a, slot in zip(arrays, self.inputs, strict=True)], 0)
+
+    def _launch(self, arrays: Sequence[np.ndarray], batch_ndim: int) -> Launch:
         key = (batch_ndim, *[(array.shape, array.strides) for array in arrays])
         launch = self._launchers.get(key)
         if launch is None:
             self._learn_from(arrays)
             launch = self.launcher(key)
-        outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
-        bounded = launch(*map(address, arrays), *map(address, outputs))
-        return tuple(outputs) if bounded or not self.stored else Unbounded(outputs)
+        return launch
 
     def launcher(self, key: tuple) -> Launch:
         """The call of a kernel for inputs of these shapes and byte strides: `(batch_ndim, (shape, strides),

@@ -256,7 +256,7 @@ class Prepared:
         gathered = operation.gathered(own, {})
         has_duals = any(map(_dual_host.owns, gathered.leaves))
         if not has_duals:
-            refuse_others(self.wrapped.caller, repr(self), self._gathered, gathered)
+            refuse_others(self.wrapped.caller, repr(self), self._gathered, gathered, self._kind.holds())
         if has_duals or not self._is_fixed:
             fresh = operation_of(self._f, self._choice.backend, self._choice.chunk)
             return at_once(form, fresh, own, given, self._choice.argnum, out)

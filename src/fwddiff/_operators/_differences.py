@@ -13,16 +13,17 @@ from fwddiff._errors import ArgumentError, FwdDiffError, ShapeError, StaleError,
 _DOUBLES = (float, np.float64)
 
 
-def refuse_others(caller: Caller, who: str, was: Gathered, now: Gathered) -> None:
-    """Raise unless calls with these leaves, and what is captured now, are served alike."""
+def refuse_others(caller: Caller, who: str, was: Gathered, now: Gathered, holds: bool) -> None:
+    """Raise unless calls with these leaves, and what is captured now, are served alike. `holds`: classes and
+    functions among the arguments are what they were."""
     if now.arguments != was.arguments:
         _refuse_structure(caller, who, was, now)
     if now.structure == was.structure:
         _refuse_leaves(caller, who, was, now)
-    if now.record is not was.record or now.structure != was.structure:
+    if not holds or now.record is not was.record or now.structure != was.structure:
         raise StaleError(
             f"{who}: the function, or what it refers to, is not what it was prepared for: its code, a "
-            "helper, or the kind of a captured value is another one. Prepare it again."
+            "helper, a class, or the kind of a captured value is another one. Prepare it again."
         )
 
 

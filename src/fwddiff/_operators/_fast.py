@@ -93,12 +93,13 @@ class _Writer:
             "run": repeated.run,
             "pack": struct.Struct(f"{len(arrays) + len(repeated.outputs)}q").pack,
             "assemble": s.plan.assemble,
-            "writable": _writable,
+            "beside": _beside,
         }
         floats = [slot.dtype for slot in s.point.rule.inputs if slot.dtype.kind == "f"]
         self.is_double = all(dtype == np.float64 for dtype in floats)
         self.addresses: list[str] = []
         self.numbers: list[str] = []
+        self.spans: list[tuple[str, int]] = []  # addresses and sizes of arrays
         self.format = "@"
         self.of_arrays: dict[int, list[str]] = {}
 
@@ -178,7 +179,8 @@ class _Writer:
                 self.constant(array)  # stays where it is
             elif type(leaf) is np.ndarray:
                 self._check_array(name, array)
-                self.of_arrays.setdefault(array.itemsize, []).append(self._address(name))
+                self.spans.append((self._address(name), array.nbytes))
+                self.of_arrays.setdefault(array.itemsize, []).append(self.spans[-1][0])
             else:
                 self._check_number(name, leaf, array.dtype)
                 self._number(name, array.dtype)
@@ -189,8 +191,12 @@ class _Writer:
                 self.unless(f"({' | '.join(places)}) & {size - 1} == 0")
 
     def _check_array(self, name: str, array: np.ndarray) -> None:
-        dtype, shape, strides = map(self.constant, (array.dtype, array.shape, array.strides))
-        self.unless(
+        self.unless(self._is_like(name, array))
+
+    def _is_like(self, name: str, array: np.ndarray) -> str:
+        native = np.dtype(array.dtype.type)  # the one object that arrays share
+        dtype, shape, strides = map(self.constant, (native, array.shape, array.strides))
+        return (
             f"type({name}) is ndarray and {name}.dtype is {dtype} and {name}.shape == {shape} "
             f"and {name}.strides == {strides}"
         )
@@ -233,7 +239,7 @@ class _Writer:
         for k, (shape, dtype) in enumerate(outputs):
             if k not in places:
                 self._room(k, shape, dtype)
-                places[k] = f"at(id(r{k}) + {DATA}).value"
+                places[k] = f"q{k}"
         listing = ", ".join([*self.addresses, *(places[k] for k in range(len(outputs)))])
         self.lines.append(f"run(pack({listing}))")
         self._copy_back()
@@ -243,28 +249,39 @@ class _Writer:
         self.lines.append(f"return assemble({_listing(results)})")
 
     def _room(self, k: int, shape: Shape, dtype: np.dtype) -> None:
-        new = f"r{k} = empty({self.constant(shape)}, {self.constant(dtype)})"
+        """Memory of an output: new, or the caller's `out`, if that is not memory of an input too."""
+        place = f"q{k} = at(id(r{k}) + {DATA}).value"
+        like = np.empty(shape, dtype)
+        known = [f"{self.constant(shape)}", f"{self.constant(dtype)}"]
+        new = f"r{k} = empty({', '.join(known)})"
         if k not in self.s.plan.arrays:
-            self.lines.append(new)
+            self.lines += [new, place]
             return
-        place = self.s.plan.arrays.index(k)
-        whole = "out" if self.s.form.parts == 1 else f"out[{place}]"
-        listing = f"({', '.join(n for n in (*self.leaves, *self.given))},)"
-        constants = f"{self.constant(shape)}, {self.constant(dtype)}"
+        out = self._out(self.s.plan.arrays.index(k))
+        shared = [f"{-like.nbytes} < q{k} - {p} < {size}" for p, size in self.spans]
         self.lines += [
             f"if out is None: {new}",
-            f"else: r{k} = writable({whole}, {constants}, {listing})",
+            f"elif {self._is_like(out, like)} and {out}.flags.writeable: r{k} = {out}",
+            f"else: r{k} = beside({out}, {', '.join(known)})",
+            place,
+            f"if out is not None and ({' or '.join([f'q{k} & {dtype.itemsize - 1}', *shared])}):",
+            f"    {new}; {place}",
         ]
+
+    def _out(self, part: int) -> str:
+        return "out" if self.s.form.parts == 1 else f"out[{part}]"
 
     def _copy_back(self) -> None:
         arrays, parts = self.s.plan.arrays, self.s.form.parts
         if not arrays or parts > 1:
             others = f" and len(out) != {parts}" if arrays else ""
             self.lines.insert(0, f"if out is not None{others}: return MISMATCH")
-        for place, k in enumerate(arrays):
-            whole = "out" if parts == 1 else f"out[{place}]"
-            self.lines.append(f"if out is not None and r{k} is not {whole}:")
-            self.lines.append(f"    {whole}[...] = r{k}; r{k} = {whole}")
+        for part, k in enumerate(arrays):
+            out = self._out(part)
+            self.lines += [
+                f"if out is not None and r{k} is not {out}:",
+                f"    {out}[...] = r{k}; r{k} = {out}",
+            ]
 
 
 def _listing(names: Sequence[str]) -> str:
@@ -295,10 +312,7 @@ def checked(out: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
     return out
 
 
-def _writable(out: Any, shape: Shape, dtype: np.dtype, inputs: Sequence[Any]) -> np.ndarray:
-    """`out`, or an array beside it where a kernel cannot write there: it is not contiguous, or an input."""
-    flags = checked(out, shape, dtype).flags
-    is_fit = flags.c_contiguous and flags.aligned and out.dtype.isnative
-    if is_fit and not any(isinstance(x, np.ndarray) and np.may_share_memory(out, x) for x in inputs):
-        return out
+def _beside(out: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
+    """A new array where a kernel cannot write into `out` itself, which is not contiguous."""
+    checked(out, shape, dtype)
     return np.empty(shape, dtype)

@@ -95,7 +95,7 @@ def _constant(p: Point, has_value: bool, zeros: Assemble) -> Plan:
     assemble = zeros
     if has_value:
         assemble = lambda outputs: (p.value(outputs), zeros(outputs))  # noqa: E731
-    return Plan(p.rule, assemble, given=lambda given: [])
+    return Plan(p.rule, assemble)
 
 
 # --- first derivatives --------------------------------------------------------------------------------------

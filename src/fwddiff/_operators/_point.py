@@ -198,9 +198,7 @@ class Point:
 
     def expect_arrays(self, name: str) -> None:
         if not all(spec.is_leaf() for spec in self.specs):
-            raise ArgumentError(
-                f"{name} needs a number or an array as argument, not a struct. Use gradient."
-            )
+            raise ArgumentError(f"{name} needs a number or an array as argument, not a struct. Use gradient.")
 
     def expect_one_array(self) -> None:
         outputs = self.rule.outputs

@@ -352,7 +352,8 @@ class BaseRule(FunctionRule, NumbaRule):
 
     def seeded_types(self, kind: str, active: tuple[int, ...], level: int) -> tuple[types.Type, ...] | None:
         """Types of the leaves in a statically seeded pass; `None` where the pass is of another kind."""
-        if split_kind(kind)[0] in ("pushforward", "jacobian") or not _derive.in_one_pass(self.inputs, active, self.chunk):
+        is_contracted = split_kind(kind)[0] in ("pullback", "partials")
+        if not (is_contracted and _derive.in_one_pass(self.inputs, active, self.chunk)):
             return None
         kinds = [loops.leaf_type(slot) for slot in self.inputs]
         for k, a in enumerate(active):

@@ -1,8 +1,8 @@
 """Derived functions: seeds in, partials out, contracted with cotangents or tangents where these are given.
 
-The kinds are those of `fwddiff._derive`: partials, jacobian, pullback, pushforward. Up to `SINGLE_PASS` inputs are
-seeded at once; more go through in chunks, one pass of a loop for each, so that code does not grow with their
-number (ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
+The kinds are those of `fwddiff._derive`: partials, jacobian, pullback, pushforward. Up to `SINGLE_PASS`
+inputs are seeded at once; more go through in chunks, one pass of a loop for each, so that code does not grow
+with their number (ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Prepared and curried operators: the numbers of the operators themselves, nothing stale, clear refusals."""
 
+import copy
 import dataclasses
 import functools
 import math
+import pickle
 import threading
 
 import numpy as np
@@ -388,6 +390,28 @@ def test_methods_read_their_object():
         np.testing.assert_allclose(later(X), 2 * k * X)
 
 
+class Spring:
+    """An object with a prepared gradient of its own energy."""
+
+    def __init__(self):
+        self.stiffness = 2.0
+        self.force = fd.prepare(fd.gradient, self.energy, X)
+
+    def energy(self, x):
+        return self.stiffness * np.sum(x * x)
+
+
+def test_copies_belong_to_the_copied_object():
+    spring = Spring()
+    for other in (copy.deepcopy(spring), pickle.loads(pickle.dumps(spring))):
+        other.stiffness = 5.0
+        np.testing.assert_allclose(other.force(X), 10 * X)
+        with pytest.raises(fd.ShapeError, match=r"of shape \(2,\)"):
+            copy.copy(other.force)(np.ones(2))
+        np.testing.assert_allclose(spring.force(X), 4 * X)
+        assert goes_quickly(other.force, X)
+
+
 def test_classes_of_arguments_may_change():
     @dataclasses.dataclass
     class Rate:
@@ -475,16 +499,19 @@ def test_out_is_written_and_returned(name, backend):
 
 
 def test_out_that_is_an_input_or_not_contiguous():
-    prepared = fd.prepare(fd.gradient, cubic, X, 2.0)
-    x = X.copy()
+    start = np.linspace(0.5, 2.0, 50)  # several passes: what is written too early is read again
+    prepared = fd.prepare(fd.gradient, cubic, start, 2.0)
+    x = start.copy()
     assert prepared(x, 2.0, out=x) is x
-    np.testing.assert_allclose(x, 6 * X**2)
-    both = np.concatenate([X, np.zeros(3)])
-    prepared(both[:3], 2.0, out=both[1:4])
-    np.testing.assert_allclose(both, [X[0], *(6 * X**2), 0, 0])
-    wide = np.zeros(6)
-    prepared(X, 2.0, out=wide[::2])
-    np.testing.assert_allclose(wide, np.ravel([6 * X**2, np.zeros(3)], "F"))
+    np.testing.assert_allclose(x, 6 * start**2)
+    for shift in (-3, 3):
+        both = np.zeros(60)
+        both[5:55] = start
+        prepared(both[5:55], 2.0, out=both[5 + shift : 55 + shift])
+        np.testing.assert_allclose(both[5 + shift : 55 + shift], 6 * start**2)
+    wide = np.zeros(100)
+    prepared(start, 2.0, out=wide[::2])
+    np.testing.assert_allclose(wide, np.ravel([6 * start**2, np.zeros(50)], "F"))
 
 
 @pytest.mark.parametrize("is_prepared", [True, False])

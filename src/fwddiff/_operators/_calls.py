@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fwddiff import _dual_host, _host, _nesting
+from fwddiff import _dual_host, _host, _nesting, _tree
 from fwddiff._call import Gathered
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
@@ -61,7 +61,7 @@ def _later(form: Form, f: Callable, choice: Choice) -> Callable:
     answer = Curried(form, f, choice)
 
     def applied(*args: Any, out: Any = None, **named: Any) -> Any:
-        return answer(form.positional(args, named) if named else args, out)
+        return answer(answer.form.positional(args, named) if named else args, out)
 
     applied.__name__ = f"{form.name} of {getattr(f, '__name__', 'a function')}"
     return applied
@@ -96,7 +96,7 @@ class Curried:
         self._kinds: dict[Any, _Kind] = {}
 
     def __reduce__(self) -> Any:
-        return Curried, (self.form, self.f, self.choice)
+        return _restored, (self.form.name, self.f, self.choice)
 
     def operation(self) -> Operation:
         """Inside of functions that run as Python another one (see `operation_of`)."""
@@ -141,6 +141,10 @@ class Curried:
         if len(self._kinds) >= _MOST_KINDS:
             self._kinds.clear()
         self._kinds[key] = kind
+
+
+def _restored(name: str, f: Callable, choice: Choice) -> Curried:
+    return Curried(FORMS[name], f, choice)
 
 
 def _signature(leaf: Any) -> Any:
@@ -207,39 +211,38 @@ class Prepared:
     # The mark by which functions that call it are known, and run as Python.
     __fwddiff_operation__ = True
 
+    _kind: _Kind | None = None
+    _way: Way | None = None
+    wrapped: Any = None
+
     def __init__(self, form: Form, f: Callable, args: tuple, choice: Choice):
         self._form, self._f, self._choice = form, f, choice.checked()
-        self._operation = operation = operation_of(f, choice.backend, choice.chunk)
-        self.wrapped = operation.wrapped
-        target = self.wrapped.target
-        has_given = bool(form.takes) and _takes(target, len(args) - 1)
-        own, given = form.split(args) if has_given else (args, None)
-        numbers, is_single, own = chosen(target, own, choice.argnum)
-        self._gathered = operation.gathered(own, {})
-        if any(map(_dual_host.owns, self._gathered.leaves)):
+        self._prepare(args)
+        leaves, spec = _tree.flatten(args)
+        self._args = _tree.unflatten(spec, [_like(leaf) for leaf in leaves])
+
+    def _prepare(self, args: tuple) -> None:
+        form = self._form
+        operation, own, given = self._located(args)
+        self._operation, self.wrapped = operation, operation.wrapped
+        numbers, is_single, own = chosen(self.wrapped.target, own, self._choice.argnum)
+        gathered = operation.gathered(own, {})
+        if any(map(_dual_host.owns, gathered.leaves)):
             raise ArgumentError("prepare outside of the function that is differentiated: x is a dual here.")
-        kind = _new_kind(form, operation, self._gathered, numbers, is_single, len(own))
-        self._kind, self._is_fixed = kind
-        self._way = self._prepared_way(own, given, has_given)
-        self._gathered = self._gathered._replace(leaves=[_like(leaf) for leaf in self._gathered.leaves])
+        kind, self._is_fixed = _new_kind(form, operation, gathered, numbers, is_single, len(own))
+        is_known = given is not None or kind.plan.given is None
+        leaves = kind.given(given) if is_known else _example(form, kind.point)
+        if leaves is not None:
+            self._way = way_of(form, kind, operation, gathered, own, leaves)
+        self._gathered = gathered._replace(leaves=[_like(leaf) for leaf in gathered.leaves])
+        self._kind = kind
 
-    def _prepared_way(self, own: tuple, given: Any, has_given: bool) -> Way | None:
-        kind = self._kind
-        if not self._form.takes or kind.plan.given is None:
-            leaves: list[Any] = []
-        else:
-            leaves = kind.given(given) if has_given else self._example()
-        return way_of(self._form, kind, self._operation, self._gathered, own, leaves)
-
-    def _example(self) -> list[Any]:
-        """Zeros in the place of the (co)tangent."""
-        point = self._kind.point
-        if self._form.takes == "tangent":
-            slots = [(point.shapes[i], point.rule.inputs[i].dtype) for i in point.inputs]
-        else:
-            shapes = point.result_shapes() or []
-            slots = list(zip(shapes, [s.dtype for s in point.rule.differentiable_outputs], strict=False))
-        return [np.zeros(shape, dtype) if shape else 0.0 for shape, dtype in slots]
+    def _located(self, args: tuple) -> tuple[Operation, tuple, Any]:
+        """The operation, its arguments, and the (co)tangent if it is among `args`."""
+        operation = operation_of(self._f, self._choice.backend, self._choice.chunk)
+        has_given = bool(self._form.takes) and _takes(operation.wrapped.target, len(args) - 1)
+        own, given = self._form.split(args) if has_given else (args, None)
+        return operation, own, given
 
     def __call__(self, *args: Any, out: Any = None) -> Any:
         way = self._way
@@ -250,20 +253,57 @@ class Prepared:
         return self._answer(args, out)
 
     def _answer(self, args: tuple, out: Any) -> Any:
-        form, operation = self._form, self._operation
+        form, choice, kind = self._form, self._choice, self._kind
+        operation = self._located(self._args)[0] if kind is None else self._operation
         own, given = form.split(args)
-        *_, own = chosen(self.wrapped.target, own, self._choice.argnum)
+        *_, own = chosen(operation.wrapped.target, own, choice.argnum)
         gathered = operation.gathered(own, {})
         has_duals = any(map(_dual_host.owns, gathered.leaves))
         if not has_duals:
-            refuse_others(self.wrapped.caller, repr(self), self._gathered, gathered, self._kind.holds())
+            was = self._like_those(operation) if kind is None else self._gathered
+            holds = kind is None or kind.holds()
+            refuse_others(operation.wrapped.caller, repr(self), was, gathered, holds)
+            if kind is None:
+                self._prepare(args)
+                return self(*args, out=out)
         if has_duals or not self._is_fixed:
-            fresh = operation_of(self._f, self._choice.backend, self._choice.chunk)
-            return at_once(form, fresh, own, given, self._choice.argnum, out)
-        return evaluated(form, self._kind, self._kind.leaves(gathered), given, out)
+            fresh = operation_of(self._f, choice.backend, choice.chunk)
+            return at_once(form, fresh, own, given, choice.argnum, out)
+        assert kind is not None
+        return evaluated(form, kind, kind.leaves(gathered), given, out)
+
+    def _like_those(self, operation: Operation) -> Gathered:
+        """Leaves like those that the original of this copy was prepared for."""
+        own = self._located(self._args)[1]
+        return operation.gathered(chosen(operation.wrapped.target, own, self._choice.argnum)[2], {})
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles are prepared at their first call, for the copy of the function: a method of an
+        object that is copied with it belongs to that."""
+        return _blank, (), (self._form.name, self._f, self._args, self._choice)
+
+    def __setstate__(self, state: tuple) -> None:
+        name, self._f, self._args, self._choice = state
+        self._form = FORMS[name]
 
     def __repr__(self) -> str:
-        return f"prepared {self._form.name} of {self.wrapped.target.name}"
+        return f"prepared {self._form.name} of {getattr(self._f, '__name__', 'a function')}"
+
+
+def _blank() -> Prepared:
+    return object.__new__(Prepared)
+
+
+def _example(form: Form, point: Point) -> list[Any] | None:
+    """Zeros in the place of the (co)tangent, if its shapes are known."""
+    if form.takes == "tangent":
+        slots = [(point.shapes[i], point.rule.inputs[i].dtype) for i in point.inputs]
+    else:
+        shapes = point.result_shapes()
+        if shapes is None:
+            return None
+        slots = list(zip(shapes, [s.dtype for s in point.rule.differentiable_outputs], strict=True))
+    return [np.zeros(shape, dtype) if shape else 0.0 for shape, dtype in slots]
 
 
 def _takes(target: Target, count: int) -> bool:

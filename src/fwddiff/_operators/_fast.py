@@ -74,27 +74,21 @@ def _ends(target: Target, args: tuple) -> tuple[tuple, tuple] | None:
 
 
 class _Writer:
-    """Names: `a…` are leaves (arguments, then captured values), `g…` those of the (co)tangent, `p…` addresses
-    of the rule's inputs, `r…` its outputs."""
+    """Names in the text: `x…` are arguments, `a…` their leaves if these are others, `c…` captured values,
+    `g…` leaves of the (co)tangent, `p…` addresses of arrays, `r…` outputs, `q…` their addresses."""
 
     def __init__(self, s: Setting, repeated: Repeated, arrays: Sequence[np.ndarray], ends: tuple):
         self.s, self.repeated, self.arrays, self.ends = s, repeated, arrays, ends
         self.lines: list[str] = []
-        self.space: dict[str, Any] = {
-            "MISMATCH": MISMATCH,
-            "ndarray": np.ndarray,
-            "float64": np.float64,
-            "empty": np.empty,
-            "at": ctypes.c_ssize_t.from_address,
+        self.space: dict[str, Any] = _NAMES | {
             "target": s.target,
             "guard": s.gathered.plan.guard,
-            "flatten": _tree.flatten,
-            "opened": _opened,
             "run": repeated.run,
             "pack": struct.Struct(f"{len(arrays) + len(repeated.outputs)}q").pack,
             "assemble": s.plan.assemble,
-            "beside": _beside,
         }
+        self.leaves: list[str] = []
+        self.given = [f"g{k}" for k in range(len(s.given))]
         floats = [slot.dtype for slot in s.point.rule.inputs if slot.dtype.kind == "f"]
         self.is_double = all(dtype == np.float64 for dtype in floats)
         self.addresses: list[str] = []
@@ -113,6 +107,7 @@ class _Writer:
 
     def made(self) -> Way:
         self._arguments()
+        self._given()
         self._captured()
         self._operands()
         self._call()
@@ -123,7 +118,7 @@ class _Writer:
     # --- leaves ---------------------------------------------------------------------------------------------
 
     def _arguments(self) -> None:
-        """Leaves of the arguments, presets and defaults included, and of the (co)tangent."""
+        """Leaves of the arguments, presets and defaults included."""
         form, count = self.s.form, len(self.s.args)
         names = [f"x{k}" for k in range(count)]
         self.unless(f"len(args) == {count + bool(form.takes)}")
@@ -135,16 +130,20 @@ class _Writer:
         current = self.s.point.call.current
         if current is not None:
             self.unless(f"{self.constant(current)}()")
-        all_names = [*map(self.constant, head), *names, *map(self.constant, tail)]
+        self.leaves = self._flattened([*map(self.constant, head), *names, *map(self.constant, tail)])
+
+    def _flattened(self, names: list[str]) -> list[str]:
         spec = self.s.gathered.arguments
-        self.leaves = [f"a{k}" for k in range(spec.num_leaves)]
         if _tree.is_flat(spec):
-            self.leaves = all_names
-        else:
-            self.lines.append(f"leaves, spec = flatten({_listing(all_names)})")
-            self.unless(f"spec == {self.constant(spec)}")
-            self.lines.append(f"{_listing(self.leaves)} = leaves")
-        self.given = [f"g{k}" for k in range(len(self.s.given))]
+            return names
+        leaves = [f"a{k}" for k in range(spec.num_leaves)]
+        self.lines.append(f"leaves, spec = flatten({_listing(names)})")
+        self.unless(f"spec == {self.constant(spec)}")
+        self.lines.append(f"{_listing(leaves)} = leaves")
+        return leaves
+
+    def _given(self) -> None:
+        """Leaves of the (co)tangent."""
         if self.given:
             of_leaves = f"{self.constant(self.s.plan.given)}(t)"
             is_leaf = len(self.given) == 1 and self._takes_leaf()
@@ -316,3 +315,15 @@ def _beside(out: Any, shape: Shape, dtype: np.dtype) -> np.ndarray:
     """A new array where a kernel cannot write into `out` itself, which is not contiguous."""
     checked(out, shape, dtype)
     return np.empty(shape, dtype)
+
+
+_NAMES = {
+    "MISMATCH": MISMATCH,
+    "ndarray": np.ndarray,
+    "float64": np.float64,
+    "empty": np.empty,
+    "at": ctypes.c_ssize_t.from_address,
+    "flatten": _tree.flatten,
+    "opened": _opened,
+    "beside": _beside,
+}

@@ -12,7 +12,8 @@ from fwddiff.engines.numba.ssa.writer import Writer, number
 @dataclasses.dataclass(frozen=True)
 class Derivative:
     """What is asked for: of which inputs (`active`) and outputs (`results`), and the types of what the
-    derived function takes and gives. `values`: the base's outputs come ahead."""
+    derived function takes and gives. `values`: the base's outputs come ahead, as they always do of
+    partials."""
 
     kind: str
     active: tuple[int, ...]
@@ -20,8 +21,12 @@ class Derivative:
     inputs: tuple[Kind, ...]
     outputs: tuple[Kind, ...]
     exact: bool = False
-    values: bool = False
     chunk: int = 0  # 0: all inputs at once
+    values: bool = False
+
+    @property
+    def has_values(self) -> bool:
+        return self.values or self.kind == "partials"
 
     @property
     def absent(self) -> float:

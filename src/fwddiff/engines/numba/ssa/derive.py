@@ -87,7 +87,7 @@ def _outputs(
     results: Sequence[Value],
     partials: Sequence[Partials],
 ) -> list[Value]:
-    values = list(results) if what.values else []
+    values = list(results) if what.has_values else []
     positions = [0] if what.kind == "pushforward" else range(len(what.active))
     if what.kind == "pullback":
         wanted = [partials[j] for j in what.results]
@@ -198,7 +198,7 @@ class _Chunks:
         w.line(f'br {more}, label %"pass", label %"finished"')
         w.label("finished")
         rows = [w.assign(kind, f"load {kind}, {place}, align 8") for kind, place in self._cells(rooms)]
-        values = found[: len(self.base.outputs)] if self.what.values else []
+        values = found[: len(self.base.outputs)] if self.what.has_values else []
         kinds = zip([*values, *rows], numbers_of(self.what.outputs), strict=True)
         return_from(w, [w.convert(value, kind) for value, kind in kinds])
 

@@ -162,7 +162,7 @@ class _Driver:
     @property
     def _first(self) -> int:
         """Where the derivatives begin among the outputs."""
-        return len(self.base.outputs) if self.what.values else 0
+        return len(self.base.outputs) if self.what.has_values else 0
 
     def _size(self, a: Argument) -> Value:
         return self.writer.product(a.extents) if isinstance(a.kind, Array) else integer(1)
@@ -177,7 +177,7 @@ class _Driver:
         for j, kind in enumerate(self.base.outputs):
             if not isinstance(kind, Array):
                 continue
-            if what.values:
+            if what.has_values:
                 given = self.places[j]
                 assert given is not None
                 self.values[j] = given
@@ -234,7 +234,7 @@ class _Driver:
                 cleared(w, place.value, w.times(self._size(place), 8), what.exact)
                 self.shadows[j] = place.value
         values, partials = self._called(seeds)
-        found = values if what.values else []
+        found = values if what.has_values else []
         for j, place in places.items():
             if place is None:
                 found.append(what.settled(w, partials[j]))
@@ -291,7 +291,7 @@ class _Driver:
             for room, kind in zip(numbers, self.base.returned, strict=True)
         ]
         slopes = [w.load(element_kind, cell) for element_kind, cell in cells]
-        return [*values, *slopes] if what.values else slopes
+        return [*values, *slopes] if what.has_values else slopes
 
     def _sums(self) -> dict[int | None, str]:
         """The rows of derivatives that are gathered as numbers, and their types."""

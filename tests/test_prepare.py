@@ -553,7 +553,7 @@ def test_other_arguments_are_refused(backend):
         ),
         ((np.ones((3, 1)), 2.0), fd.ShapeError, r"\(3, 1\)"),
         ((X.astype(np.float32), 2.0), fd.ArgumentError, "dtype float32"),
-        ((X, 2), fd.ArgumentError, "argument 'scale' is a int, and it was prepared for a float"),
+        ((X, 2), fd.ArgumentError, "argument 'scale' is an int, and it was prepared for a float"),
         ((X, np.ones(3)), fd.ArgumentError, "argument 'scale' is an array"),
         ((X.tolist(), 2.0), fd.StructureError, "argument 'x' has the structure"),
         ((X,), fd.ArgumentError, "scale"),

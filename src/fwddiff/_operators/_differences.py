@@ -45,11 +45,7 @@ def _refuse_leaves(caller: Caller, who: str, was: Gathered, now: Gathered) -> No
     names = Leaves(caller, was)
     found = [f"{names.name(k)} is {_kind(now.leaves[k])}" for k in differing]
     known = [_kind(was.leaves[k]) for k in differing]
-    shapes_only = all(
-        _host.leaf_signature(was.leaves[k]) == _host.leaf_signature(now.leaves[k])
-        or _ndims(was.leaves[k], now.leaves[k])
-        for k in differing
-    )
+    shapes_only = all(_of_one_dtype(was.leaves[k], now.leaves[k]) for k in differing)
     _refuse(ShapeError if shapes_only else ArgumentError, who, " and ".join(found), " and ".join(known))
 
 
@@ -72,8 +68,8 @@ def _alike(was: Any, now: Any, lenient: bool) -> bool:
     return _host.leaf_signature(was) == _host.leaf_signature(now) and np.shape(was) == np.shape(now)
 
 
-def _ndims(was: Any, now: Any) -> bool:
-    """Whether two arrays differ in their shapes alone, in the number of axes perhaps."""
+def _of_one_dtype(was: Any, now: Any) -> bool:
+    """Whether two leaves are arrays that differ in their shapes alone."""
     arrays = isinstance(was, np.ndarray) and isinstance(now, np.ndarray)
     return arrays and was.dtype == now.dtype
 
@@ -83,4 +79,5 @@ def _kind(leaf: Any) -> str:
         return f"an array of shape {leaf.shape} and dtype {leaf.dtype}"
     if isinstance(leaf, str) or callable(leaf):
         return repr(leaf)
-    return f"a {type(leaf).__name__}"
+    name = type(leaf).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

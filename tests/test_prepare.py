@@ -157,6 +157,31 @@ def _moved(args, k, element, step):
     return args
 
 
+def test_tangents_of_integers():
+    later = fd.pushforward(waves)
+    for _ in range(3):
+        np.testing.assert_allclose(later(X, np.array([1, 2, 3]), 2.0), 2 * np.cos(X) * [1, 2, 3])
+    assert later(X, V, 2.0).tolist() == fd.pushforward(waves, X, V, 2.0).tolist()
+    prepared = fd.prepare(fd.pushforward, wave, 0.5, 1, 2.0)
+    assert prepared(0.5, 3, 2.0) == prepared(0.5, 3.0, 2.0) == 6 * math.cos(0.5)
+    assert goes_quickly(prepared, 0.5, 3.0, 2.0)
+
+
+def test_arguments_that_are_no_numbers():
+    def power(x, how, shift):
+        return x**2 + shift if how == "square" else x**3
+
+    for operator, given in ((fd.derivative, ()), (fd.pushforward, (1.0,))):
+        prepared, later = fd.prepare(operator, power, 2.0, *given, "square", 1.0), operator(power)
+        for _ in range(3):
+            assert prepared(3.0, *given, "square", 1.0) == later(3.0, *given, "square", 1.0) == 6.0
+            assert later(3.0, *given, "cube", 1.0) == 27.0
+        with pytest.raises(
+            fd.ArgumentError, match="argument 'how' is 'cube', and it was prepared for 'square'"
+        ):
+            prepared(3.0, *given, "cube", 1.0)
+
+
 def test_structures():
     def product(p, pair):
         return p.x**2 * p.y * pair[0] + pair[1]["w"]

@@ -48,6 +48,8 @@ class Setting(NamedTuple):
 def way_of(s: Setting) -> Way | None:
     """The function `way(arguments of the call, out)`; `None` where calls like this one are not repeated."""
     rule, leaves = s.plan.rule, s.gathered.leaves
+    last = rule.inputs[len(rule.inputs) - len(s.given) :]
+    s = s._replace(given=[_usual(g, slot.dtype) for g, slot in zip(s.given, last, strict=True)])
     simple = all(type(leaf) in NUMBERS or type(leaf) is np.ndarray for leaf in (*leaves, *s.given))
     is_whole = len(s.point.call.dynamic) == len(leaves) and not s.point.call.detached
     ends = _ends(s.target, s.args)
@@ -60,6 +62,13 @@ def way_of(s: Setting) -> Way | None:
     arrays = [np.array(x, d.dtype, order="C") for x, d in zip(operands, slots, strict=True)]
     repeated = rule.repeated(arrays)
     return None if repeated is None else _Writer(s, repeated, arrays, ends).made()
+
+
+def _usual(given: Any, dtype: np.dtype) -> Any:
+    """A leaf of a (co)tangent as later calls will have it: not of integers, though this one may be."""
+    if type(given) is np.ndarray:
+        return given.astype(dtype, copy=False)
+    return float(given) if type(given) in NUMBERS else given
 
 
 def _ends(target: Target, args: tuple) -> tuple[tuple, tuple] | None:

@@ -133,6 +133,14 @@ TARGETS = [
     ],
     Target("j", "seconds of value + gradient", FIRST, (), 3.0, "400 straight lines"),
     Target("j", "seconds from disk", f"{FIRST}, from disk", (), 0.05, "compiling"),
+    *[
+        Target("k", f"prepared / {peer}", "fwddiff prepared", (peer,), limit)
+        for peer, limit in (("jax.jit", 1.2), ("autograd", 0.1), ("approx_fprime", 1 / 3))
+    ],
+    *[
+        Target("k", "prepared / (kernel + 3 µs)", "fwddiff prepared", ("kernel",), 1, name, more=3e-6)
+        for name in ("Rosenbrock", "Ackley")
+    ],
 ]
 
 

@@ -16,6 +16,8 @@ WORKLOADS = {
     "h": "recurrent",
     "i": "whole_program",
     "j": "compilation",
+    "k": "prepared",
+    "l": "scipy_clients",
 }
 
 

@@ -32,13 +32,17 @@ if TYPE_CHECKING:
     from fwddiff._operators import hessian as hessian
     from fwddiff._operators import hvp as hvp
     from fwddiff._operators import jacobian as jacobian
+    from fwddiff._operators import prepare as prepare
     from fwddiff._operators import pullback as pullback
     from fwddiff._operators import pushforward as pushforward
     from fwddiff._operators import value_and_derivative as value_and_derivative
     from fwddiff._operators import value_and_gradient as value_and_gradient
+    from fwddiff._operators import value_and_hessian as value_and_hessian
+    from fwddiff._operators import value_and_hvp as value_and_hvp
     from fwddiff._operators import value_and_jacobian as value_and_jacobian
     from fwddiff._operators import value_and_pullback as value_and_pullback
     from fwddiff._operators import value_and_pushforward as value_and_pushforward
+    from fwddiff._operators import value_gradient_and_hessian as value_gradient_and_hessian
     from fwddiff._thunk import Thunk as Thunk
     from fwddiff._thunk import unthunk as unthunk
     from fwddiff._wrapper import fwddiff as fwddiff
@@ -67,13 +71,17 @@ _HOMES = {
             "hessian",
             "hvp",
             "jacobian",
+            "prepare",
             "pullback",
             "pushforward",
             "value_and_derivative",
             "value_and_gradient",
+            "value_and_hessian",
+            "value_and_hvp",
             "value_and_jacobian",
             "value_and_pullback",
             "value_and_pushforward",
+            "value_gradient_and_hessian",
         ],
         "_operators",
     ),

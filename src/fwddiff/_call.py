@@ -345,7 +345,7 @@ class _Kind(NamedTuple):
     static: Any = None
 
 
-class _Leaves(NamedTuple):
+class Leaves(NamedTuple):
     """Names the leaves of a call, for messages and for `wrt`."""
 
     caller: Caller
@@ -381,7 +381,7 @@ def _make_recipe(caller: Caller, gathered: Gathered) -> Recipe:
     host = _host.common_owner(gathered.leaves, caller.target.name)
     for spec in (gathered.arguments, *gathered.captured):
         _tree.check_rebuilding(spec)
-    names = _Leaves(caller, gathered)
+    names = Leaves(caller, gathered)
     kinds = [_leaf_kind(leaf, host, names, k) for k, leaf in enumerate(gathered.leaves)]
     ndims = _core_ndims(names, kinds)
     dynamic = tuple(k for k, kind in enumerate(kinds) if kind.dtype is not None)
@@ -398,7 +398,7 @@ def _parts(gathered: Gathered, kinds: Sequence[_Kind]) -> Iterator[Any]:
     yield from (kind.static for kind in kinds if callable(kind.static))
 
 
-def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) -> _Kind:
+def _leaf_kind(leaf: Any, host: ModuleType | None, names: Leaves, number: int) -> _Kind:
     try:
         if host is not None and host.owns(leaf):
             ndim = len(host.shape(leaf))
@@ -419,7 +419,7 @@ def _leaf_kind(leaf: Any, host: ModuleType | None, names: _Leaves, number: int) 
     return _Kind(None, static=leaf)
 
 
-def _core_ndims(names: _Leaves, kinds: Sequence[_Kind]) -> list[int]:
+def _core_ndims(names: Leaves, kinds: Sequence[_Kind]) -> list[int]:
     kind, signature = names.gathered.structure[:2]
     if kind == "whole":
         return [leaf.ndim for leaf in kinds]
@@ -433,7 +433,7 @@ def _core_ndims(names: _Leaves, kinds: Sequence[_Kind]) -> list[int]:
 
 
 def _make_rule(
-    names: _Leaves,
+    names: Leaves,
     kinds: Sequence[_Kind],
     ndims: Sequence[int],
     host: ModuleType | None,

@@ -75,7 +75,7 @@ def frule(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple
     return y, _tree.unflatten(tree, [None if d is None else _like_leaf(d) for d in moved])
 
 
-def operation_of(f: Callable, backend: str = "auto") -> Operation:
+def operation_of(f: Callable, backend: str = "auto", chunk: int | None = None) -> Operation:
     """What differentiating `f` differentiates: a wrapped function's operation, on the engine asked for.
 
     Inside a function that runs as Python, `f` runs as Python too: it may meet duals that it did not get as
@@ -86,7 +86,7 @@ def operation_of(f: Callable, backend: str = "auto") -> Operation:
     kind = f.kind if isinstance(f, Operation) else "whole"
     if backend == wrapped.options["engine"] == "auto" and kind == "whole" and _nesting.depth():
         backend = "numpy"
-    found = wrapped.with_engine(backend)
+    found = wrapped.with_engine(backend).with_chunk(chunk)
     return f if isinstance(f, Operation) and found is wrapped else found.operation(kind)
 
 

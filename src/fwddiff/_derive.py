@@ -9,6 +9,7 @@ of the engine, which belong to one level of differentiation:
     seed_at(x, k)          number → dual of a whole chunk; partial k is one if 0 <= k < chunk, all others zero
     seed_array(x, k)       array → array of duals; element e has partial k + e one if that is inside the chunk
     value(y)               y without this level
+    value_array(y)         every element of y without this level
     partial_<k>(y)         partial k of y, zero if it has none
     tangent_array(y)       partial 0 of every element
     weighted_<k>(c, y)     c * partial k of y, summed over the elements if they are arrays
@@ -29,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fwddiff._rule import Slot
+from fwddiff._rule import Slot, split_kind
 
 SINGLE_PASS = 12  # most partials that travel in one pass of statically seeded numbers
 CHUNK = 12  # partials per pass where the number of inputs is known at run time only (measured, 4 to 24)
@@ -61,18 +62,20 @@ def derived_source(
     `widened` are array inputs that are not active but get room for partials, all zero, because `f` copies
     them and writes what depends on active inputs into the copy.
     """
+    plain, with_values = split_kind(kind)
+    values = [_value(f"y[{j}]", slot) for j, slot in enumerate(outputs)] if with_values else []
     results = [j for j, slot in enumerate(outputs) if slot.differentiable]
     names = [f"x{i}" for i in range(len(inputs))]
-    if kind == "pushforward":
+    if plain == "pushforward":
         extra = [f"t{a}" for a in active]
-        body = _pushforward(names, inputs, outputs, active, results)
-    elif kind == "jacobian":
-        extra, body = [], _jacobian(names, inputs, active, results)
+        body = _pushforward(names, inputs, outputs, active, results, values)
+    elif plain == "jacobian":
+        extra, body = [], _jacobian(names, inputs, outputs, active, results, values)
     else:
-        extra = [f"c{j}" for j in results] if kind == "pullback" else []
+        extra = [f"c{j}" for j in results] if plain == "pullback" else []
         write = _static if in_one_pass(inputs, active, chunk) else _chunked
-        body = write(kind, names, inputs, outputs, active, results)
-    zeros = "lift({0}, zeros({0}))" if kind == "pushforward" else "seed_array({0}, chunk)"
+        body = write(plain, names, inputs, active, results, values)
+    zeros = "lift({0}, zeros({0}))" if plain == "pushforward" else "seed_array({0}, chunk)"
     body = [f"x{i} = {zeros.format(f'x{i}')}" for i in widened] + body
     lines = "\n".join(f"    {line}" for line in body)
     return f"def {kind}({', '.join(names + extra)}):\n{lines}\n"
@@ -90,13 +93,17 @@ def _tuple(items: Sequence[str]) -> str:
     return " + ".join("(" + "".join(f"{item}, " for item in group) + ")" for group in groups)
 
 
-def _pushforward(names, inputs, outputs, active, results) -> list[str]:
+def _value(y: str, slot: Slot) -> str:
+    return f"value_array({y})" if slot.core_ndim else f"value({y})"
+
+
+def _pushforward(names, inputs, outputs, active, results, values) -> list[str]:
     arguments = [f"lift({x}, t{i})" if i in active else x for i, x in enumerate(names)]
     tangents = [f"tangent_array(y[{j}])" if outputs[j].core_ndim else f"partial_0(y[{j}])" for j in results]
-    return [f"y = {call('f', arguments)}", f"return {_tuple(tangents)}"]
+    return [f"y = {call('f', arguments)}", f"return {_tuple(values + tangents)}"]
 
 
-def _static(kind, names, inputs, outputs, active, results) -> list[str]:
+def _static(kind, names, inputs, active, results, values) -> list[str]:
     position = {a: k for k, a in enumerate(active)}
     arguments = [f"seed_{position[i]}({x})" if i in position else x for i, x in enumerate(names)]
     first = f"y = {call('f', arguments)}"
@@ -104,15 +111,12 @@ def _static(kind, names, inputs, outputs, active, results) -> list[str]:
         sums = [
             " + ".join(f"weighted_{k}(c{j}, y[{j}])" for j in results) or "0.0" for k in position.values()
         ]
-        return [first, f"return {_tuple(sums)}"]
-    values = [f"value(y[{j}])" for j in range(len(outputs))]
-    return [
-        first,
-        f"return {_tuple(values + [f'partial_{k}(y[{j}])' for j in results for k in position.values()])}",
-    ]
+        return [first, f"return {_tuple(values + sums)}"]
+    partials = [f"partial_{k}(y[{j}])" for j in results for k in position.values()]
+    return [first, f"return {_tuple(values + partials)}"]
 
 
-def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
+def _chunked(kind, names, inputs, active, results, values) -> list[str]:
     """Loop over chunks of the inputs' elements, one pass through f each."""
     starts, total = {}, "0"
     for a in active:
@@ -131,22 +135,27 @@ def _chunked(kind, names, inputs, outputs, active, results) -> list[str]:
             if inputs[a].core_ndim
             else f"    {g} = pick({p}, {starts[a]}, {g})"
         )
-    values = [] if kind == "pullback" else [f"value(y[{j}])" for j in range(len(outputs))]
     return [*body, f"return {_tuple(values + [g for g, _, _ in gathered])}"]
 
 
-def _jacobian(names, inputs, active, results) -> list[str]:
-    """Loop over chunks of the inputs' elements; what the derivatives look like is known after one pass."""
+def _jacobian(names, inputs, outputs, active, results, values) -> list[str]:
+    """Loop over chunks of the inputs' elements; what the derivatives look like is known after one pass. That
+    of a number by a number is a number."""
     starts, total = {}, "0"
     for a in active:
         starts[a] = f"({total}) - start"
-        total += f" + {names[a]}.size"
+        total += f" + {names[a]}.size" if inputs[a].core_ndim else " + 1"
     arguments = [_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs)]
-    blocks = [(f"m{j}_{a}", j, a) for j in results for a in active]
-    body = [f"for start in range(0, max(1, {total}), chunk):", f"    y = {call('f', arguments)}"]
-    body += ["    if start == 0:", *(f"        {m} = block(y[{j}], {names[a]})" for m, j, a in blocks)]
+    found = [(f"m{j}_{a}", j, a) for j in results for a in active]
+    blocks = [(m, j, a) for m, j, a in found if inputs[a].core_ndim or outputs[j].core_ndim]
+    numbers = [each for each in found if each not in blocks]
+    body = [f"{m} = 0.0" for m, _, _ in numbers]
+    body += [f"for start in range(0, max(1, {total}), chunk):", f"    y = {call('f', arguments)}"]
+    if blocks:
+        body += ["    if start == 0:", *(f"        {m} = block(y[{j}], {names[a]})" for m, j, a in blocks)]
     body += [f"    scatter_rows({m}, y[{j}], {starts[a]})" for m, j, a in blocks]
-    return [*body, f"return {_tuple([m for m, _, _ in blocks])}"]
+    body += [f"    {m} = pick(chunk_partials(y[{j}]), {starts[a]}, {m})" for m, j, a in numbers]
+    return [*body, f"return {_tuple(values + [m for m, _, _ in found])}"]
 
 
 def _chunk_argument(name: str, slot: Slot, start: str | None) -> str:

@@ -24,7 +24,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,6 +35,7 @@ Mode = Literal["auto", "store", "recompute"]
 Passes = Literal["single", "per_argument"]
 # What a host makes of few elements of a cheap function, and whether it keeps partials at all.
 Habit = Literal["plain", "stores few", "recomputes few", "recomputes"]
+WITH_VALUES = "value_and_"  # ahead of the kind of a derived rule whose outputs the base's come ahead of
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class Rule(ABC):
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         """Core shape of each output from the core shapes of the inputs."""
 
+    def repeated(self, arrays: Sequence[np.ndarray]) -> Repeated | None:
+        """What evaluates the rule again on arrays of the dtypes, shapes and strides of these; `None` where
+        the engine has nothing that is quicker than a call of the rule."""
+        return None
+
     def native(self, shapes: Sequence[Shape], batch_ndim: int = 0) -> Native | None:
         """Machine code for C-contiguous inputs of these shapes, or `None` where the engine has none."""
         return None
@@ -145,10 +151,14 @@ class Rule(ABC):
         """(inputs) → for each differentiable output j and active input a the derivatives of every element of
         j by every element of a: the core axes of j, then those of a.
 
-        Of rules that are called without loop axes, for active inputs that are arrays, and only where
-        `has_jacobian`.
+        Of rules that are called without loop axes, and only where `has_jacobian`.
         """
         return self._derived("jacobian", tuple(active))
+
+    def with_values(self, kind: str, active: Sequence[int]) -> Rule:
+        """The derived rule `kind` ("pushforward", "pullback" or "jacobian") with the outputs of this rule
+        ahead of its own, in the same pass; of a jacobian, only where `has_jacobian`."""
+        return self._derived(f"{WITH_VALUES}{kind}", tuple(active))
 
     # Whether an engine seeds the inputs, many at a time; rules that users write know single directions only.
     has_jacobian: bool = False
@@ -290,10 +300,18 @@ class Rule(ABC):
         return loop[:batch_ndim] + tuple(shape[batch_ndim : len(shape) - self.inputs[slot.reduce].core_ndim])
 
 
+def split_kind(kind: str) -> tuple[str, bool]:
+    """A kind of derived rule without values, and whether the values of the base come ahead."""
+    return kind.removeprefix(WITH_VALUES), kind == "partials" or kind.startswith(WITH_VALUES)
+
+
 def derived_slots(
     kind: str, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], active: tuple[int, ...]
 ) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
     """Inputs and outputs of the derived rule `kind`, from those of its base."""
+    if kind.startswith(WITH_VALUES):
+        taken, found = derived_slots(split_kind(kind)[0], inputs, outputs, active)
+        return taken, outputs + found
     results = tuple(slot for slot in outputs if slot.differentiable)
     if kind == "pushforward":
         return inputs + tuple(inputs[a] for a in active), results
@@ -312,6 +330,9 @@ def derived_core_shapes(
 ) -> tuple[Shape, ...]:
     """Core shapes of the outputs of the derived rule `kind`."""
     given = core_inputs[: len(base.inputs)]
+    if kind.startswith(WITH_VALUES):
+        found = derived_core_shapes(split_kind(kind)[0], base, active, core_inputs)
+        return tuple(base.core_shapes(given)) + found
     if kind == "pullback":
         return tuple(tuple(given[a]) for a in active)
     values = base.core_shapes(given)
@@ -332,6 +353,16 @@ def _partial_slot(output: Slot, source: Slot, position: int) -> Slot:
 def _block_slot(output: Slot, source: Slot) -> Slot:
     """Slot of the derivatives of an output by an input."""
     return Slot(np.promote_types(output.dtype, source.dtype), output.core_ndim + source.core_ndim)
+
+
+class Repeated(Protocol):
+    """Evaluates a rule on operands in memory, whose addresses (of the inputs, then of the outputs) are packed
+    as int64. Any number of threads may do so at once."""
+
+    # Shapes and dtypes of the outputs: C-contiguous arrays that the caller provides, apart from the inputs.
+    outputs: list[tuple[Shape, np.dtype]]
+
+    def run(self, pointers: bytes, threads: int = 0) -> bool: ...
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class FwdDiff:
         options = Options(engine, self.meaning.wrt, mode, passes, chunk, told)
         self.caller = Caller(self.target, self.meaning, options)
         self._operations = {kind: Operation(self, kind) for kind in _KINDS}
-        self._others: dict[str, FwdDiff] = {}
+        self._others: dict[tuple[str, Any], FwdDiff] = {}
         vars(self).update(self._operations)  # found without a step of Python, by Dynamo too
         functools.update_wrapper(self, function, updated=())
 
@@ -119,9 +119,19 @@ class FwdDiff:
         own = self.options["engine"]
         if engine in ("auto", own) or callable(own) or self.meaning.rule is not None:
             return self
-        if engine not in self._others:
-            self._others[engine] = FwdDiff(self.target.original, **{**self.options, "engine": engine})
-        return self._others[engine]
+        return self._other("engine", engine)
+
+    def with_chunk(self, chunk: int | None) -> FwdDiff:
+        """The same function with at most so many partials in one pass, made once; `None` leaves it to it."""
+        _check_chunk(chunk)
+        if chunk in (None, self.options["chunk"]) or self.meaning.rule is not None:
+            return self
+        return self._other("chunk", chunk)
+
+    def _other(self, name: str, value: Any) -> FwdDiff:
+        if (name, value) not in self._others:
+            self._others[name, value] = FwdDiff(self.target.original, **{**self.options, name: value})
+        return self._others[name, value]
 
     def __get__(self, instance: Any, owner: type | None = None) -> FwdDiff:
         if instance is None:
@@ -248,6 +258,7 @@ class Operation:
         is_constructor = kind == "broadcast" and wrapped.options["wrt"] is None
         self._struct = Constructor.of(wrapped.target) if is_constructor else None
         self._shortcut = _Shortcut()
+        self.operators: dict[Any, Any] = {}  # what operators on plain arrays have decided (`_operators`)
         self.key = f"{wrapped.target.name}.{kind}#{next(_numbers)}"
         self.__name__ = wrapped.target.name if kind == "whole" else f"{wrapped.target.name}.{kind}"
 
@@ -328,8 +339,12 @@ class Operation:
 
     def prepare(self, *args, **kwargs) -> Call:
         """The call that `self(*args, **kwargs)` would make, not made."""
+        return self._caller.call(self.gathered(args, kwargs))
+
+    def gathered(self, args: tuple, kwargs: dict[str, Any]) -> Gathered:
+        """The leaves of that call."""
         record, values = self._caller.find()
-        return self._caller.call(Gathered(*self._caller.gather(self.kind, args, kwargs, values), record))
+        return Gathered(*self._caller.gather(self.kind, args, kwargs, values), record)
 
     def __copy__(self) -> Operation:
         return self
@@ -412,14 +427,18 @@ def fwddiff(
     _check_option("engine", engine, _ENGINES)
     _check_option("mode", mode, ("auto", "store", "recompute"))
     _check_option("passes", passes, ("single", "per_argument"))
-    if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
-        raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
+    _check_chunk(chunk)
     given = (engine, wrt, mode, passes, chunk, out_shape, None)
     options: dict[str, Any] = dict(zip(_OPTIONS, given, strict=True))
     if isinstance(f, staticmethod | classmethod):
         kind = staticmethod if isinstance(f, staticmethod) else _ClassMethod
         return kind(FwdDiff.again(f.__func__, options))
     return FwdDiff.again(f, options)
+
+
+def _check_chunk(chunk: Any) -> None:
+    if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
+        raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
 
 
 def _check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

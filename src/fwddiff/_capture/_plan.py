@@ -75,14 +75,17 @@ def guard_parts(parts: Iterable[Any], owned: Owned = lambda value: False) -> Cal
 
     Data that they name counts as constants: what they capture is no input of a kernel.
     """
-    planner = _Planner(owned, frozen=True)
+    planner, checked = _Planner(owned, frozen=True), 0
     for part in parts:
         name = planner.guard.constant(part)
-        if isinstance(part, type):
+        if is_struct_class(part):
             planner.struct_class(part, name)
-        elif has_code(part) and not is_foreign(unbound(part)[1].__module__):
+        elif not isinstance(part, type) and has_code(part) and not is_foreign(unbound(part)[1].__module__):
             planner.node(part, name)
-    if planner.guard.is_empty():
+        else:
+            continue
+        checked += 1
+    if not checked:
         return None
     read = planner.guard.compiled([])
     return lambda: read(None, None) is not None

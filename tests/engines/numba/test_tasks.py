@@ -11,7 +11,7 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import fwddiff
-from fwddiff.engines.numba.operands import address
+from fwddiff._native.arrays import address
 
 RANDOM = np.random.default_rng(0)
 

@@ -168,9 +168,10 @@ class Launch:
         """
         if self._pack is None:
             self._pack = struct.Struct(f"{len(addresses)}q").pack
-        return self._run(self._pack(*addresses), threads)
+        return self.run(self._pack(*addresses), threads)
 
-    def _run(self, pointers: bytes, threads: int) -> bool:
+    def run(self, pointers: bytes, threads: int = 0) -> bool:
+        """The same of packed addresses."""
         if self.tasks == 1:
             status = self._call(pointers, self._table_address)
         else:
@@ -184,15 +185,15 @@ class Launch:
 
     def bound(self, *addresses: int, threads: int = 0) -> Callable[[], bool]:
         """The same call, for operands that stay where they are: their addresses are packed once."""
-        return functools.partial(self._run, struct.pack(f"{len(addresses)}q", *addresses), threads)
+        return functools.partial(self.run, struct.pack(f"{len(addresses)}q", *addresses), threads)
 
     def _answer(self, status: int, pointers: bytes, threads: int) -> bool:
         if status in (tasks.INTERRUPTED, tasks.STALE):
             interrupts.deliver(status)
-            return self._run(pointers, threads)
+            return self.run(pointers, threads)
         if status != tasks.UNDEFINED:
             self._raise(status, pointers)
-        self._again()._run(pointers, threads)
+        self._again().run(pointers, threads)
         return False
 
     def _raise(self, status: int, pointers: bytes) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from fwddiff._rule import Slot
+from fwddiff._rule import Slot, split_kind
 from fwddiff.engines.numba import polls, ssa, vector_math
 from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
 from fwddiff.engines.numba.lanes._code import Refused as NoLanes
@@ -55,7 +55,8 @@ def derived(
     """The derived function for a derived rule, whose `slots` are (of the base's outputs, inputs, outputs)."""
     outputs_of_base, inputs, outputs = slots
     results = tuple(j for j, slot in enumerate(outputs_of_base) if slot.differentiable)
-    what = ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options)
+    plain, options["values"] = split_kind(kind)
+    what = ssa.Derivative(plain, active, results, kinds(inputs), kinds(outputs), **options)
     return ssa.derived(base, what, body)
 
 

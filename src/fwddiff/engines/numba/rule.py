@@ -21,16 +21,26 @@ from fwddiff import _derive
 from fwddiff._errors import CompileError, DerivativeError
 from fwddiff._mistakes import named
 from fwddiff._native import interrupts, tasks
+from fwddiff._native.arrays import address
 from fwddiff._native.machine_code import Code
 from fwddiff._problem import Problem
-from fwddiff._rule import Native, Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
+from fwddiff._rule import (
+    Native,
+    Rule,
+    Shape,
+    Slot,
+    Unbounded,
+    derived_core_shapes,
+    derived_slots,
+    split_kind,
+)
 from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines.numba import kernel, language, layout, loops, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
-from fwddiff.engines.numba.operands import address, usable
+from fwddiff.engines.numba.operands import usable
 from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import result_tree, slots_of
@@ -93,14 +103,21 @@ class NumbaRule(Rule):
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         arrays = [usable(array, slot) for array, slot in zip(arrays, self.inputs, strict=True)]
+        launch = self._launch(arrays, batch_ndim)
+        outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
+        bounded = launch(*map(address, arrays), *map(address, outputs))
+        return tuple(outputs) if bounded or not self.stored else Unbounded(outputs)
+
+    def repeated(self, arrays: Sequence[np.ndarray]) -> Launch:
+        return self._launch([usable(a, slot) for a, slot in zip(arrays, self.inputs, strict=True)], 0)
+
+    def _launch(self, arrays: Sequence[np.ndarray], batch_ndim: int) -> Launch:
         key = (batch_ndim, *[(array.shape, array.strides) for array in arrays])
         launch = self._launchers.get(key)
         if launch is None:
             self._learn_from(arrays)
             launch = self.launcher(key)
-        outputs = [np.empty(shape, dtype) for shape, dtype in launch.outputs]
-        bounded = launch(*map(address, arrays), *map(address, outputs))
-        return tuple(outputs) if bounded or not self.stored else Unbounded(outputs)
+        return launch
 
     def launcher(self, key: tuple) -> Launch:
         """The call of a kernel for inputs of these shapes and byte strides: `(batch_ndim, (shape, strides),
@@ -335,7 +352,8 @@ class BaseRule(FunctionRule, NumbaRule):
 
     def seeded_types(self, kind: str, active: tuple[int, ...], level: int) -> tuple[types.Type, ...] | None:
         """Types of the leaves in a statically seeded pass; `None` where the pass is of another kind."""
-        if kind in ("pushforward", "jacobian") or not _derive.in_one_pass(self.inputs, active, self.chunk):
+        is_contracted = split_kind(kind)[0] in ("pullback", "partials")
+        if not (is_contracted and _derive.in_one_pass(self.inputs, active, self.chunk)):
             return None
         kinds = [loops.leaf_type(slot) for slot in self.inputs]
         for k, a in enumerate(active):
@@ -366,7 +384,7 @@ class DerivedRule(NumbaRule):
         self.dear, self.elementary = base.dear, base.elementary
         self.stored = kind == "partials"
         if not exact:
-            values = len(base.outputs) if kind == "partials" else 0
+            values = len(base.outputs) if split_kind(kind)[1] else 0
             self.checked = tuple(j for j in range(len(self._outputs)) if j in base.checked or j >= values)
 
     @functools.cached_property

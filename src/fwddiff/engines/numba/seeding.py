@@ -44,7 +44,8 @@ def primitives(level: int, chunk: int, count: int, exact: bool) -> dict[str, obj
         "seed_at": layer.seed_at(dense),
         "seed_array": layer.seed_array(dense),
         "value": layer.value(),
-        "tangent_array": layer.tangent_array(),
+        "value_array": layer.of_elements("value_array", layer.value()),
+        "tangent_array": layer.of_elements("tangent_array", layer.partial(0)),
         "chunk_partials": layer.chunk_partials(dense),
         "chunk_weighted": layer.chunk_weighted(dense),
         "chunk_sum": chunk_sum(chunk),
@@ -198,13 +199,16 @@ class _Level:
 
         return held
 
-    def tangent_array(self):
-        partial, has = self.partial(0), self.has
+    def of_elements(self, name: str, part):
+        """The value, or a partial, of every element of an array."""
+        has = self.has
 
-        def tangent_array(y):
+        def array_of(y):
             raise NotImplementedError
 
-        @overload(tangent_array)
+        array_of.__name__ = name
+
+        @overload(array_of)
         def typer(y):
             kind = y.dtype
             inner = kind.value_type if has(kind) else kind
@@ -214,12 +218,12 @@ class _Level:
                 out = empty(y)
                 source, target = flat(y), flat(out)
                 for e in range(source.size):
-                    target[e] = partial(source[e])
+                    target[e] = part(source[e])
                 return out
 
             return implementation
 
-        return tangent_array
+        return array_of
 
     def block(self):
         has = self.has

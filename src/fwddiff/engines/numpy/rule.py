@@ -14,7 +14,15 @@ from fwddiff import _derive, _nesting, _tree, dual
 from fwddiff._errors import ArgumentError, DerivativeError
 from fwddiff._mistakes import named
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
+from fwddiff._rule import (
+    Rule,
+    Shape,
+    Slot,
+    Unbounded,
+    derived_core_shapes,
+    derived_slots,
+    split_kind,
+)
 from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines.numpy.function import UserFunction, parameter_names, plans_of_methods
 from fwddiff.engines.numpy.loop import evaluate, usable_leaf
@@ -169,7 +177,8 @@ class DerivedRule(PythonRule):
 
     def core(self) -> Callable[..., Sequence[Any]]:
         level = _nesting.depth() * _derive.OUTERMOST_LEVEL - self.depth
-        seeds = 1 if self.kind == "pushforward" else len(self.active)
+        kind, _ = split_kind(self.kind)
+        seeds = 1 if kind == "pushforward" else len(self.active)
         namespace = primitives(level, self.chunk or _derive.CHUNK, seeds)
         namespace["f"] = self.base.core()
         exec(self.code, namespace)

@@ -21,6 +21,7 @@ def primitives(level: int, chunk: int, count: int) -> dict[str, Any]:
         "seed_at": layer.seed_at,
         "seed_array": layer.seed_array,
         "value": layer.value,
+        "value_array": layer.value,
         "tangent_array": lambda y: dual.settled(dual.partials(y, level, 1)[0]),
         "chunk_partials": layer.chunk_partials,
         "chunk_weighted": lambda c, y: tuple(weighted(c, p) for p in dual.partials(y, level, chunk)),

@@ -14,7 +14,7 @@ import numpy as np
 from fwddiff import _tree, dual
 from fwddiff._capture import UserRule
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, derived_core_shapes, derived_slots
+from fwddiff._rule import Rule, Shape, derived_core_shapes, derived_slots, split_kind
 from fwddiff.engines.numpy.rebuild import Rebuilt
 from fwddiff.engines.numpy.results import Results
 from fwddiff.engines.numpy.rule import BaseRule, DerivedRule, PythonRule
@@ -47,11 +47,9 @@ class UserBaseRule(BaseRule):
         return False
 
     def _derive(self, kind: str, active: tuple[int, ...]) -> Rule:
-        if kind == "pullback" and self.given.rrule is not None:
-            return _UserDerivative(self, kind, active)
-        if kind == "pushforward" and self.given.frule is not None:
-            return _UserDerivative(self, kind, active)
-        return DerivedRule(self, kind, active)
+        rules = {"pullback": self.given.rrule, "pushforward": self.given.frule}
+        is_given = rules.get(split_kind(kind)[0]) is not None
+        return (_UserDerivative if is_given else DerivedRule)(self, kind, active)
 
 
 class _UserResults(Results):
@@ -63,7 +61,7 @@ class _UserResults(Results):
 
 
 class _UserDerivative(PythonRule):
-    """Pullback or pushforward by one call of the user's rule."""
+    """Pullback or pushforward by one call of the user's rule; values are those of the user's function."""
 
     def __init__(self, base: UserBaseRule, kind: str, active: tuple[int, ...]):
         self.base, self.kind, self.active = base, kind, active
@@ -81,8 +79,10 @@ class _UserDerivative(PythonRule):
 
     def core(self) -> Callable[..., Sequence[Any]]:
         call, count = self.base.call(), len(self.base.inputs)
-        run = self._pullback if self.kind == "pullback" else self._pushforward
-        return lambda *leaves: run(call, leaves[:count], leaves[count:])
+        kind, with_values = split_kind(self.kind)
+        run = self._pullback if kind == "pullback" else self._pushforward
+        values = self.base.core() if with_values else lambda *inputs: []
+        return lambda *leaves: [*values(*leaves[:count]), *run(call, leaves[:count], leaves[count:])]
 
     def core_shapes(self, core_inputs: Sequence[Shape]) -> tuple[Shape, ...]:
         return derived_core_shapes(self.kind, self.base, self.active, core_inputs)

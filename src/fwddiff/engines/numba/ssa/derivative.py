@@ -12,7 +12,8 @@ from fwddiff.engines.numba.ssa.writer import Writer, number
 @dataclasses.dataclass(frozen=True)
 class Derivative:
     """What is asked for: of which inputs (`active`) and outputs (`results`), and the types of what the
-    derived function takes and gives."""
+    derived function takes and gives. `values`: the base's outputs come ahead, as they always do of
+    partials."""
 
     kind: str
     active: tuple[int, ...]
@@ -21,6 +22,11 @@ class Derivative:
     outputs: tuple[Kind, ...]
     exact: bool = False
     chunk: int = 0  # 0: all inputs at once
+    values: bool = False
+
+    @property
+    def has_values(self) -> bool:
+        return self.values or self.kind == "partials"
 
     @property
     def absent(self) -> float:

@@ -1,8 +1,8 @@
 """Derived functions: seeds in, partials out, contracted with cotangents or tangents where these are given.
 
-The kinds are those of `fwddiff._derive`: partials, pullback, pushforward. Up to `SINGLE_PASS` inputs are
-seeded at once; more go through in chunks, one pass of a loop for each, so that code does not grow with their
-number (ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
+The kinds are those of `fwddiff._derive`: partials, jacobian, pullback, pushforward. Up to `SINGLE_PASS`
+inputs are seeded at once; more go through in chunks, one pass of a loop for each, so that code does not grow
+with their number (ForwardDiff.jl: Revels, Lubin, Papamarkou 2016, arXiv 1607.07892).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fwddiff.engines.numba.ssa.writer import Writer, number
 def derived(base: Function, what: Derivative, bodies: Bodies = no_bodies) -> Function:
     """The derived function of `base`; `bodies` has the code of functions of the table that are code."""
     base = expanded(base, what.active, bodies)
-    if base.has_arrays or what.kind == "jacobian" or ALLOCATE in base.code.outside:
+    if base.has_arrays or ALLOCATE in base.code.outside:
         chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
         return passes.derived(base, dataclasses.replace(what, chunk=chunk))
     if what.kind == "pushforward":
@@ -90,13 +90,14 @@ def _outputs(
     results: Sequence[Value],
     partials: Sequence[Partials],
 ) -> list[Value]:
-    positions = range(len(what.active))
-    if what.kind == "pushforward":
-        return [_settled(writer, what, results[j], partials[j], 0) for j in what.results]
-    if what.kind == "partials":
-        slopes = [_settled(writer, what, results[j], partials[j], k) for j in what.results for k in positions]
-        return [*results, *slopes]
-    return [_contracted(writer, what, given, [partials[j] for j in what.results], k) for k in positions]
+    values = list(results) if what.has_values else []
+    positions = [0] if what.kind == "pushforward" else range(len(what.active))
+    if what.kind == "pullback":
+        wanted = [partials[j] for j in what.results]
+        return values + [_contracted(writer, what, given, wanted, k) for k in positions]
+    return values + [
+        _settled(writer, what, results[j], partials[j], k) for j in what.results for k in positions
+    ]
 
 
 def _settled(writer: Writer, what: Derivative, result: Value, partials: Partials, k: int) -> Value:
@@ -200,7 +201,7 @@ class _Chunks:
         w.line(f'br {more}, label %"pass", label %"finished"')
         w.label("finished")
         rows = [w.assign(kind, f"load {kind}, {place}, align 8") for kind, place in self._cells(rooms)]
-        values = [] if self.what.kind == "pullback" else found[: len(self.base.outputs)]
+        values = found[: len(self.base.outputs)] if self.what.has_values else []
         kinds = zip([*values, *rows], numbers_of(self.what.outputs), strict=True)
         return_from(w, [w.convert(value, kind) for value, kind in kinds])
 

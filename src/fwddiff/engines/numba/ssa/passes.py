@@ -159,6 +159,11 @@ class _Driver:
         for place in self.memory:
             released(self.writer, place)
 
+    @property
+    def _first(self) -> int:
+        """Where the derivatives begin among the outputs."""
+        return len(self.base.outputs) if self.what.has_values else 0
+
     def _size(self, a: Argument) -> Value:
         return self.writer.product(a.extents) if isinstance(a.kind, Array) else integer(1)
 
@@ -172,7 +177,7 @@ class _Driver:
         for j, kind in enumerate(self.base.outputs):
             if not isinstance(kind, Array):
                 continue
-            if what.kind == "partials":
+            if what.has_values:
                 given = self.places[j]
                 assert given is not None
                 self.values[j] = given
@@ -223,15 +228,14 @@ class _Driver:
     def _pushforward(self) -> list[Value]:
         w, what = self.writer, self.what
         seeds = [self._tangents(t) for t in self.extra]
-        for k, j in enumerate(what.results):
-            place = self.places[k]
+        places = dict(zip(what.results, self.places[self._first :], strict=True))
+        for j, place in places.items():
             if place is not None:
                 cleared(w, place.value, w.times(self._size(place), 8), what.exact)
                 self.shadows[j] = place.value
-        _, partials = self._called(seeds)
-        found = []
-        for k, j in enumerate(what.results):
-            place = self.places[k]
+        values, partials = self._called(seeds)
+        found = values if what.has_values else []
+        for j, place in places.items():
             if place is None:
                 found.append(what.settled(w, partials[j]))
             elif what.exact:
@@ -287,7 +291,7 @@ class _Driver:
             for room, kind in zip(numbers, self.base.returned, strict=True)
         ]
         slopes = [w.load(element_kind, cell) for element_kind, cell in cells]
-        return slopes if what.kind != "partials" else [*values, *slopes]
+        return [*values, *slopes] if what.has_values else slopes
 
     def _sums(self) -> dict[int | None, str]:
         """The rows of derivatives that are gathered as numbers, and their types."""
@@ -342,7 +346,7 @@ class _Driver:
         """Derivatives of this chunk to where they belong: in arrays that are results, or in rooms, which are
         returned."""
         w, what, cells = self.writer, self.what, []
-        places = iter(self.places[len(self.base.outputs) if what.kind == "partials" else 0 :])
+        places = iter(self.places[self._first :])
         for j in [None] if what.kind == "pullback" else what.results:
             for a in what.active:
                 place, span = next(places), spans[a]

@@ -1,0 +1,291 @@
+"""Derivatives of plain functions at plain arguments: derivative, gradient, jacobian, hessian and products
+with them.
+
+The names and their meaning follow DifferentiationInterface.jl (Dalle and Hill, arXiv 2505.05542). Each
+operator takes the function and its arguments and differentiates with respect to one of them: the first, or
+that of `argnum`, a position or a name (several give a tuple); the others are constants. Without arguments it
+returns a function of them: `fd.gradient(f)(x)` is `fd.gradient(f, x)`, and remembers what it has decided for
+the kinds of arguments that it has met. `f` may be a wrapped function or its `broadcast` or `sum`.
+
+    argnum    the argument to differentiate by
+    backend   an engine: "numba" compiles `f`, "numpy" runs it as it is, "auto" compiles unless `f` itself
+              calls fwddiff
+    chunk     most partials that travel in one pass
+    out       an array that the derivative is written into and that is returned, where that is one array
+    sparsity  of `jacobian` and `hessian`
+
+Operators nest, with each other and with `rrule` and `frule`: a derivative inside a function that is
+differentiated is differentiated too. Integers are taken as floats where the argument holds no float, and a
+function that returns integers has the derivative zero.
+
+    _point   a function at arguments of some kind: its rule, what moves       _forms    each operator's rule
+    _calls   at once, curried, prepared                                       _fast     repeated calls
+    _differences   what a prepared operator was not prepared for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fwddiff._errors import ArgumentError
+from fwddiff._operators._calls import Choice, Prepared, applied
+from fwddiff._operators._forms import FORMS, LATER
+from fwddiff._operators._point import Argnum
+
+
+def derivative(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """df/dx of a function of a number; mirrors the result of `f` (`None` for what has no derivative)."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("derivative", f, (x, *constants), choice, out)
+
+
+def value_and_derivative(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """`(f(x), df/dx)`, in one pass."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("value_and_derivative", f, (x, *constants), choice, out)
+
+
+def pushforward(
+    f: Callable,
+    x: Any = LATER,
+    tangent: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """Directional derivative of `f` at `x` along `tangent`, which mirrors `x`; mirrors the result of `f`."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("pushforward", f, (x, tangent, *constants), choice, out)
+
+
+def value_and_pushforward(
+    f: Callable,
+    x: Any = LATER,
+    tangent: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """`(f(x), directional derivative)`, in one pass."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("value_and_pushforward", f, (x, tangent, *constants), choice, out)
+
+
+def pullback(
+    f: Callable,
+    x: Any = LATER,
+    cotangent: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """Cotangent of `x` for a `cotangent` that mirrors the result of `f`."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("pullback", f, (x, cotangent, *constants), choice, out)
+
+
+def value_and_pullback(
+    f: Callable,
+    x: Any = LATER,
+    cotangent: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """`(f(x), cotangent of x)`, in one pass."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("value_and_pullback", f, (x, cotangent, *constants), choice, out)
+
+
+def gradient(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """Gradient of a function that returns one number; mirrors `x`."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("gradient", f, (x, *constants), choice, out)
+
+
+def value_and_gradient(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """`(f(x), gradient)`, in one pass."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("value_and_gradient", f, (x, *constants), choice, out)
+
+
+def jacobian(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+    sparsity: Any = None,
+) -> Any:
+    """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x."""
+    choice = Choice(argnum, backend, chunk, sparsity)
+    return applied("jacobian", f, (x, *constants), choice, out)
+
+
+def value_and_jacobian(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+    sparsity: Any = None,
+) -> Any:
+    """`(f(x), jacobian)`, in one pass."""
+    choice = Choice(argnum, backend, chunk, sparsity)
+    return applied("value_and_jacobian", f, (x, *constants), choice, out)
+
+
+def hessian(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+    sparsity: Any = None,
+) -> Any:
+    """Second derivatives of a function that returns one number: shape = x + x."""
+    choice = Choice(argnum, backend, chunk, sparsity)
+    return applied("hessian", f, (x, *constants), choice, out)
+
+
+def value_and_hessian(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+    sparsity: Any = None,
+) -> Any:
+    """`(f(x), hessian)`, in one pass."""
+    choice = Choice(argnum, backend, chunk, sparsity)
+    return applied("value_and_hessian", f, (x, *constants), choice, out)
+
+
+def value_gradient_and_hessian(
+    f: Callable,
+    x: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+    sparsity: Any = None,
+) -> Any:
+    """`(f(x), gradient, hessian)`, in one pass. `out` is a pair of arrays."""
+    choice = Choice(argnum, backend, chunk, sparsity)
+    return applied("value_gradient_and_hessian", f, (x, *constants), choice, out)
+
+
+def hvp(
+    f: Callable,
+    x: Any = LATER,
+    tangent: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """Hessian of `f` (which returns one number) times `tangent`; mirrors `x`."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("hvp", f, (x, tangent, *constants), choice, out)
+
+
+def value_and_hvp(
+    f: Callable,
+    x: Any = LATER,
+    tangent: Any = LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    out: Any = None,
+) -> Any:
+    """`(f(x), hessian times tangent)`, in one pass."""
+    choice = Choice(argnum, backend, chunk)
+    return applied("value_and_hvp", f, (x, tangent, *constants), choice, out)
+
+
+_OPERATORS = {globals()[name]: form for name, form in FORMS.items()}
+
+
+def prepare(
+    operator: Callable,
+    f: Callable,
+    *args: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    chunk: int | None = None,
+    sparsity: Any = None,
+) -> Prepared:
+    """Decide and compile once what `operator(f, *args)` needs.
+
+    Args:
+        operator: `fd.gradient`, `fd.jacobian`, `fd.value_and_gradient`, … any operator of this package.
+        f: The function.
+        args: Arguments like those of later calls, whose values do not matter: x and the constants. The
+            (co)tangent of `hvp`, `pushforward` and `pullback` may stand after x, as in the operator.
+        argnum, backend, chunk, sparsity: As in the operator.
+
+    Returns:
+        `p`, a `Prepared` operator: `p(x, *constants)` is `operator(f, x, *constants)` without set-up work,
+        `p(x, tangent, *constants)` where the operator takes one; `p(..., out=array)` writes into an array.
+
+    Raises:
+        ArgumentError: `operator` is none, or what the operator itself refuses.
+    """
+    form = _OPERATORS.get(operator)
+    if form is None:
+        raise ArgumentError(f"{operator!r} is no operator: prepare one of fd.{', fd.'.join(FORMS)}.")
+    if not args:
+        raise ArgumentError(f"prepare needs arguments like those of later calls: (fd.{form.name}, f, x).")
+    return Prepared(form, f, args, Choice(argnum, backend, chunk, sparsity))

@@ -1,0 +1,83 @@
+"""What differs between the arguments that an operator was prepared for and those that it gets."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fwddiff import _host
+from fwddiff._call import Caller, Gathered, Leaves
+from fwddiff._errors import ArgumentError, FwdDiffError, ShapeError, StaleError, StructureError
+
+_DOUBLES = (float, np.float64)
+
+
+def refuse_others(caller: Caller, who: str, was: Gathered, now: Gathered, holds: bool) -> None:
+    """Raise unless calls with these leaves, and what is captured now, are served alike. `holds`: classes and
+    functions among the arguments are what they were."""
+    if now.arguments != was.arguments:
+        _refuse_structure(caller, who, was, now)
+    if now.structure == was.structure:
+        _refuse_leaves(caller, who, was, now)
+    if not holds or now.record is not was.record or now.structure != was.structure:
+        raise StaleError(
+            f"{who}: the function, or what it refers to, is not what it was prepared for: its code, a "
+            "helper, a class, or the kind of a captured value is another one. Prepare it again."
+        )
+
+
+def _refuse_structure(caller: Caller, who: str, was: Gathered, now: Gathered) -> NoReturn:
+    old, new = was.arguments.children(), now.arguments.children()
+    if len(old) != len(new):
+        _refuse(StructureError, who, f"it got {len(new)} arguments", f"{len(old)}")
+    k = next(k for k, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+    name = f"argument {caller.target.argument_name(k)}"
+    _refuse(StructureError, who, f"{name} has the structure {new[k]}", f"{old[k]}")
+
+
+def _refuse_leaves(caller: Caller, who: str, was: Gathered, now: Gathered) -> None:
+    lenient = all(_is_double(leaf) for leaf in was.leaves)
+    pairs = zip(was.leaves, now.leaves, strict=True)
+    differing = [k for k, pair in enumerate(pairs) if not _alike(*pair, lenient)]
+    if not differing:
+        return
+    names = Leaves(caller, was)
+    found = [f"{names.name(k)} is {_kind(now.leaves[k])}" for k in differing]
+    known = [_kind(was.leaves[k]) for k in differing]
+    shapes_only = all(_of_one_dtype(was.leaves[k], now.leaves[k]) for k in differing)
+    _refuse(ShapeError if shapes_only else ArgumentError, who, " and ".join(found), " and ".join(known))
+
+
+def _refuse(error: type[FwdDiffError], who: str, found: str, known: str) -> NoReturn:
+    raise error(
+        f"{who}: {found}, and it was prepared for {known}. Prepare another one for such arguments; an "
+        "operator without x, as in fd.gradient(f), takes any."
+    )
+
+
+def _is_double(leaf: Any) -> bool:
+    """Whether a leaf leaves the results in double precision."""
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is None or dtype.kind != "f" or dtype == np.float64
+
+
+def _alike(was: Any, now: Any, lenient: bool) -> bool:
+    if lenient and type(was) in _DOUBLES and type(now) in _DOUBLES:
+        return True
+    return _host.leaf_signature(was) == _host.leaf_signature(now) and np.shape(was) == np.shape(now)
+
+
+def _of_one_dtype(was: Any, now: Any) -> bool:
+    """Whether two leaves are arrays that differ in their shapes alone."""
+    arrays = isinstance(was, np.ndarray) and isinstance(now, np.ndarray)
+    return arrays and was.dtype == now.dtype
+
+
+def _kind(leaf: Any) -> str:
+    if isinstance(leaf, np.ndarray):
+        return f"an array of shape {leaf.shape} and dtype {leaf.dtype}"
+    if isinstance(leaf, str) or callable(leaf):
+        return repr(leaf)
+    name = type(leaf).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -46,6 +46,7 @@ LAYERS = (
     "_tree",
     "_classes",
     "_thunk",
+    "_buffers",
     "_nesting",
     "_derive",
     "_rule",

@@ -10,6 +10,7 @@ from typing import Any
 
 import optree
 
+from fwddiff._buffers import DiffCache
 from fwddiff._errors import ArgumentError
 from fwddiff._mistakes import argument_names
 from fwddiff._problem import Problem
@@ -80,6 +81,9 @@ class _ArgumentWriter:
         if leaf not in self.problem.statics:
             return self._number(self.inputs.index(leaf))
         static = self.problem.statics[leaf]
+        if isinstance(static, DiffCache):  # has no type of duals: Numba will say so if this way is taken
+            self.namespace[f"static{leaf}"] = static
+            return f"static{leaf}"
         if not isinstance(static, str | bytes) and not callable(static):
             raise ArgumentError(
                 f"{self.problem.name}: argument '{self._owner(leaf)}' holds a {type(static).__name__}, which "

@@ -18,6 +18,7 @@ from fwddiff._buffers import DiffCache
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.buffers import CacheType
 from fwddiff.engines.numba.language import _arrays, _buffers
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.ssa.code import Refused
@@ -54,7 +55,7 @@ def _static_type(problem: Problem, leaf: int, kept: list[Any]) -> types.Type:
     if isinstance(static, str):
         return types.literal(static)
     if isinstance(static, DiffCache):
-        return _buffers.cache_type(static, leaf, problem.statics, problem.float_dtype)
+        return _buffers.cache_type(static, problem.statics, problem.float_dtype)
     if not callable(static):
         raise Refused(f"an argument is a {type(static).__name__}")
     entry = Prepared.of(static, problem.plan.owned)
@@ -199,7 +200,7 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
 def _assemble(
     context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any], buffers: _buffers.Made
 ) -> Any:
-    if isinstance(kind, _buffers.CacheType):
+    if isinstance(kind, CacheType):
         return buffers.value(kind)
     if isinstance(kind, types.NoneType | types.Omitted | types.Dispatcher):
         return context.get_dummy_value()

@@ -1,6 +1,6 @@
-"""A user's `DiffCache` in compiled code: memory of the function's own, taken where an evaluation begins.
+"""A user's `DiffCache` on plain numbers: memory of the core function's own, taken where it begins.
 
-`fd.get_tmp(cache, x)` is an array over it, of doubles. What differentiates the function gives it shadows as it
+`fd.get_tmp(cache, x)` is an array of doubles over it. What differentiates the function gives it shadows as it
 does any array that the function makes. One cache has one memory, by whatever names it is reached.
 """
 
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from fwddiff._buffers import DiffCache, get_tmp
-from fwddiff.engines.numba.options import overload
+from fwddiff._buffers import DiffCache
+from fwddiff.engines.numba.buffers import CacheType, cache_value, has_compiled_form, number_of
+from fwddiff.engines.numba.language._meanings import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa.code import Refused
-from numba.core import cgutils, types
-from numba.extending import make_attribute_wrapper, models, register_model
+from numba.core import cgutils
 from numba.np import arrayobj
 
 _DOUBLE, _INT64 = ir.DoubleType(), ir.IntType(64)
@@ -27,37 +27,11 @@ _MOST_UNROLLED = 16
 _BYTES = 8
 
 
-class CacheType(types.Type):
-    """A cache of this shape, whose buffer starts with this number; `number` tells caches apart."""
-
-    def __init__(self, shape: tuple[int, ...], start: float, number: int):
-        self.shape, self.start, self.number = shape, start, number
-        self.array = types.Array(types.float64, len(shape), "C")
-        super().__init__(f"DiffCache({shape}, {start!r}, {number})")
-
-
-@register_model(CacheType)
-class _Model(models.StructModel):
-    def __init__(self, manager: Any, kind: CacheType):
-        super().__init__(manager, kind, [("buffer", kind.array)])
-
-
-make_attribute_wrapper(CacheType, "buffer", "_buffer")
-
-
-@overload(get_tmp)
-def _get_tmp(cache, x):
-    return (lambda cache, x: cache._buffer) if isinstance(cache, CacheType) else None
-
-
-def cache_type(cache: DiffCache, leaf: int, statics: Mapping[int, Any], float_dtype: np.dtype) -> CacheType:
-    """Of the cache that is this leaf: numbered by the first leaf that it is."""
-    if cache.array.dtype.itemsize < float_dtype.itemsize:
-        raise Refused("it makes arrays of single precision")
-    if not cache.array.ndim:
-        raise Refused("a buffer is a number")
-    number = min(k for k, static in statics.items() if static is cache)
-    return CacheType(cache.array.shape, cache.start, min(number, leaf))
+def cache_type(cache: DiffCache, statics: Mapping[int, Any], float_dtype: np.dtype) -> CacheType:
+    """Of one of these leaves."""
+    if not has_compiled_form(cache, float_dtype):
+        raise Refused("it has a buffer of single precision")
+    return CacheType(cache, number_of(cache, statics))
 
 
 class Made:
@@ -93,17 +67,18 @@ class Made:
             itemsize=_INT64(_BYTES),
             meminfo=memory,
         )
-        cache = cgutils.create_struct_proxy(kind)(context, builder)
-        cache.buffer = array._getvalue()
-        return cache._getvalue()
+        return cache_value(context, builder, kind, array._getvalue())
 
     def _start(self, data: Any, count: int, number: float) -> None:
-        builder = self.builder
+        """Small buffers become values, if their elements are written one by one."""
+        builder, start = self.builder, _DOUBLE(number)
+        if np.isnan(number):  # LLVM would make nan of all sums with it, and their slopes would be gone
+            start = call_opaque(builder, f"{PREFIX}constant", [start])
         if count <= _MOST_UNROLLED:
             for k in range(count):
-                builder.store(_DOUBLE(number), builder.gep(data, [_INT64(k)]))
+                builder.store(start, builder.gep(data, [_INT64(k)]))
         elif number == 0.0 and not np.signbit(number):
             cgutils.memset(builder, data, _INT64(count * _BYTES), 0)
         else:
             with cgutils.for_range(builder, _INT64(count)) as loop:
-                builder.store(_DOUBLE(number), builder.gep(data, [loop.index]))
+                builder.store(start, builder.gep(data, [loop.index]))

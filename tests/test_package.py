@@ -26,6 +26,7 @@ LAYERS = (
     "testing",
     "_explain",
     "_operators",
+    "_inplace",
     "_custom",
     "_chainrules",
     "_wrapper",

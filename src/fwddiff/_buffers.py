@@ -70,7 +70,8 @@ class DiffCache(Buffers):
 
     def __init__(self, array: np.ndarray):
         super().__init__()
-        self.array = _checked(array)
+        refuse_unwritable(array, "DiffCache")
+        self.array = array
         self.start = _start(array)
         self._thread = threading.get_ident()
 
@@ -182,20 +183,20 @@ def get_tmp(cache: DiffCache | LazyBufferCache, x: Any) -> Any:
     return cache.buffer(x)  # type: ignore[attr-defined]
 
 
-def _checked(array: Any) -> np.ndarray:
+def refuse_unwritable(array: Any, what: str) -> None:
+    """Raises where this is no array to write numbers with derivatives into."""
     if not isinstance(array, np.ndarray):
         raise ArgumentError(
-            f"DiffCache takes a NumPy array, such as np.empty(8), not a {type(array).__name__}, and is made once, "
-            "outside of the function that is differentiated."
+            f"{what} takes a NumPy array, such as np.empty(8), not a {type(array).__name__}, made once, outside "
+            "of the function that is differentiated."
         )
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8) or not array.dtype.isnative:
         raise ArgumentError(
-            f"DiffCache takes an array of float64 or float32, not of {array.dtype}, which has no room for "
-            "derivatives. Integers need no cache: make such an array inside the function."
+            f"{what} takes an array of float64 or float32, not of {array.dtype}, in which derivatives have no "
+            "place. Integers need no buffer: make such an array inside the function."
         )
     if not array.flags.writeable:
-        raise ArgumentError("DiffCache takes an array that can be written to, and this one is read-only.")
-    return array
+        raise ArgumentError(f"{what} takes an array that can be written to, and this one is read-only.")
 
 
 def _start(array: np.ndarray) -> float:

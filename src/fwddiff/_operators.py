@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fwddiff import _dual_host, _tree
+from fwddiff import _dual_host, _inplace, _tree
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError, ShapeError
 from fwddiff._function import Target
@@ -38,12 +38,24 @@ def _operator(evaluate: F) -> F:
     """An operator that returns a function of the arguments where they are not given."""
 
     @functools.wraps(evaluate)
-    def operator(f: Callable, *args: Any, argnum: Argnum = 0, backend: str = "auto", **named: Any) -> Any:
-        if args or named:
-            return evaluate(f, *args, argnum=argnum, backend=backend, **named)
-
+    def operator(
+        f: Callable,
+        *args: Any,
+        argnum: Argnum = 0,
+        backend: str = "auto",
+        inplace: bool = False,
+        out: Any = None,
+        **named: Any,
+    ) -> Any:
         def applied(*args: Any, **named: Any) -> Any:
-            return evaluate(f, *args, argnum=argnum, backend=backend, **named)
+            if not inplace:
+                return evaluate(f, *args, argnum=argnum, backend=backend, **named)
+            name = evaluate.__name__
+            both = globals().get(f"value_and_{name}", evaluate)
+            return _inplace.evaluated(name, both, f, out, *args, argnum=argnum, backend=backend, **named)
+
+        if args or named:
+            return applied(*args, **named)
 
         applied.__name__ = f"{evaluate.__name__} of {getattr(f, '__name__', 'a function')}"
         return applied

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fwddiff.dual._parts import Operand, Parts, build, level_of, levels, strip
+from fwddiff.dual._parts import Operand, Parts, build, formed, level_of, levels, strip
 
 class Room(NamedTuple):
     """Count of partials by level, of all evaluations around this one; dtype of `np.zeros(k)`; the user's
@@ -53,11 +53,14 @@ def _dtype_now() -> Any:
 
 
 def with_room(array: Any) -> Operand:
-    """A new float array as one of duals; other things as they are."""
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.ndim:
+    """A new float array, or one of duals of some levels, as one of duals of all; other things as they are."""
+    found, plain = _room.get(), strip(array)
+    if found is None or not isinstance(plain, np.ndarray) or plain.dtype.kind != "f" or not plain.ndim:
         return array
-    found = _room.get()
-    return array if found is None else with_levels(array, found.levels)
+    if array is plain:
+        return with_levels(array, found.levels)
+    own = levels(array)
+    return array if found.levels.keys() <= own.keys() else formed(array, found.levels | own)
 
 
 def with_levels(array: np.ndarray, counts: dict[int, int]) -> Operand:
@@ -132,7 +135,7 @@ def _array(function: Callable) -> Callable:
 
     def made(items: Any, *arguments: Any, **options: Any) -> Operand:
         if level_of(items) >= 0:
-            return items if function is np.asarray or strip(items).ndim == 0 else items.copy()
+            return items if function is np.asarray or strip(items).ndim == 0 else with_room(items.copy())
         if isinstance(items, list | tuple) and _holds_dual(items):
             return _stacked(items)
         return (

@@ -225,6 +225,11 @@ def floating(leaf: Operand) -> Operand:
     )
 
 
+def formed(x: Operand, counts: dict[int, int]) -> Operand:
+    """`x` as a dual of these levels, its own among them; it depends on no seed of the others."""
+    return _form(x, sorted(counts.items(), reverse=True), strip(x))
+
+
 def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:
     """`x` with exactly these levels, and with plain parts of the shape and dtype of `leaf`."""
     if not levels:

@@ -32,7 +32,7 @@ class CacheType(types.Type):
     apart."""
 
     def __init__(self, cache: DiffCache, number: int, dtype: types.Type = types.float64):
-        self.shape, self.start = cache.array.shape, cache.start
+        self.shape, self.start, self.number = cache.array.shape, cache.start, number
         self.array = types.Array(dtype, len(self.shape), "C")
         super().__init__(f"DiffCache({self.shape}, {self.start!r}, {number}, {dtype})")
 

@@ -132,7 +132,7 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
         buffers.release()
         builder.ret(status.code)
     results = _taken_apart(builder, compiled.signature.return_type, result)
-    _store(context, builder, core.args[0], results, given, problem)
+    _store(context, builder, core.args[0], results, given, problem, buffers.release)
     context.nrt.decref(builder, compiled.signature.return_type, result)
     buffers.release()
     builder.ret(_INT32(0))
@@ -218,7 +218,7 @@ def _assemble(
 
 
 def _store(
-    context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem
+    context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem, leave: Any
 ) -> None:
     offset = 0
     for leaf, value in results:
@@ -226,7 +226,7 @@ def _store(
         if is_array(leaf):
             data, *extents = [next(places) for _ in range(1 + leaf.ndim)]
             convert = functools.partial(_converted, context, builder, leaf.dtype, target)
-            _arrays.write(context, builder, leaf, value, data, extents, convert)
+            _arrays.write(context, builder, leaf, value, data, extents, convert, leave)
             continue
         if isinstance(leaf, types.Array):
             array = arrayobj.make_array(leaf)(context, builder, value)

@@ -17,8 +17,10 @@ from llvmlite import ir
 
 from fwddiff._buffers import DiffCache
 from fwddiff.engines.numba.buffers import CacheType, cache_value, has_compiled_form, number_of
+from fwddiff.engines.numba.language._frugal import LARGEST_ON_STACK
 from fwddiff.engines.numba.language._meanings import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa.code import Refused
+from fwddiff.engines.numba.ssa.functions import BORROW, GIVE
 from numba.core import cgutils
 from numba.np import arrayobj
 
@@ -40,6 +42,7 @@ class Made:
     def __init__(self, context: Any, builder: Any):
         self.context, self.builder = context, builder
         self._of: dict[CacheType, Any] = {}
+        self._borrowed: dict[int, Any] = {}
 
     def value(self, kind: CacheType) -> Any:
         """The cache as the compiled function gets it."""
@@ -48,13 +51,22 @@ class Made:
         return self._of[kind]
 
     def release(self) -> None:
+        """Where an evaluation ends."""
         for kind, value in self._of.items():
             self.context.nrt.decref(self.builder, kind, value)
+        for number, memory in self._borrowed.items():
+            kind = ir.FunctionType(ir.VoidType(), [memory.type])
+            give = cgutils.get_or_insert_function(self.builder.module, kind, f"{GIVE}{number}")
+            self.builder.call(give, [memory])
 
     def _made(self, kind: CacheType) -> Any:
         context, builder = self.context, self.builder
         count = int(np.prod(kind.shape))
-        memory = context.nrt.meminfo_alloc(builder, _INT64(max(count, 1) * _BYTES))
+        size = _INT64(max(count, 1) * _BYTES)
+        if count * _BYTES > LARGEST_ON_STACK:
+            memory, counted = self._borrow(kind.number, size), None
+        else:
+            memory = counted = context.nrt.meminfo_alloc(builder, size)
         data = builder.bitcast(memory, _DOUBLE.as_pointer())
         self._start(data, count, kind.start)
         array = arrayobj.make_array(kind.array)(context, builder)
@@ -65,9 +77,15 @@ class Made:
             shape=[_INT64(n) for n in kind.shape],
             strides=[_INT64(n) for n in steps],
             itemsize=_INT64(_BYTES),
-            meminfo=memory,
+            meminfo=counted,
         )
         return cache_value(context, builder, kind, array._getvalue())
+
+    def _borrow(self, number: int, size: Any) -> Any:
+        """Memory that the kernel keeps, and no reference is counted to."""
+        memory = self.context.nrt.borrowed(self.builder, f"{BORROW}{number}", size)
+        self._borrowed[number] = memory
+        return memory
 
     def _start(self, data: Any, count: int, number: float) -> None:
         """Small buffers become values, if their elements are written one by one."""

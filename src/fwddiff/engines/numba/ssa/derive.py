@@ -27,13 +27,13 @@ from fwddiff.engines.numba.ssa.function import (
     simplified,
     size,
 )
-from fwddiff.engines.numba.ssa.functions import ALLOCATE
+from fwddiff.engines.numba.ssa.functions import memory_function
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 
 def derived(base: Function, what: Derivative) -> Function:
     """The derived function of `base`."""
-    if base.has_arrays or what.kind == "jacobian" or ALLOCATE in base.code.outside:
+    if base.has_arrays or what.kind == "jacobian" or _allocates(base):
         chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
         return passes.derived(base, dataclasses.replace(what, chunk=chunk))
     if what.kind == "pushforward":
@@ -41,6 +41,10 @@ def derived(base: Function, what: Derivative) -> Function:
     if what.chunk:
         return _in_chunks(base, what)
     return _single_pass(base, what, {a: 1 << k for k, a in enumerate(what.active)})
+
+
+def _allocates(base: Function) -> bool:
+    return any(memory_function(name) == "allocate" for name in base.code.outside)
 
 
 # --- one pass -----------------------------------------------------------------------------------------------

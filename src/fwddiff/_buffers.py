@@ -13,7 +13,7 @@ threads, have memory of their own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ class Buffers:
 
     def __init__(self) -> None:
         self._own = threading.local()
+
+    def form(self) -> tuple:
+        """All that compiled code, or a plan, depends on."""
+        raise NotImplementedError
 
     def _memory(self, depth: int, levels: dict[int, int], shape: Shape, dtype: np.dtype) -> Any:
         """Memory of this thread, which is made once."""
@@ -93,12 +97,11 @@ class DiffCache(Buffers):
             return self._memory(0, levels, array.shape, array.dtype) if levels else self.plain()
         return self._in_evaluation(room, x, self.array.shape, _dtype(self.array.dtype, room), self.start)
 
-    def form(self) -> tuple[Shape, str, float]:
-        """All that compiled code depends on."""
+    def form(self) -> tuple:
         return self.array.shape, self.array.dtype.name, self.start
 
     def __reduce__(self) -> Any:
-        return DiffCache, (self.array.copy(),)
+        return DiffCache, (self.array.copy(),), {"start": self.start}
 
     def __repr__(self) -> str:
         return f"DiffCache({self.array.dtype}{list(self.array.shape)})"
@@ -151,11 +154,21 @@ class LazyBufferCache(Buffers):
             return self._memory(0, _levels(x), shape, dtype)
         return self._in_evaluation(room, x, shape, _dtype(dtype, room), np.nan)
 
+    def form(self) -> tuple:
+        return (self.size,)
+
     def __reduce__(self) -> Any:
         return LazyBufferCache, (self.size,)
 
     def __repr__(self) -> str:
         return f"LazyBufferCache({'' if self.size is None else self.size})"
+
+
+def sharing(leaves: Iterable[Any]) -> tuple[int, ...]:
+    """Which caches among these are the same, as numbers: calls that differ there are different calls. A call
+    with other caches of the same form is not."""
+    found = [leaf for leaf in leaves if isinstance(leaf, Buffers)]
+    return tuple([next(k for k, other in enumerate(found) if other is leaf) for leaf in found])
 
 
 def get_tmp(cache: DiffCache | LazyBufferCache, x: Any) -> Any:

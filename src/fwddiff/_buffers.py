@@ -12,9 +12,11 @@ threads, have memory of their own.
 
 from __future__ import annotations
 
+import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,13 +24,22 @@ from fwddiff import _nesting, dual
 from fwddiff._errors import ArgumentError, ShapeError
 
 Shape = tuple[int, ...]
+KEY = "fwddiff: buffer"
+_numbers = itertools.count()
 
 
 class Buffers:
-    """What both kinds of cache share: per thread, memory by depth of evaluation, levels, shape and dtype."""
+    """What both kinds of cache share: per thread, memory by depth of evaluation, levels, shape and dtype.
+
+    `key` is text that stands for the cache where only text can be kept.
+    """
+
+    alive: ClassVar[weakref.WeakValueDictionary[str, Buffers]] = weakref.WeakValueDictionary()
 
     def __init__(self) -> None:
         self._own = threading.local()
+        self.key = f"{KEY} {next(_numbers)}"
+        self.alive[self.key] = self
 
     def form(self) -> tuple:
         """All that compiled code, or a plan, depends on."""

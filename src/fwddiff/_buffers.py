@@ -220,7 +220,10 @@ def refuse_unwritable(array: Any, what: str) -> None:
             "place. Integers need no buffer: make such an array inside the function."
         )
     if not array.flags.writeable:
-        raise ArgumentError(f"{what} takes an array that can be written to, and this one is read-only.")
+        raise ArgumentError(
+            f"{what} takes an array that can be written to, and this one is read-only, as arrays are that "
+            "a function refers to while it is differentiated: there, take a fd.DiffCache."
+        )
 
 
 def _start(array: np.ndarray) -> float:

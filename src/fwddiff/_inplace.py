@@ -38,7 +38,7 @@ def evaluated(name: str, value_and: Callable[..., Any], f: Callable, out: Any, *
             f"{', '.join(_OPERATORS[:-1])} or {_OPERATORS[-1]}."
         )
     buffer = _buffer(name, out, args)
-    value, found = value_and(functools.partial(ordinary(f), buffer), *args, **named)
+    value, found = value_and(_returning(f, buffer), *args, **named)
     if level_of(value) > level_of(buffer):
         raise DerivativeError(
             f"{name}: `out` is an array of plain numbers, and the value has derivatives of another derivative "
@@ -57,6 +57,13 @@ def _buffer(name: str, out: Any, args: tuple) -> Any:
     if not isinstance(out, DualArray):
         refuse_unwritable(out, f"{name}: `out`")
     return out
+
+
+def _returning(f: Callable, buffer: Any) -> Callable:
+    """A function of the arguments after `out`."""
+    if isinstance(f, functools.partial) and not f.args:
+        return functools.partial(_returning(f.func, buffer), **f.keywords)
+    return functools.partial(ordinary(f), buffer)
 
 
 def ordinary(f: Callable) -> Callable:

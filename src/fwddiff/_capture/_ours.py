@@ -11,7 +11,7 @@ from typing import Any
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Function, attributes
 from fwddiff._capture._values import is_operation
-from fwddiff._buffers import LazyBufferCache, get_tmp
+from fwddiff._buffers import get_tmp
 from fwddiff._magnitude import magnitude
 
 _PACKAGE = __name__.partition(".")[0]
@@ -22,8 +22,7 @@ _answers: weakref.WeakKeyDictionary[Function, bool] = weakref.WeakKeyDictionary(
 
 
 def refers_to_us(plan: Function) -> bool:
-    """Whether code that the plan reaches names an operator, `rrule`, `frule`, `g.broadcast` or `g.sum`, or a
-    buffer whose shape is found where it runs."""
+    """Whether code that the plan reaches names an operator, `rrule`, `frule`, or `g.broadcast` or `g.sum`."""
     if plan not in _answers:
         _answers[plan] = any(_is_ours(value) for node in plan.nodes() for value in _mentioned(node))
     return _answers[plan]
@@ -38,7 +37,7 @@ def _mentioned(node: Function) -> Iterator[Any]:
 
 
 def _is_ours(value: Any) -> bool:
-    if is_operation(value) or isinstance(value, LazyBufferCache):
+    if is_operation(value):
         return True
     ours = isinstance(value, FunctionType) and (value.__module__ or "").partition(".")[0] == _PACKAGE
     return ours and value not in _COMPILED

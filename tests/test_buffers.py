@@ -7,8 +7,10 @@ import ctypes
 import dataclasses
 import math
 import pickle
+import re
 import threading
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +81,9 @@ def test_a_plain_call_gets_the_very_array():
 def test_first_and_second_derivatives(engine):
     assert_allclose(fd.gradient(products, POINT, backend=engine), products_gradient(POINT), rtol=1e-13)
     assert_allclose(fd.hessian(products, POINT, backend=engine), products_hessian(POINT), rtol=1e-13)
-    assert_allclose(fd.hvp(products, POINT, POINT, backend=engine), products_hessian(POINT) @ POINT, rtol=1e-13)
+    assert_allclose(
+        fd.hvp(products, POINT, POINT, backend=engine), products_hessian(POINT) @ POINT, rtol=1e-13
+    )
 
 
 def test_operators_nest_through_a_buffer():
@@ -125,9 +129,7 @@ def test_rows(engine):
         return b
 
     rows = np.arange(12.0).reshape(3, 4)
-    y, pullback = fd.rrule(
-        lambda r: fwddiff(squares, engine=engine).broadcast(r, signature="(n)->(n)"), rows
-    )
+    y, pullback = fd.rrule(lambda r: fwddiff(squares, engine=engine).broadcast(r, signature="(n)->(n)"), rows)
     assert_array_equal(y, rows**2)
     assert_array_equal(fd.unthunk(pullback(np.ones((3, 4)))[0]), 2 * rows)
 
@@ -171,7 +173,8 @@ def test_matrices_and_views(engine):
         return sum(b[i][1] + b[i][2] for i in range(3)) + sum(b[2])
 
     expected = [
-        float(mpmath.diff(lambda *x: closed(x), tuple(POINT), tuple(np.eye(3, dtype=int)[k]))) for k in range(3)
+        float(mpmath.diff(lambda *x: closed(x), tuple(POINT), tuple(np.eye(3, dtype=int)[k])))
+        for k in range(3)
     ]
     assert_allclose(fd.gradient(f, POINT, backend=engine), expected, rtol=1e-12)
 
@@ -325,7 +328,10 @@ def test_get_tmp_does_not_keep_a_function_from_being_compiled():
 
 
 def test_a_cache_is_no_input():
-    assert [slot.core_ndim for slot in fwddiff(products, engine="numba").operation("whole").prepare(POINT).rule.inputs] == [1]
+    assert [
+        slot.core_ndim
+        for slot in fwddiff(products, engine="numba").operation("whole").prepare(POINT).rule.inputs
+    ] == [1]
 
 
 def test_caches_of_one_form_share_kernels():
@@ -456,7 +462,9 @@ def adds_to_what_a_library_made(x):
 
 @engines
 @pytest.mark.parametrize(
-    ("f", "constants"), [(stores_a_number, ()), (stores_in_a_loop, (np.zeros(3),))], ids=["captured", "argument"]
+    ("f", "constants"),
+    [(stores_a_number, ()), (stores_in_a_loop, (np.zeros(3),))],
+    ids=["captured", "argument"],
 )
 def test_storing_in_a_plain_array_names_the_cache(engine, f, constants):
     with pytest.raises(fd.FwdDiffError, match=r"fd\.DiffCache"):
@@ -508,7 +516,7 @@ def test_threads_have_memory_of_their_own(engine):
     x, y = np.linspace(0.1, 2.0, size), np.linspace(1.0, 2.0, size)
     operation = fwddiff(long, engine=engine).broadcast
     fd.rrule(operation, x, y)
-    found = [None] * 4
+    found: list = [None] * 4
 
     def work(k):
         _, pullback = fd.rrule(operation, x + k, y)
@@ -625,7 +633,7 @@ def clayton_sample(cache, tau, alpha, uniform):
 
 
 def clayton_logpdf(theta, pairs, cache):
-    """Sum of log c(u, v), c = (1 + θ) (u v)^(-1-θ) (u^-θ + v^-θ - 1)^(-2-1/θ), with u^-θ, v^-θ in a buffer."""
+    """Sum of log c(u, v), c = (1 + θ) (u v)^(-1-θ) (u^-θ + v^-θ - 1)^(-2-1/θ), by a buffer."""
     b = fd.get_tmp(cache, theta)
     found = 0.0
     for i in range(len(pairs)):
@@ -657,7 +665,9 @@ def test_clayton_sample(engine):
     assert_array_equal(found[:, 0], np.zeros(6))
     expected = [float(mpmath.diff(lambda t, i=i: exact(i, t, 1.5), 0.3)) for i in range(6)]
     assert_allclose(found[:, 1], expected, rtol=1e-11)
-    both = fd.jacobian(lambda p: clayton_sample(cache, p[0], p[1], UNIFORM), np.array([0.3, 1.5]), backend=engine)
+    both = fd.jacobian(
+        lambda p: clayton_sample(cache, p[0], p[1], UNIFORM), np.array([0.3, 1.5]), backend=engine
+    )
     assert both.shape == (6, 2, 2)
     assert_allclose(both[:, 1, 0], expected, rtol=1e-11)
     assert_allclose(both[:, 1, 1], [float(exact(i, 0.3, 1)) for i in range(6)], rtol=1e-12)
@@ -668,7 +678,9 @@ def test_clayton_density(engine):
     cache = fd.DiffCache(np.empty(3))
     with mpmath.workdps(30):
         first, second = (float(mpmath.diff(clayton_density, 0.8, n)) for n in (1, 2))
-    assert fd.derivative(clayton_logpdf, 0.8, UNIFORM, cache, backend=engine) == pytest.approx(first, rel=1e-12)
+    assert fd.derivative(clayton_logpdf, 0.8, UNIFORM, cache, backend=engine) == pytest.approx(
+        first, rel=1e-12
+    )
     assert fd.hessian(clayton_logpdf, 0.8, UNIFORM, cache, backend=engine) == pytest.approx(second, rel=1e-10)
 
 
@@ -704,6 +716,21 @@ def test_an_ode_with_buffers(engine):
     assert_allclose(found, np.linalg.matrix_power(step, 5), rtol=1e-13)
     by_number = fd.jacobian(lambda a: euler(u0, a, 1, *caches), a, backend=engine)
     assert_allclose(by_number, 0.1 * np.einsum("ij,k->ijk", np.eye(2), u0), rtol=1e-13)
+
+
+# --- the documentation --------------------------------------------------------------------------------------
+
+
+def test_the_page_of_the_documentation():
+    """Its code runs, and does what it says."""
+    text = (Path(__file__).parents[1] / "docs" / "buffers.md").read_text()
+    space: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, space)
+    x = space["x"]
+    assert_allclose(fd.gradient(space["f"], x), [25.0, 4.0, 6.0])
+    assert_allclose(fd.gradient(space["h"], x), 2 * x + np.cos(x))
+    assert_allclose(space["out"], [1.3 * 0.7, math.sin(0.7), 1.69])
 
 
 # --- hosts --------------------------------------------------------------------------------------------------

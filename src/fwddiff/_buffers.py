@@ -47,7 +47,7 @@ class Buffers:
 
     def _memory(self, depth: int, levels: dict[int, int], shape: Shape, dtype: np.dtype) -> Any:
         """Memory of this thread, which is made once."""
-        known = vars(self._own)
+        known: Any = vars(self._own)
         key = depth, shape, dtype, *sorted(levels.items())
         if key not in known:
             known[key] = dual.with_levels(np.empty(shape, dtype), levels)
@@ -94,7 +94,7 @@ class DiffCache(Buffers):
         """The buffer of a call without derivatives."""
         if threading.get_ident() == self._thread:
             return self.array
-        known = vars(self._own)
+        known: Any = vars(self._own)
         if "plain" not in known:
             known["plain"] = np.full_like(self.array, self.start)
         return known["plain"]
@@ -125,9 +125,9 @@ class LazyBufferCache(Buffers):
         size: A function from the shape of `x`, a tuple, to that of the buffer (an int is a shape of one
             axis). Without it, buffers have the shape of `x`.
 
-    There is one buffer for each shape and dtype of `x`, made when it is first asked for; integers get float64.
-    In a derivative it starts with nan in each evaluation. Functions with such a cache run as Python: shapes
-    are not known where a kernel is compiled. With `fd.DiffCache` they are compiled.
+    There is one buffer for each shape and dtype of `x`, made when first asked for; integers get float64. In a
+    derivative it starts with nan in each evaluation. Functions with such a cache run as Python: shapes are
+    not known where a kernel is compiled. With `fd.DiffCache` they are compiled.
     """
 
     def __init__(self, size: Callable[[Shape], int | Sequence[int]] | None = None):
@@ -148,13 +148,15 @@ class LazyBufferCache(Buffers):
         except (TypeError, ValueError):
             shape = (-1,)
         if any(n < 0 for n in shape):
-            raise ShapeError(f"the size function of a LazyBufferCache made {found!r} of {given}: not a shape.")
+            raise ShapeError(
+                f"the size function of a LazyBufferCache made {found!r} of {given}: not a shape."
+            )
         return shape
 
     def buffer(self, x: Any) -> Any:
         """See `get_tmp`."""
         plain = dual.strip(x)
-        if isinstance(plain, list | tuple | dict) or not hasattr(plain, "dtype") and not _is_number(plain):
+        if isinstance(plain, list | tuple | dict) or (not hasattr(plain, "dtype") and not _is_number(plain)):
             raise ArgumentError(
                 f"a LazyBufferCache needs a number or an array, whose shape its buffer follows, not a "
                 f"{type(plain).__name__}."
@@ -211,13 +213,13 @@ def refuse_unwritable(array: Any, what: str) -> None:
     """Raises where this is no array to write numbers with derivatives into."""
     if not isinstance(array, np.ndarray):
         raise ArgumentError(
-            f"{what} takes a NumPy array, such as np.empty(8), not a {type(array).__name__}, made once, outside "
-            "of the function that is differentiated."
+            f"{what} takes a NumPy array, such as np.empty(8), not a {type(array).__name__}, made once, "
+            "outside of the function that is differentiated."
         )
     if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8) or not array.dtype.isnative:
         raise ArgumentError(
-            f"{what} takes an array of float64 or float32, not of {array.dtype}, in which derivatives have no "
-            "place. Integers need no buffer: make such an array inside the function."
+            f"{what} takes an array of float64 or float32, not of {array.dtype}, in which derivatives have "
+            "no place. Integers need no buffer: make such an array inside the function."
         )
     if not array.flags.writeable:
         raise ArgumentError(

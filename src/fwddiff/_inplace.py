@@ -24,7 +24,9 @@ _OPERATORS = ("derivative", "jacobian", "pushforward", "pullback")
 _SIMPLE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def evaluated(name: str, value_and: Callable[..., Any], f: Callable, out: Any, *args: Any, **named: Any) -> Any:
+def evaluated(
+    name: str, value_and: Callable[..., Any], f: Callable, out: Any, *args: Any, **named: Any
+) -> Any:
     """What the operator of this name gives for `f(out, *args)`; `out` holds the value afterwards.
 
     Args:
@@ -34,16 +36,16 @@ def evaluated(name: str, value_and: Callable[..., Any], f: Callable, out: Any, *
     """
     if name.removeprefix("value_and_") not in _OPERATORS:
         raise ArgumentError(
-            f"{name} needs a function that returns one number, and one with inplace=True writes an array: use "
-            f"{', '.join(_OPERATORS[:-1])} or {_OPERATORS[-1]}."
+            f"{name} needs a function that returns one number, and one with inplace=True writes an array: "
+            f"use {', '.join(_OPERATORS[:-1])} or {_OPERATORS[-1]}."
         )
     buffer = _buffer(name, out, args)
     value, found = value_and(_returning(f, buffer), *args, **named)
     if level_of(value) > level_of(buffer):
         raise DerivativeError(
-            f"{name}: `out` is an array of plain numbers, and the value has derivatives of another derivative "
-            "around this one, which would be lost. Pass a cache, out=fd.DiffCache(np.empty(n)), which has "
-            "room for them."
+            f"{name}: `out` is an array of plain numbers, and the value has derivatives of another "
+            "derivative around this one, which would be lost. Pass a cache, out=fd.DiffCache(np.empty(n)), which "
+            "has room for them."
         )
     buffer[...] = value
     return (buffer, found) if name.startswith("value_and_") else found
@@ -79,7 +81,10 @@ def _ordinary(f: Callable) -> Callable:
     if not parameters:
         raise ArgumentError(f"{name} takes no argument: with inplace=True it is called as {name}(out, x).")
     first, *names = [p.name for p in parameters]
-    named = all(p.kind in _SIMPLE for p in parameters) and not {"np", "f_inplace", "written"} & {first, *names}
+    named = all(p.kind in _SIMPLE for p in parameters) and not {"np", "f_inplace", "written"} & {
+        first,
+        *names,
+    }
     first, listing = (first, ", ".join(names)) if named else ("out", "*rest")
     made_name = name if name.isidentifier() else "function"
     text = (

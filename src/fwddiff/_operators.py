@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +31,9 @@ from fwddiff.dual import level_of
 
 _LATER: Any = type("_Later", (), {"__repr__": lambda self: "<given later>"})()
 Argnum = int | str | Sequence[int | str]
-F = TypeVar("F", bound=Callable)
 
 
-def _operator(evaluate: F) -> F:
+def _operator(evaluate: Callable[..., Any]) -> Callable[..., Any]:
     """An operator that returns a function of the arguments where they are not given."""
 
     @functools.wraps(evaluate)
@@ -60,7 +59,7 @@ def _operator(evaluate: F) -> F:
         applied.__name__ = f"{evaluate.__name__} of {getattr(f, '__name__', 'a function')}"
         return applied
 
-    return operator  # type: ignore[return-value]
+    return operator
 
 
 @_operator

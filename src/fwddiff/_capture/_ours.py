@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
+from fwddiff._buffers import get_tmp
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Function, attributes
 from fwddiff._capture._values import is_operation
-from fwddiff._buffers import get_tmp
 from fwddiff._magnitude import magnitude
 
 _PACKAGE = __name__.partition(".")[0]

@@ -232,8 +232,8 @@ def _is_write(use: Use) -> bool:
 
 def _written(node: Function, name: str, value: Any = None) -> CaptureError:
     advice = (
-        f"If it is a buffer, which each call fills anew, make it a cache, `fd.DiffCache({name})`, and take the "
-        "array by `fd.get_tmp(cache, x)`."
+        f"If it is a buffer, which each call fills anew, make it a cache, `fd.DiffCache({name})`, and take "
+        "the array by `fd.get_tmp(cache, x)`."
         if isinstance(value, np.ndarray)
         else "Pass the old value as an argument and return the new one."
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from fwddiff.dual._parts import Operand, Parts, build, formed, level_of, levels, strip
 
+
 class Room(NamedTuple):
     """Count of partials by level, of all evaluations around this one; dtype of `np.zeros(k)`; the user's
     buffers that this one has begun to use."""

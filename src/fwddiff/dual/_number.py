@@ -127,8 +127,8 @@ class Number(Parts):
             return float(strip(self))
         raise lost(
             "float(), or a function that calls it,",
-            "pass it on as it is; use numpy's functions or math's. A plain array has no place for it: a buffer "
-            "from outside is a fd.DiffCache.",
+            "pass it on as it is; use numpy's functions or math's. A plain array has no place for it: a "
+            "buffer from outside is a fd.DiffCache.",
         )
 
     def __complex__(self) -> NoReturn:

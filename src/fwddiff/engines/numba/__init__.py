@@ -56,8 +56,8 @@ def rule(problem: Problem) -> BaseRule:
 def _refuse_lazy_buffers(problem: Problem) -> None:
     if any(isinstance(static, LazyBufferCache) for static in problem.statics.values()):
         raise PythonOnlyError(
-            f"{problem.name} takes a buffer from a LazyBufferCache, whose shape is known where the function runs "
-            "and not where it is compiled. Use engine='auto' or 'numpy', which run it as Python, or a "
+            f"{problem.name} takes a buffer from a LazyBufferCache, whose shape is known where the function "
+            "runs and not where it is compiled. Use engine='auto' or 'numpy', which run it as Python, or a "
             "fd.DiffCache."
         )
 

@@ -1,7 +1,7 @@
 """A user's `DiffCache` in compiled code: `fd.get_tmp(cache, x)` is the array that the cache's value holds.
 
-The array is made where an evaluation begins, `language._buffers` says how on plain numbers; here it is of duals
-with room for what all leaves carry.
+The array is made where an evaluation begins: on plain numbers as `language._buffers` says, here of duals with
+room for what all leaves carry.
 """
 
 # Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.

@@ -23,7 +23,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _MEANINGS: list[tuple[str, str]] = [
     (
         r"Cannot modify readonly array",
-        "an argument is written to in place. Arguments are read-only; work on a copy (`x.copy()`), or take a buffer from a `fd.DiffCache`",
+        "an argument is written to in place. Arguments are read-only; work on a copy (`x.copy()`), or take a "
+        "buffer from a `fd.DiffCache`",
     ),
     (
         r"Can't unify return type from the following types: (.+)",

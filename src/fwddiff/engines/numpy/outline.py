@@ -88,7 +88,8 @@ def standins() -> StandIns:
 def _buffer(cache: Any, x: Any) -> Any:
     """`fd.get_tmp`: an array of numbers that are not known."""
     shape = cache.array.shape if isinstance(cache, DiffCache) else cache.shape_for(unknown.example(x))
-    return unknown.unknown(np.empty(shape, dual.room_now().dtype))
+    room = dual.room_now()
+    return unknown.unknown(np.empty(shape, room and room.dtype))
 
 
 _CREATORS = ("zeros", "ones", "empty", "full", "eye", "identity")

@@ -38,9 +38,7 @@ def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
     slots = iter(problem.inputs)
     leaves = iter(
         [
-            _static_type(problem, k, kept)
-            if k in problem.statics
-            else leaf_type(next(slots))
+            _static_type(problem, k, kept) if k in problem.statics else leaf_type(next(slots))
             for k in range(count)
         ]
     )

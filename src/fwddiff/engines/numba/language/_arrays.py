@@ -51,7 +51,14 @@ def array_of(context: Any, builder: Any, kind: types.Array, data: Any, extents: 
 
 
 def write(
-    context: Any, builder: Any, kind: types.Array, value: Any, place: Any, extents: Sequence[Any], convert, leave
+    context: Any,
+    builder: Any,
+    kind: types.Array,
+    value: Any,
+    place: Any,
+    extents: Sequence[Any],
+    convert,
+    leave,
 ) -> None:
     """Copy an array to where the caller wants it; `convert(element) → element there`. The core returns where
     the extents are others than the caller says, and does `leave()` before."""
@@ -86,9 +93,7 @@ class Memory(NRTContext):
         return self._allocated(builder, size, name)
 
     def _allocated(self, builder: Any, size: Any, name: str = "fwddiff.allocate") -> Any:
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_POINTER, [_INT64]), name
-        )
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_POINTER, [_INT64]), name)
         function.return_value.add_attribute("noalias")
         found = builder.call(function, [size])
         cgutils.guard_memory_error(self._context, builder, found, msg="")

@@ -346,6 +346,22 @@ def test_caches_of_one_form_share_kernels():
     assert wrapped.operation("whole").prepare(1.0, fd.DiffCache(np.zeros(3))).rule is not rules[0]
 
 
+def test_kernels_are_kept_on_disk_by_the_form_of_their_caches():
+    def describe(*caches):
+        def f(x, a, b):
+            return fd.get_tmp(a, x)[0] * fd.get_tmp(b, x)[0]
+
+        problem = fwddiff(f, engine="numba").operation("whole").prepare(1.0, *caches).rule.problem
+        description = problem.describe()
+        return description.digest(), description.unknown
+
+    a, b, c, larger = (fd.DiffCache(np.zeros(n)) for n in (2, 2, 2, 3))
+    (first, unknown), (second, _) = describe(a, b), describe(b, c)
+    assert first == second
+    assert unknown == []
+    assert len({first, describe(a, a)[0], describe(a, larger)[0]}) == 3
+
+
 def test_copies():
     cache = fd.DiffCache(np.zeros(3))
     fd.get_tmp(cache, 1.0)[0] = 4.0

@@ -44,7 +44,7 @@ def evaluated(
     if level_of(value) > level_of(buffer):
         raise DerivativeError(
             f"{name}: `out` is an array of plain numbers, and the value has derivatives of another "
-            "derivative around this one, which would be lost. Pass a cache, out=fd.DiffCache(np.empty(n)), which "
+            "derivative around this one, which would be lost. Pass out=fd.DiffCache(np.empty(n)), which "
             "has room for them."
         )
     buffer[...] = value

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fwddiff import testing as testing
+    from fwddiff._buffers import DiffCache as DiffCache
+    from fwddiff._buffers import LazyBufferCache as LazyBufferCache
+    from fwddiff._buffers import get_tmp as get_tmp
     from fwddiff._chainrules import frule as frule
     from fwddiff._chainrules import rrule as rrule
     from fwddiff._checkpoint import checkpoint as checkpoint
@@ -64,6 +67,7 @@ _HOMES = {
     "implicit": "_implicit",
     "magnitude": "_magnitude",
     "testing": "testing",
+    **dict.fromkeys(["DiffCache", "LazyBufferCache", "get_tmp"], "_buffers"),
     **dict.fromkeys(
         [
             "derivative",

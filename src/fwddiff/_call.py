@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fwddiff import _capture, _host, _tree
+from fwddiff import _buffers, _capture, _host, _tree
 from fwddiff._errors import ArgumentError
 from fwddiff._function import Target
 from fwddiff._problem import Problem, Told
@@ -73,7 +73,8 @@ class Gathered(NamedTuple):
 
     def signature(self) -> tuple:
         """Structure, types, dtypes and axes: what the choice of a rule depends on."""
-        return (self.structure, *map(_host.leaf_signature, self.leaves))
+        kinds = map(_host.leaf_signature, self.leaves)
+        return (self.structure, *kinds, *_buffers.sharing(self.leaves))
 
 
 class _Once:

@@ -13,14 +13,14 @@ ARRAY = dual.make(np.array([0.5, 1.5]), [np.ones(2)], 0)
 FLOAT = (
     "float(), or a function that calls it, of a dual number would lose its derivative: pass it on as it "
     "is; use "
-    "numpy's functions or math's."
+    "numpy's functions or math's. A plain array has no place for it: a buffer from outside is a fd.DiffCache."
 )
 CONVERSION = (
     "numpy.array, numpy.asarray or an assignment into a plain array of a dual number would lose its "
     "derivative: "
     "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a differentiated "
     "x, and leave "
-    "numpy.asarray out."
+    "numpy.asarray out; a buffer from outside is a fd.DiffCache."
 )
 
 
@@ -44,7 +44,8 @@ def plain_target(name):
     return (
         f"numpy.{name} cannot write a dual number into a plain array (out= or an operator such as +=), "
         f"its derivative "
-        "would be lost: use the result (x = x + y), or make the array with numpy.zeros_like of a dual array."
+        "would be lost: use the result (x = x + y), or make the array with numpy.zeros_like of a dual array. "
+        "A buffer from outside is a fd.DiffCache."
     )
 
 
@@ -113,11 +114,11 @@ ERRORS = [
      "A dual of level 3 cannot be written into an array of duals "
      "of level 0: its derivative would be lost. Make the array from what it will hold, by "
      "numpy.zeros_like or "
-     "numpy.stack."),
+     "numpy.stack; a buffer from outside is a fd.DiffCache."),
     (lambda: into(dual.make(np.ones(2), [1.0], 3), 0, NUMBER),
      "A dual of level 0 cannot be written into an array without "
      "derivatives of that level: its derivative would be lost. Make the array from what it will hold, by "
-     "numpy.zeros_like or numpy.stack."),
+     "numpy.zeros_like or numpy.stack; a buffer from outside is a fd.DiffCache."),
     (lambda: (-NUMBER) ** 0.5, 
      f"A dual number must be real, and the value {(-0.5) ** 0.5!r} (complex) is not: use float arguments."),
     (lambda: np.roll(ARRAY, NUMBER), "numpy.roll takes dual numbers in its first argument only."),

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fwddiff._buffers import Buffers
 from fwddiff._capture._values import is_foreign
 
 _MOST_PARTS = 10_000
@@ -70,6 +71,8 @@ class _Reader:
     def _parts(self, value: Any) -> Hashable:
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             return value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).digest()
+        if isinstance(value, Buffers):  # of which code uses the form alone
+            return self.key(value.form())
         if isinstance(value, _MAPPINGS):
             return tuple([(self.key(key), self.key(inner)) for key, inner in value.items()])
         if isinstance(value, list | tuple):

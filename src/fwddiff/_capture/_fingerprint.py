@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from fwddiff._buffers import DiffCache
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._meaning import meaning_of
 from fwddiff._capture._names import look_up, unbound
@@ -93,6 +94,8 @@ class Description:
         if isinstance(value, types.FunctionType | type) and not is_foreign(value.__module__):
             describe = self._class if isinstance(value, type) else self._function
             return self._reference(value, describe)
+        if isinstance(value, DiffCache):
+            return self._reference(value, lambda cache: f"buffer {cache.form()}")
         if hasattr(value, "py_func") or hasattr(value, "__fwddiff_function__"):
             wrt = meaning_of(value).wrt
             return f"wrapped {self.value(unbound(value)[1])} {wrt and sorted(wrt)}"

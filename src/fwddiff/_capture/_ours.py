@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
+from fwddiff._buffers import get_tmp
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Function, attributes
 from fwddiff._capture._values import is_foreign, is_operation
 from fwddiff._magnitude import magnitude
 
 _PACKAGE = __name__.partition(".")[0]
+_COMPILED = (magnitude, get_tmp)
 
 # A plan is made anew when a name in the code leads elsewhere.
 _answers: weakref.WeakKeyDictionary[Function, bool] = weakref.WeakKeyDictionary()
@@ -37,6 +39,6 @@ def _mentioned(node: Function) -> Iterator[Any]:
 def _is_ours(value: Any) -> bool:
     if is_operation(value):
         return True
-    if not isinstance(value, FunctionType) or value is magnitude or not is_foreign(value.__module__):
+    if not isinstance(value, FunctionType) or not is_foreign(value.__module__):
         return False
-    return (value.__module__ or "").partition(".")[0] == _PACKAGE
+    return (value.__module__ or "").partition(".")[0] == _PACKAGE and value not in _COMPILED

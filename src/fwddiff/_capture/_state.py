@@ -100,7 +100,7 @@ def _look_for_state(node: Function, found: Iterable[Use]) -> None:
             if root == "input" and _is_builtin(node.function, root):
                 raise _changing(node, root)
             if isinstance(defaults.get(root), _BOXES) and _is_write(use):
-                raise _written(node, root)
+                raise _written(node, root, defaults[root])
             continue
         owner, name, value = None, root.rpartition(" ")[2], read()
         _refuse_source(node, name, owner, value)
@@ -192,7 +192,7 @@ def _refuse_outer_variables(node: Function, code: CodeType) -> None:
 def _refuse_writing(node: Function, use: Use, owner: Any, value: Any, name: str) -> None:
     steps = use.path[1]
     if use.how == "written":
-        raise _written(node, name)
+        raise _written(node, name, value)
     if use.how == "updated" and isinstance(value, _BOXES) and not isinstance(value, np.ndarray):
         raise _written(node, name)  # an array may stand for its elements here
     if (
@@ -201,11 +201,11 @@ def _refuse_writing(node: Function, use: Use, owner: Any, value: Any, name: str)
         and steps[-1] in _WRITERS
         and (ELEMENT in steps or isinstance(owner, _BOXES))
     ):
-        raise _written(node, name.rpartition(".")[0])
+        raise _written(node, name.rpartition(".")[0], owner)
     if use.argument is not None and use.how == "argument" and not isinstance(value, types.ModuleType | type):
         for callee in use.argument.callees:
             if _writes(node.function, node.bound, callee, use.argument.place, value):
-                raise _written(node, name)
+                raise _written(node, name, value)
 
 
 def _writes(function: Any, bound: Any, path: tuple, place: int | str, value: Any) -> bool:
@@ -230,9 +230,14 @@ def _is_write(use: Use) -> bool:
     return use.how == "written" or by_method
 
 
-def _written(node: Function, name: str) -> CaptureError:
+def _written(node: Function, name: str, value: Any = None) -> CaptureError:
+    advice = (
+        f"If it is a buffer, which each call fills anew, make it a cache, `fd.DiffCache({name})`, and take "
+        "the array by `fd.get_tmp(cache, x)`."
+        if isinstance(value, np.ndarray)
+        else "Pass the old value as an argument and return the new one."
+    )
     return CaptureError(
         f"`{node.function.__name__}` writes to `{name}`, which outlives the call: value and derivative, "
-        "which are computed by different runs, would belong to different functions. Pass the old value as an "
-        "argument and return the new one."
+        f"which are computed by different runs, would belong to different functions. {advice}"
     )

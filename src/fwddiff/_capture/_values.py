@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _tree, dual, rules
+from fwddiff._buffers import Buffers
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._meaning import NOTHING, meaning_of
 from fwddiff._capture._names import unbound
@@ -75,8 +76,9 @@ def is_foreign(module: str | None) -> bool:
 
 
 def is_data(value: Any, owned: Owned) -> bool:
-    """Numbers, duals, arrays of any host, structs of them. Strings and `None` are constants of the code."""
-    if isinstance(value, (*NUMBERS, dual.Dual)) or owned(value):
+    """Numbers, duals, arrays of any host, buffers, structs of them. Strings and `None` are constants of the
+    code."""
+    if isinstance(value, (*NUMBERS, dual.Dual, Buffers)) or owned(value):
         return True
     return is_struct(value) and _is_data_tree(value, owned)
 
@@ -94,7 +96,7 @@ def is_struct(value: Any) -> bool:
 def _is_data_tree(value: Any, owned: Owned) -> bool:
     leaves, _ = _tree.flatten(value)
     return bool(leaves) and all(
-        isinstance(leaf, (*NUMBERS, dual.Dual, str)) or owned(leaf) for leaf in leaves
+        isinstance(leaf, (*NUMBERS, dual.Dual, Buffers, str)) or owned(leaf) for leaf in leaves
     )
 
 

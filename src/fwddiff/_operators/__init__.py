@@ -12,6 +12,7 @@ the kinds of arguments that it has met. `f` may be a wrapped function or its `br
               calls fwddiff
     chunk     most partials that travel in one pass
     out       an array that the derivative is written into and that is returned, where that is one array
+    inplace   `f(out, x)` writes its result into `out`, which then holds the value (see `fwddiff._inplace`)
     sparsity  of `jacobian` and `hessian`
 
 Operators nest, with each other and with `rrule` and `frule`: a derivative inside a function that is
@@ -42,10 +43,11 @@ def derivative(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """df/dx of a function of a number; mirrors the result of `f` (`None` for what has no derivative)."""
     choice = Choice(argnum, backend, chunk)
-    return applied("derivative", f, (x, *constants), choice, out)
+    return applied("derivative", f, (x, *constants), choice, out, inplace)
 
 
 def value_and_derivative(
@@ -56,10 +58,11 @@ def value_and_derivative(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """`(f(x), df/dx)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_derivative", f, (x, *constants), choice, out)
+    return applied("value_and_derivative", f, (x, *constants), choice, out, inplace)
 
 
 def pushforward(
@@ -71,10 +74,11 @@ def pushforward(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """Directional derivative of `f` at `x` along `tangent`, which mirrors `x`; mirrors the result of `f`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("pushforward", f, (x, tangent, *constants), choice, out)
+    return applied("pushforward", f, (x, tangent, *constants), choice, out, inplace)
 
 
 def value_and_pushforward(
@@ -86,10 +90,11 @@ def value_and_pushforward(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """`(f(x), directional derivative)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_pushforward", f, (x, tangent, *constants), choice, out)
+    return applied("value_and_pushforward", f, (x, tangent, *constants), choice, out, inplace)
 
 
 def pullback(
@@ -101,10 +106,11 @@ def pullback(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """Cotangent of `x` for a `cotangent` that mirrors the result of `f`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("pullback", f, (x, cotangent, *constants), choice, out)
+    return applied("pullback", f, (x, cotangent, *constants), choice, out, inplace)
 
 
 def value_and_pullback(
@@ -116,10 +122,11 @@ def value_and_pullback(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """`(f(x), cotangent of x)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_pullback", f, (x, cotangent, *constants), choice, out)
+    return applied("value_and_pullback", f, (x, cotangent, *constants), choice, out, inplace)
 
 
 def gradient(
@@ -158,11 +165,12 @@ def jacobian(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
     sparsity: Any = None,
 ) -> Any:
     """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x."""
     choice = Choice(argnum, backend, chunk, sparsity)
-    return applied("jacobian", f, (x, *constants), choice, out)
+    return applied("jacobian", f, (x, *constants), choice, out, inplace)
 
 
 def value_and_jacobian(
@@ -173,11 +181,12 @@ def value_and_jacobian(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
     sparsity: Any = None,
 ) -> Any:
     """`(f(x), jacobian)`, in one pass."""
     choice = Choice(argnum, backend, chunk, sparsity)
-    return applied("value_and_jacobian", f, (x, *constants), choice, out)
+    return applied("value_and_jacobian", f, (x, *constants), choice, out, inplace)
 
 
 def hessian(

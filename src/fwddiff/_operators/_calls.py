@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fwddiff import _dual_host, _host, _nesting, _tree
+from fwddiff import _dual_host, _host, _inplace, _nesting, _tree
 from fwddiff._call import Gathered
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
@@ -43,8 +43,12 @@ class Choice(NamedTuple):
         return self
 
 
-def applied(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> Any:
+def applied(
+    name: str, f: Callable, args: tuple, choice: Choice, out: Any, inplace: bool = False
+) -> Any:
     """The operator of this name at these arguments; without them, a function of the arguments."""
+    if inplace:
+        return _in_place(name, f, args, choice, out)
     form = FORMS[name]
     if args[0] is LATER:
         return _later(form, f, choice)
@@ -55,6 +59,18 @@ def applied(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> An
     if answer is None:
         answer = operation.operators[key] = Curried(form, f, choice, operation)
     return answer(args, out)
+
+
+def _in_place(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> Any:
+    """Of a function that writes its result into `out`."""
+
+    def value_and(ordinary: Callable, *args: Any) -> Any:
+        return applied(f"value_and_{name.removeprefix('value_and_')}", ordinary, args, choice, None)
+
+    def called(*args: Any, out: Any = out) -> Any:
+        return _inplace.evaluated(name, value_and, f, out, *args)
+
+    return called if args[0] is LATER else called(*args)
 
 
 def _later(form: Form, f: Callable, choice: Choice) -> Callable:

@@ -19,23 +19,38 @@ from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._bodies import stand_in
 from fwddiff.dual._chain import apply, differentiable, where
 from fwddiff.dual._elimination import determinant
-from fwddiff.dual._made import creators, room
+from fwddiff.dual._made import Room, creators, restart, room, room_now, with_levels
 from fwddiff.dual._math import math_namespace
-from fwddiff.dual._parts import independent, level_of, make, partials, settled, strip, terms, value, value_at
+from fwddiff.dual._parts import (
+    independent,
+    level_of,
+    levels,
+    make,
+    partials,
+    settled,
+    strip,
+    terms,
+    value,
+    value_at,
+)
 
 __all__ = [
     "Dual",
     "DualArray",
+    "Room",
     "apply",
     "creators",
     "determinant",
     "differentiable",
     "independent",
     "level_of",
+    "levels",
     "make",
     "math_namespace",
     "partials",
+    "restart",
     "room",
+    "room_now",
     "settled",
     "stand_in",
     "strip",
@@ -43,4 +58,5 @@ __all__ = [
     "value",
     "value_at",
     "where",
+    "with_levels",
 ]

@@ -218,5 +218,6 @@ def _write(part: Any, index: Any, item: Operand) -> None:
 def _no_room(item: Any, what: str) -> DerivativeError:
     return DerivativeError(
         f"A dual of level {item.level} cannot be written into {what}: its derivative would be lost. "
-        "Make the array from what it will hold, by numpy.zeros_like or numpy.stack."
+        "Make the array from what it will hold, by numpy.zeros_like or numpy.stack; a buffer from outside is "
+        "a fd.DiffCache."
     )

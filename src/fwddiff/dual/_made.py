@@ -9,38 +9,75 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fwddiff.dual._parts import Operand, Parts, build, level_of, strip
+from fwddiff.dual._parts import Operand, Parts, build, formed, level_of, levels, strip
 
-# Count of partials by level, of all evaluations around this one.
-_levels: contextvars.ContextVar[dict[int, int] | None] = contextvars.ContextVar("levels", default=None)
-_dtype: contextvars.ContextVar[Any] = contextvars.ContextVar("dtype", default=None)
+
+class Room(NamedTuple):
+    """Count of partials by level, of all evaluations around this one; dtype of `np.zeros(k)`; the user's
+    buffers that this one has begun to use."""
+
+    levels: dict[int, int]
+    dtype: Any
+    buffers: dict[Any, Operand]
+
+
+_room: contextvars.ContextVar[Room | None] = contextvars.ContextVar("room", default=None)
 
 
 @contextlib.contextmanager
-def room(leaves: Sequence[Any], dtype: np.dtype) -> Iterator[None]:
+def room(leaves: Sequence[Any], dtype: np.dtype) -> Iterator[Room]:
     """Arrays made in here have room for the partials of these leaves; `dtype` is that of `np.zeros(k)`."""
-    levels = dict(_levels.get() or {})
+    around = _room.get()
+    counts = dict(around.levels) if around else {}
     for leaf in leaves:
-        while isinstance(leaf, Parts):
-            levels[leaf.level] = len(leaf.partials)
-            leaf = leaf.value
-    tokens = _levels.set(levels), _dtype.set(dtype)
+        counts |= levels(leaf)
+    made = Room(counts, dtype, {})
+    token = _room.set(made)
     try:
-        yield
+        yield made
     finally:
-        _levels.reset(tokens[0])
-        _dtype.reset(tokens[1])
+        _room.reset(token)
+
+
+def room_now() -> Room | None:
+    """That of the innermost evaluation that is going on."""
+    return _room.get()
+
+
+def _dtype_now() -> Any:
+    found = _room.get()
+    return found and found.dtype
 
 
 def with_room(array: Any) -> Operand:
-    """A new float array as one of duals; other things as they are."""
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not array.ndim:
+    """A new float array, or one of duals of some levels, as one of duals of all; other things as they are."""
+    found, plain = _room.get(), strip(array)
+    if found is None or not isinstance(plain, np.ndarray) or plain.dtype.kind != "f" or not plain.ndim:
         return array
-    return _with_levels(array, sorted((_levels.get() or {}).items()))
+    if array is plain:
+        return with_levels(array, found.levels)
+    own = levels(array)
+    return array if found.levels.keys() <= own.keys() else formed(array, found.levels | own)
+
+
+def with_levels(array: np.ndarray, counts: dict[int, int]) -> Operand:
+    """A float array as one of duals of these levels, which depends on no seed."""
+    return _with_levels(array, sorted(counts.items()))
+
+
+def restart(array: Operand, number: float) -> None:
+    """Fill an array of duals with a number that depends on no seed, as if it were new."""
+    if isinstance(array, Parts):
+        restart(array.value, number)
+        for partial in array.partials:
+            restart(partial, -0.0)
+        array.depends[:] = [False] * len(array.depends)
+    else:
+        array.fill(number)
 
 
 def _with_levels(array: np.ndarray, levels: list[tuple[int, int]]) -> Operand:
@@ -56,7 +93,7 @@ def _creator(function: Callable, position: int) -> Callable:
 
     def made(*arguments: Any, **options: Any) -> Operand:
         if len(arguments) <= position and options.get("dtype") is None:
-            options["dtype"] = _dtype.get()
+            options["dtype"] = _dtype_now()
         return with_room(function(*arguments, **options))
 
     return made
@@ -65,7 +102,7 @@ def _creator(function: Callable, position: int) -> Callable:
 def _dtype_of(number: Any) -> Any:
     """That of an array full of this number; Python's own floats have the dtype of `np.zeros(k)`."""
     if isinstance(number, float) and not isinstance(number, np.floating):
-        return _dtype.get()
+        return _dtype_now()
     return getattr(number, "dtype", None)
 
 
@@ -99,7 +136,7 @@ def _array(function: Callable) -> Callable:
 
     def made(items: Any, *arguments: Any, **options: Any) -> Operand:
         if level_of(items) >= 0:
-            return items if function is np.asarray or strip(items).ndim == 0 else items.copy()
+            return items if function is np.asarray or strip(items).ndim == 0 else with_room(items.copy())
         if isinstance(items, list | tuple) and _holds_dual(items):
             return _stacked(items)
         return (

@@ -126,7 +126,9 @@ class Number(Parts):
         if is_constant(self):
             return float(strip(self))
         raise lost(
-            "float(), or a function that calls it,", "pass it on as it is; use numpy's functions or math's."
+            "float(), or a function that calls it,",
+            "pass it on as it is; use numpy's functions or math's. A plain array has no place for it: a "
+            "buffer from outside is a fd.DiffCache.",
         )
 
     def __complex__(self) -> NoReturn:
@@ -141,7 +143,7 @@ class Number(Parts):
             "numpy.array, numpy.asarray or an assignment into a plain array",
             "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a "
             "differentiated x, "
-            "and leave numpy.asarray out.",
+            "and leave numpy.asarray out; a buffer from outside is a fd.DiffCache.",
         )
 
     def __repr__(self) -> str:

@@ -186,14 +186,14 @@ def make(
             value, tuple(-0.0 if type(p) is int and p == 0 else float(p) for p in partials), level, depends
         )
     partials = [-0.0 if type(p) is int and p == 0 else p for p in partials]
-    levels: dict[int, int] = {}
+    found: dict[int, int] = {}
     for part in (value, *partials):
-        levels |= _levels(part)
-    if levels and max(levels) >= level:
+        found |= levels(part)
+    if found and max(found) >= level:
         raise DerivativeError(
-            f"A dual of level {level} cannot hold one of level {max(levels)}: a higher level wraps."
+            f"A dual of level {level} cannot hold one of level {max(found)}: a higher level wraps."
         )
-    inner = sorted(levels.items(), reverse=True)
+    inner = sorted(found.items(), reverse=True)
     leaf = floating(strip(value))
     formed = [_form(part, inner, leaf) for part in (value, *partials)]
     if isinstance(leaf, np.ndarray):
@@ -201,13 +201,13 @@ def make(
     return build(formed[0], tuple(formed[1:]), level, depends)
 
 
-def _levels(x: Operand) -> dict[int, int]:
+def levels(x: Operand) -> dict[int, int]:
     """Count of partials by level; the value knows, as its partials have the same levels."""
-    levels = {}
+    found = {}
     while isinstance(x, Parts):
-        levels[x.level] = len(x.partials)
+        found[x.level] = len(x.partials)
         x = x.value
-    return levels
+    return found
 
 
 def floating(leaf: Operand) -> Operand:
@@ -223,6 +223,11 @@ def floating(leaf: Operand) -> Operand:
     raise DerivativeError(
         f"A dual number must be real, and the value {leaf!r} ({name}) is not: use float arguments."
     )
+
+
+def formed(x: Operand, counts: dict[int, int]) -> Operand:
+    """`x` as a dual of these levels, its own among them; it depends on no seed of the others."""
+    return _form(x, sorted(counts.items(), reverse=True), strip(x))
 
 
 def _form(x: Operand, levels: list[tuple[int, int]], leaf: Operand) -> Operand:

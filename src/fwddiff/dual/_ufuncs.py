@@ -71,7 +71,7 @@ def _write_into(target: Any, result: Any, name: str) -> Any:
             "+=), its "
             "derivative would be lost: use the result (x = x + y), or make the array with "
             "numpy.zeros_like of a "
-            "dual array."
+            "dual array. A buffer from outside is a fd.DiffCache."
         )
     target[...] = result
     return target

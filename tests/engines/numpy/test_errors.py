@@ -103,7 +103,7 @@ def test_writing_to_an_argument(derivative):
         rule, arrays = rule.pullback((0, 1)), [*arrays, np.float64(1.0)]
     message = (
         "value writes to its argument 'y' (`y[0] = x[0] * y[1]`); arguments are read-only. Work on a copy: "
-        "`y = y.copy()`."
+        "`y = y.copy()`, or take a buffer from a `fd.DiffCache`."
     )
     with raises(ArgumentError, message):
         rule(arrays)

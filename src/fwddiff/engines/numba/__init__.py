@@ -13,7 +13,8 @@ import optree
 
 import numba
 from fwddiff import _capture, rules, special  # noqa: F401 - which adds its rows
-from fwddiff._errors import CaptureError
+from fwddiff._buffers import LazyBufferCache
+from fwddiff._errors import CaptureError, PythonOnlyError
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import (
     array_functions,
@@ -43,12 +44,22 @@ array_functions.register()
 
 def rule(problem: Problem) -> BaseRule:
     """The rule of a problem; its `result_tree()` tells how outputs nest."""
+    _refuse_lazy_buffers(problem)
     structs.owned = problem.plan.owned
     for spec in (problem.arguments, *problem.captured):
         _check_methods(spec)
     prepared = Prepared(problem.plan)
     core = numba.njit(function_of_leaves(problem, prepared.entry), **INLINED)
     return BaseRule(problem, core, prepared)
+
+
+def _refuse_lazy_buffers(problem: Problem) -> None:
+    if any(isinstance(static, LazyBufferCache) for static in problem.statics.values()):
+        raise PythonOnlyError(
+            f"{problem.name} takes a buffer from a LazyBufferCache, whose shape is known where the function "
+            "runs and not where it is compiled. Use engine='auto' or 'numpy', which run it as Python, or a "
+            "fd.DiffCache."
+        )
 
 
 def _check_methods(spec: optree.PyTreeSpec) -> None:

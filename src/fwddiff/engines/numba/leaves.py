@@ -10,10 +10,12 @@ from typing import Any
 
 import optree
 
+from fwddiff._buffers import DiffCache
 from fwddiff._errors import ArgumentError
 from fwddiff._mistakes import argument_names
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.buffers import maker, number_of
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.prepare import Prepared
 from numba.core import types
@@ -27,7 +29,8 @@ def function_of_leaves(problem: Problem, entry: Any) -> Any:
     captured = [writer.write(spec) for spec in problem.captured]
     writer.namespace.update(entry=entry, flat_result=structs.flat_result)
     parameters = ", ".join(f"x{k}" for k in range(len(problem.inputs)))
-    text = f"def core({parameters}):\n    return flat_result(entry({', '.join(captured + arguments)}))\n"
+    lines = [*writer.lines, f"return flat_result(entry({', '.join(captured + arguments)}))"]
+    text = f"def core({parameters}):\n" + "".join(f"    {line}\n" for line in lines)
     return compile_function("core", text, writer.namespace)
 
 
@@ -37,6 +40,7 @@ class _ArgumentWriter:
     def __init__(self, problem: Problem):
         self.problem = problem
         self.namespace: dict[str, object] = {}
+        self.lines: list[str] = []  # before the call
         self.leaf = 0
         total = problem.arguments.num_leaves + sum(spec.num_leaves for spec in problem.captured)
         self.inputs = [k for k in range(total) if k not in problem.statics]
@@ -75,11 +79,23 @@ class _ArgumentWriter:
         self.namespace["int64"] = types.int64
         return f"int64(x{position})"
 
+    def _buffer(self, cache: DiffCache) -> str:
+        """One value for all leaves that are this cache."""
+        number = number_of(cache, self.problem.statics)
+        name = f"cache{number}"
+        if f"make_{name}" not in self.namespace:
+            self.namespace[f"make_{name}"] = maker(cache, number, self.problem.float_dtype)
+            leaves = "".join(f"x{k}, " for k in range(len(self.problem.inputs)))
+            self.lines.append(f"{name} = make_{name}(({leaves}))")
+        return name
+
     def _leaf(self) -> str:
         leaf, self.leaf = self.leaf, self.leaf + 1
         if leaf not in self.problem.statics:
             return self._number(self.inputs.index(leaf))
         static = self.problem.statics[leaf]
+        if isinstance(static, DiffCache):
+            return self._buffer(static)
         if not isinstance(static, str | bytes) and not callable(static):
             raise ArgumentError(
                 f"{self.problem.name}: argument '{self._owner(leaf)}' holds a {type(static).__name__}, which "

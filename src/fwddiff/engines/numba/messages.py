@@ -23,7 +23,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _MEANINGS: list[tuple[str, str]] = [
     (
         r"Cannot modify readonly array",
-        "an argument is written to in place. Arguments are read-only; work on a copy (`x.copy()`)",
+        "an argument is written to in place. Arguments are read-only; work on a copy (`x.copy()`), or take a "
+        "buffer from a `fd.DiffCache`",
     ),
     (
         r"Can't unify return type from the following types: (.+)",
@@ -52,7 +53,7 @@ _MEANINGS: list[tuple[str, str]] = [
         r"setitem\(array\((?:float|int|uint|bool)\w*, .*Dual\(",
         "numbers with derivatives are stored in an array of plain numbers. Create the array "
         "like an argument: "
-        "`np.zeros_like(x)`, `np.empty_like(x)`",
+        "`np.zeros_like(x)`, `np.empty_like(x)`, or take it from a `fd.DiffCache`",
     ),
     (
         r"setitem\(array\(Dual\(.*Dual\(",

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fwddiff import dual
+import numpy as np
+from fwddiff import _tree, dual
 from fwddiff._capture import Function, has_code, held_rule, holds_host_array, plan
 from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
@@ -39,8 +40,16 @@ class UserFunction:
         self.arguments = arguments
         self.rebuilt.set_captured(captured)
         positional, keywords = _split(self.problem.plan, arguments)
-        with dual.room(leaves, self.problem.float_dtype):
-            return self.structs.restored(self.rebuilt.call(*positional, **keywords))
+        with dual.room(leaves, self.problem.float_dtype) as room:
+            result = self.structs.restored(self.rebuilt.call(*positional, **keywords))
+        return _out_of_buffers(result) if room.buffers else result
+
+
+def _out_of_buffers(result: Any) -> Any:
+    """Copies of what may lie in a buffer, which the next evaluation writes into."""
+    leaves, tree = _tree.flatten(result)
+    kinds = np.ndarray | dual.Dual
+    return _tree.unflatten(tree, [leaf.copy() if isinstance(leaf, kinds) else leaf for leaf in leaves])
 
 
 def specs(problem: Problem) -> Sequence[Any]:

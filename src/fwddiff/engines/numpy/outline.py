@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fwddiff import _nesting, _tree
+from fwddiff import _nesting, _tree, dual
+from fwddiff._buffers import DiffCache, get_tmp
 from fwddiff._errors import FwdDiffError
 from fwddiff._problem import Problem
 from fwddiff._rule import Shape
@@ -75,12 +76,20 @@ def standins() -> StandIns:
     """What would ask a number for its value."""
     arrays = {getattr(np, name): unknown.new_array(getattr(np, name)) for name in _CREATORS}
     arrays |= {getattr(np, name): unknown.array(getattr(np, name)) for name in _ARRAYS}
+    arrays[get_tmp] = _buffer
     silent = {builtins.print: lambda *arguments, **options: None}
     silent |= {isinstance: of_plain(isinstance, unknown.example)}
     kinds = (float, int, bool, np.float32, np.float64, np.int32, np.int64)
     types = {kind: unknown.conversion(kind) for kind in kinds}
     types |= {type: of_plain(type, unknown.example)}
     return StandIns(unknown.math_namespace, arrays | silent, types, unknown.example, unknown.special)
+
+
+def _buffer(cache: Any, x: Any) -> Any:
+    """`fd.get_tmp`: an array of numbers that are not known."""
+    shape = cache.array.shape if isinstance(cache, DiffCache) else cache.shape_for(unknown.example(x))
+    room = dual.room_now()
+    return unknown.unknown(np.empty(shape, room and room.dtype))
 
 
 _CREATORS = ("zeros", "ones", "empty", "full", "eye", "identity")

@@ -108,7 +108,8 @@ class BaseRule(FunctionRule, PythonRule):
         written = [name for name in arrays if re.match(rf"{re.escape(name)}\b", line)] or arrays
         raise ArgumentError(
             f"{self.name} writes to its argument {' or '.join(map(repr, written))} (`{line}`); arguments "
-            f"are read-only. Work on a copy: `{written[0]} = {written[0]}.copy()`."
+            f"are read-only. Work on a copy: `{written[0]} = {written[0]}.copy()`, or take a buffer from a "
+            "`fd.DiffCache`."
         ) from error
 
     # --- what the function returns --------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from torch._guards import TracingContext
 from torch.utils import _pytree
 
 from fwddiff import _tree
+from fwddiff._buffers import KEY, Buffers
 from fwddiff._errors import HostError
 
 _operations: dict[str, Any] = {}
@@ -172,11 +173,15 @@ def _own(target: Any, argument: Any) -> Any:
 def _for_graph(leaf: Any) -> Any:
     if leaf is None:
         return _NOTHING
+    if isinstance(leaf, Buffers):
+        return leaf.key
     return torch.from_numpy(np.array(leaf)) if isinstance(leaf, np.ndarray) else leaf
 
 
 def _from_graph(leaf: Any) -> Any:
-    return None if isinstance(leaf, str) and leaf == _NOTHING else leaf
+    if not isinstance(leaf, str):
+        return leaf
+    return None if leaf == _NOTHING else Buffers.alive[leaf] if leaf.startswith(KEY) else leaf
 
 
 def _hidden(tree: Any) -> Any:

@@ -14,10 +14,12 @@ from typing import Any
 import optree
 from llvmlite import ir
 
+from fwddiff._buffers import DiffCache
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.language import _arrays
+from fwddiff.engines.numba.buffers import CacheType
+from fwddiff.engines.numba.language import _arrays, _buffers
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
@@ -36,9 +38,7 @@ def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
     slots = iter(problem.inputs)
     leaves = iter(
         [
-            _static_type(problem, problem.statics[k], kept)
-            if k in problem.statics
-            else leaf_type(next(slots))
+            _static_type(problem, k, kept) if k in problem.statics else leaf_type(next(slots))
             for k in range(count)
         ]
     )
@@ -46,11 +46,14 @@ def argument_types(problem: Problem, kept: list[Any]) -> tuple[types.Type, ...]:
     return (*[_type(spec, leaves) for spec in problem.captured], *own)
 
 
-def _static_type(problem: Problem, static: Any, kept: list[Any]) -> types.Type:
+def _static_type(problem: Problem, leaf: int, kept: list[Any]) -> types.Type:
     """Text is known when the function is compiled; a function of the user's is compiled as one that is
     called."""
+    static = problem.statics[leaf]
     if isinstance(static, str):
         return types.literal(static)
+    if isinstance(static, DiffCache):
+        return _buffers.cache_type(static, problem.statics, problem.float_dtype)
     if not callable(static):
         raise Refused(f"an argument is a {type(static).__name__}")
     entry = Prepared.of(static, problem.plan.owned)
@@ -116,17 +119,20 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     leaves = iter([_leaf(context, builder, given, slot) for slot in problem.inputs])
     # Leaves of arguments come before those of captured values; the compiled function takes these first.
     split = len(problem.captured)
-    own = [_assemble(context, builder, kind, leaves) for kind in kinds[split:]]
-    captured = [_assemble(context, builder, kind, leaves) for kind in kinds[:split]]
+    buffers = _buffers.Made(context, builder)
+    own = [_assemble(context, builder, kind, leaves, buffers) for kind in kinds[split:]]
+    captured = [_assemble(context, builder, kind, leaves, buffers) for kind in kinds[:split]]
     callee = context.declare_function(module, compiled.fndesc)
     status, result = context.call_conv.call_function(
         builder, callee, compiled.signature.return_type, kinds, [*captured, *own]
     )
     with builder.if_then(status.is_error):
+        buffers.release()
         builder.ret(status.code)
     results = _taken_apart(builder, compiled.signature.return_type, result)
-    _store(context, builder, core.args[0], results, given, problem)
+    _store(context, builder, core.args[0], results, given, problem, buffers.release)
     context.nrt.decref(builder, compiled.signature.return_type, result)
+    buffers.release()
     builder.ret(_INT32(0))
     return str(module)
 
@@ -189,14 +195,18 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
     return value
 
 
-def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any]) -> Any:
+def _assemble(
+    context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any], buffers: _buffers.Made
+) -> Any:
+    if isinstance(kind, CacheType):
+        return buffers.value(kind)
     if isinstance(kind, types.NoneType | types.Omitted | types.Dispatcher):
         return context.get_dummy_value()
     if isinstance(kind, types.StringLiteral):
         return context.get_constant_generic(builder, kind, kind.literal_value)
     if not structs.is_node(kind):
         return next(leaves)
-    parts = [_assemble(context, builder, child, leaves) for child, _ in structs.children(kind)]
+    parts = [_assemble(context, builder, child, leaves, buffers) for child, _ in structs.children(kind)]
     if isinstance(kind, types.BaseTuple):
         return context.make_tuple(builder, kind, parts)
     proxy = cgutils.create_struct_proxy(kind)(context, builder)
@@ -206,7 +216,7 @@ def _assemble(context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any
 
 
 def _store(
-    context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem
+    context: Any, builder: Any, place: Any, results: Any, places: Iterator[Any], problem: Problem, leave: Any
 ) -> None:
     offset = 0
     for leaf, value in results:
@@ -214,7 +224,7 @@ def _store(
         if is_array(leaf):
             data, *extents = [next(places) for _ in range(1 + leaf.ndim)]
             convert = functools.partial(_converted, context, builder, leaf.dtype, target)
-            _arrays.write(context, builder, leaf, value, data, extents, convert)
+            _arrays.write(context, builder, leaf, value, data, extents, convert, leave)
             continue
         if isinstance(leaf, types.Array):
             array = arrayobj.make_array(leaf)(context, builder, value)

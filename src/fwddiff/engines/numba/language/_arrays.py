@@ -51,14 +51,22 @@ def array_of(context: Any, builder: Any, kind: types.Array, data: Any, extents: 
 
 
 def write(
-    context: Any, builder: Any, kind: types.Array, value: Any, place: Any, extents: Sequence[Any], convert
+    context: Any,
+    builder: Any,
+    kind: types.Array,
+    value: Any,
+    place: Any,
+    extents: Sequence[Any],
+    convert,
+    leave,
 ) -> None:
     """Copy an array to where the caller wants it; `convert(element) → element there`. The core returns where
-    the extents are others than the caller says."""
+    the extents are others than the caller says, and does `leave()` before."""
     array = arrayobj.make_array(kind)(context, builder, value)
     shape = cgutils.unpack_tuple(builder, array.shape, kind.ndim)
     for own, wanted in zip(shape, extents, strict=True):
         with builder.if_then(builder.icmp_signed("!=", own, wanted), likely=False):
+            leave()
             builder.ret(_INT32(SHAPE_MISMATCH))
     if kind.layout == "C" and kind.dtype == types.float64:
         target = builder.bitcast(place, array.data.type)
@@ -80,10 +88,12 @@ def write(
 class Memory(NRTContext):
     """What the target's functions take their memory from."""
 
-    def _allocated(self, builder: Any, size: Any) -> Any:
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_POINTER, [_INT64]), "fwddiff.allocate"
-        )
+    def borrowed(self, builder: Any, name: str, size: Any) -> Any:
+        """Memory of one of the kernel's buffers."""
+        return self._allocated(builder, size, name)
+
+    def _allocated(self, builder: Any, size: Any, name: str = "fwddiff.allocate") -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_POINTER, [_INT64]), name)
         function.return_value.add_attribute("noalias")
         found = builder.call(function, [size])
         cgutils.guard_memory_error(self._context, builder, found, msg="")

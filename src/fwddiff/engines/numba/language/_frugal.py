@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fwddiff.engines.numba.ssa.code import Block, Code, Instruction, Value, read
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, RELEASE, RETAIN, memory_function
 
-_LARGEST = 1024  # bytes on the stack, of one array: derivatives have a multiple of it
+LARGEST_ON_STACK = 1024  # bytes on the stack, of one array: derivatives have a multiple of it
 _STEPS = ("getelementptr", "select", "freeze")
 _LOOKS = ("icmp", "load", "ptrtoint")
 
@@ -81,7 +81,7 @@ def _on_stack(code: Code) -> None:
 
 
 def _fits(size: Value) -> bool:
-    return not size.is_name and 0 < int(size.text) <= _LARGEST
+    return not size.is_name and 0 < int(size.text) <= LARGEST_ON_STACK
 
 
 def _counts(pointer: Value, users: dict[str, list[Instruction]]) -> list[Instruction] | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from fwddiff import rules
 from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value
 from fwddiff.engines.numba.ssa.expressions import is_zero
-from fwddiff.engines.numba.ssa.functions import ALLOCATE, meaning, memory_function
+from fwddiff.engines.numba.ssa.functions import meaning, memory_function
 
 # Results without derivatives: of these functions, and of conversions to and from integers.
 LOCALLY_CONSTANT = frozenset({"value", "constant", "magnitude", "magnitude2"})
@@ -87,7 +87,7 @@ class Activity:
         return True
 
     def _point(self, i: Instruction, name: str) -> bool:
-        is_new = i.operation == "alloca" or i.callee == ALLOCATE
+        is_new = i.operation == "alloca" or memory_function(i.callee) == "allocate"
         found = frozenset({name}) if is_new else frozenset()
         if i.operation in _POINTING:
             found = frozenset().union(*[self._places.get(o.text, frozenset()) for o in i.operands])

@@ -28,7 +28,7 @@ from fwddiff.engines.numba.ssa.function import (
     simplified,
     size,
 )
-from fwddiff.engines.numba.ssa.functions import ALLOCATE
+from fwddiff.engines.numba.ssa.functions import memory_function
 from fwddiff.engines.numba.ssa.special import Bodies, no_bodies
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
@@ -36,7 +36,7 @@ from fwddiff.engines.numba.ssa.writer import Writer, number
 def derived(base: Function, what: Derivative, bodies: Bodies = no_bodies) -> Function:
     """The derived function of `base`; `bodies` has the code of functions of the table that are code."""
     base = expanded(base, what.active, bodies)
-    if base.has_arrays or ALLOCATE in base.code.outside:
+    if base.has_arrays or _allocates(base):
         chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
         return passes.derived(base, dataclasses.replace(what, chunk=chunk))
     if what.kind == "pushforward":
@@ -44,6 +44,10 @@ def derived(base: Function, what: Derivative, bodies: Bodies = no_bodies) -> Fun
     if what.chunk:
         return _in_chunks(base, what)
     return _single_pass(base, what, {a: 1 << k for k, a in enumerate(what.active)})
+
+
+def _allocates(base: Function) -> bool:
+    return any(memory_function(name) == "allocate" for name in base.code.outside)
 
 
 # --- one pass -----------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def lowered(text: str, bodies: special.Bodies) -> str:
     while pending:
         for kind, name, kinds in _DECLARED.findall(pending.pop()):
             if name not in defined and name not in ("fwddiff.return", "fwddiff.poll"):
-                made, needed = memory.DEFINITIONS.get(name) or _definition(
+                made, needed = memory.definition(name) or _definition(
                     name, kind, [_kind(k) for k in kinds.split(",")], bodies
                 )
                 defined[name] = made

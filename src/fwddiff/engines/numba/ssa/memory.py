@@ -3,6 +3,8 @@ to it, in 16 bytes, so that what follows is as aligned as the block is."""
 
 from __future__ import annotations
 
+from fwddiff.engines.numba.ssa.functions import BORROW, GIVE
+
 ALLOCATE = """define internal noalias ptr @"fwddiff.allocate"(i64 %n) alwaysinline {
 entry:
   %whole = add i64 %n, 16
@@ -64,12 +66,67 @@ end:
 }
 """
 
+# A buffer's memory stays with the kernel: one block per buffer, which whoever comes first takes out of its
+# place and puts back. Who finds none, because another thread has it, makes one, and who finds the place taken
+# frees the own one; so a kernel that is called by one thread allocates once. A block begins with its size.
+_BORROW = """define internal noalias ptr @"fwddiff.borrow.%(n)s"(i64 %%n) alwaysinline {
+entry:
+  %%kept = atomicrmw xchg ptr @"fwddiff.kept.%(n)s", i64 0 acq_rel
+  %%known = inttoptr i64 %%kept to ptr
+  %%none = icmp eq i64 %%kept, 0
+  br i1 %%none, label %%make, label %%look
+look:
+  %%size = load i64, ptr %%known, align 8
+  %%small = icmp slt i64 %%size, %%n
+  br i1 %%small, label %%grow, label %%there
+grow:
+  call void @free(ptr %%known)
+  br label %%make
+make:
+  %%whole = add i64 %%n, 16
+  %%new = call ptr @malloc(i64 %%whole)
+  %%failed = icmp eq ptr %%new, null
+  br i1 %%failed, label %%end, label %%made
+made:
+  store i64 %%n, ptr %%new, align 8
+  br label %%there
+there:
+  %%block = phi ptr [ %%known, %%look ], [ %%new, %%made ]
+  %%data = getelementptr i8, ptr %%block, i64 16
+  br label %%end
+end:
+  %%result = phi ptr [ null, %%make ], [ %%data, %%there ]
+  ret ptr %%result
+}
+"""
+
+_GIVE = """define internal void @"fwddiff.give.%(n)s"(ptr %%data) alwaysinline {
+entry:
+  %%block = getelementptr i8, ptr %%data, i64 -16
+  %%address = ptrtoint ptr %%block to i64
+  %%other = atomicrmw xchg ptr @"fwddiff.kept.%(n)s", i64 %%address acq_rel
+  %%old = inttoptr i64 %%other to ptr
+  call void @free(ptr %%old)
+  ret void
+}
+"""
+
+_KEPT = '@"fwddiff.kept.%s" = internal global i64 0, align 8'
+
 # Of the C library.
 DECLARATIONS = {"malloc": "declare noalias ptr @malloc(i64)", "free": "declare void @free(ptr)"}
-# By name: the definition, and the declarations that it needs.
-DEFINITIONS: dict[str, tuple[str, dict[str, str]]] = {
+_DEFINITIONS: dict[str, tuple[str, dict[str, str]]] = {
     "fwddiff.allocate": (ALLOCATE, {"malloc": DECLARATIONS["malloc"]}),
     "fwddiff.retain": (RETAIN, {}),
     "fwddiff.release": (RELEASE, {"free": DECLARATIONS["free"]}),
     "fwddiff.fill": (FILL, {}),
 }
+
+
+def definition(name: str) -> tuple[str, dict[str, str]] | None:
+    """Of a function for memory: the definition, and the declarations that it needs, by name."""
+    number = name.rpartition(".")[2]
+    for prefix, text in ((BORROW, _BORROW), (GIVE, _GIVE)):
+        if name.startswith(prefix):
+            return text % {"n": number}, {f"fwddiff.kept.{number}": _KEPT % number, **DECLARATIONS}
+    return _DEFINITIONS.get(name)

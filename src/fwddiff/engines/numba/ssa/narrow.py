@@ -20,7 +20,7 @@ from fwddiff.engines.numba.ssa.function import (
     numbers_of,
     simplified,
 )
-from fwddiff.engines.numba.ssa.functions import ALLOCATE, meaning, memory_function
+from fwddiff.engines.numba.ssa.functions import meaning, memory_function
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number, opaque
 
 WEAK, SINGLE, DOUBLE = range(3)
@@ -87,7 +87,7 @@ class _Narrowed:
         if i.result is None:
             return False
         if i.result.type == "ptr":
-            is_new = i.operation == "alloca" or i.callee == ALLOCATE
+            is_new = i.operation == "alloca" or memory_function(i.callee) == "allocate"
             found = frozenset({i.result.text}) if is_new else frozenset()
             found = found.union(*[self.places.get(o.text, frozenset()) for o in i.operands])
             return self._note(self.places, i.result.text, found, frozenset())

@@ -188,7 +188,7 @@ class Shadows:
         else:
             rounded = integer(-(-int(size.text) // _ALIGNMENT) * _ALIGNMENT)
         whole = times(w, rounded, 1 + len(positions) * self.scale)
-        w.line(f'{result.text} = call ptr @"{ALLOCATE}"({whole})')
+        w.line(f'{result.text} = call ptr @"{i.callee}"({whole})')
         self.of[result.text] = {
             k: w.assign("ptr", f"getelementptr i8, {result}, {times(w, rounded, 1 + n * self.scale)}")
             for n, k in enumerate(positions)

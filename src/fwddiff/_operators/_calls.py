@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fwddiff import _dual_host, _host, _inplace, _nesting, _tree
+from fwddiff import _buffers, _dual_host, _host, _inplace, _nesting, _tree
 from fwddiff._call import Gathered
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
@@ -43,9 +43,7 @@ class Choice(NamedTuple):
         return self
 
 
-def applied(
-    name: str, f: Callable, args: tuple, choice: Choice, out: Any, inplace: bool = False
-) -> Any:
+def applied(name: str, f: Callable, args: tuple, choice: Choice, out: Any, inplace: bool = False) -> Any:
     """The operator of this name at these arguments; without them, a function of the arguments."""
     if inplace:
         return _in_place(name, f, args, choice, out)
@@ -137,7 +135,8 @@ class Curried:
             return at_once(form, operation, own, given, self.choice.argnum, out)
         numbers, is_single, own = chosen(operation.wrapped.target, own, self.choice.argnum)
         gathered = operation.gathered(own, {})
-        key = (gathered.record, gathered.structure, *map(_signature, gathered.leaves))
+        kinds = map(_signature, gathered.leaves)
+        key = (gathered.record, gathered.structure, *kinds, *_buffers.sharing(gathered.leaves))
         kind = self._kinds.get(key)
         if kind is None or not kind.holds():
             kind, is_kept = _new_kind(form, operation, gathered, numbers, is_single, len(own))

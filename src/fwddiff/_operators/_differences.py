@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fwddiff import _host
+from fwddiff._buffers import sharing
 from fwddiff._call import Caller, Gathered, Leaves
 from fwddiff._errors import ArgumentError, FwdDiffError, ShapeError, StaleError, StructureError
 
@@ -20,6 +21,8 @@ def refuse_others(caller: Caller, who: str, was: Gathered, now: Gathered, holds:
         _refuse_structure(caller, who, was, now)
     if now.structure == was.structure:
         _refuse_leaves(caller, who, was, now)
+    if sharing(now.leaves) != sharing(was.leaves):
+        raise ArgumentError(f"{who}: other arguments are one and the same cache than when it was prepared.")
     if not holds or now.record is not was.record or now.structure != was.structure:
         raise StaleError(
             f"{who}: the function, or what it refers to, is not what it was prepared for: its code, a "

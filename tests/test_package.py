@@ -26,6 +26,7 @@ LAYERS = (
     "testing",
     "_explain",
     "_operators",
+    "sparsity",
     "_custom",
     "_chainrules",
     "_wrapper",

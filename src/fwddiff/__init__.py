@@ -82,6 +82,7 @@ _HOMES = {
             "FwdDiffError",
             "HostError",
             "ShapeError",
+            "SparsityError",
             "StaleError",
             "StructureError",
         ],

@@ -28,6 +28,7 @@ from fwddiff._errors import ArgumentError, ShapeError
 from fwddiff._function import Target
 from fwddiff._rule import Rule
 from fwddiff.dual import level_of
+from fwddiff.sparsity import Curried, SparseHessian, SparseJacobian
 
 _LATER: Any = type("_Later", (), {"__repr__": lambda self: "<given later>"})()
 Argnum = int | str | Sequence[int | str]
@@ -39,8 +40,11 @@ def _operator(evaluate: F) -> F:
 
     @functools.wraps(evaluate)
     def operator(f: Callable, *args: Any, argnum: Argnum = 0, backend: str = "auto", **named: Any) -> Any:
+        options = {name: named.pop(name) for name in ("sparsity", "check") if name in named}
         if args or named:
-            return evaluate(f, *args, argnum=argnum, backend=backend, **named)
+            return evaluate(f, *args, argnum=argnum, backend=backend, **named, **options)
+        if options.get("sparsity") is not None:
+            return evaluate(f, argnum=argnum, backend=backend, **options)
 
         def applied(*args: Any, **named: Any) -> Any:
             return evaluate(f, *args, argnum=argnum, backend=backend, **named)
@@ -143,23 +147,60 @@ def value_and_gradient(
 
 
 @_operator
-def jacobian(f: Callable, x: Any = _LATER, *constants: Any, argnum: Argnum = 0, backend: str = "auto") -> Any:
-    """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x."""
+def jacobian(
+    f: Callable,
+    x: Any = _LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    sparsity: Any = None,
+    check: bool | None = None,
+) -> Any:
+    """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x.
+
+    With `sparsity`, a `scipy.sparse.csr_array` with a row for each element of the result and a column for each
+    of `x`: "detect" finds where its entries are, or a `scipy.sparse` array or a boolean NumPy array says it.
+    `check` compares the result with a directional derivative (see `fwddiff.sparsity.SparseDerivative`).
+    """
+    if sparsity is not None:
+        return _sparse(SparseJacobian, f, (x, *constants), argnum, backend, sparsity, check)
     return _At(f, (x, *constants), argnum, backend).jacobian()
 
 
 @_operator
 def value_and_jacobian(
-    f: Callable, x: Any = _LATER, *constants: Any, argnum: Argnum = 0, backend: str = "auto"
+    f: Callable,
+    x: Any = _LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    sparsity: Any = None,
+    check: bool | None = None,
 ) -> Any:
     """`(f(x), jacobian)`."""
+    if sparsity is not None:
+        sparse = _sparse(SparseJacobian, f, (_LATER,), argnum, backend, sparsity, check)
+        return sparse.value_and if x is _LATER else sparse.value_and(x, *constants)
     at = _At(f, (x, *constants), argnum, backend)
     return at.value(), at.jacobian()
 
 
 @_operator
-def hessian(f: Callable, x: Any = _LATER, *constants: Any, argnum: Argnum = 0, backend: str = "auto") -> Any:
-    """Second derivatives of a function that returns one number: shape = x + x."""
+def hessian(
+    f: Callable,
+    x: Any = _LATER,
+    *constants: Any,
+    argnum: Argnum = 0,
+    backend: str = "auto",
+    sparsity: Any = None,
+    check: bool | None = None,
+) -> Any:
+    """Second derivatives of a function that returns one number: shape = x + x.
+
+    `sparsity` and `check` as for `jacobian`; rows and columns are the elements of `x`.
+    """
+    if sparsity is not None:
+        return _sparse(SparseHessian, f, (x, *constants), argnum, backend, sparsity, check)
     at = _At(f, (x, *constants), argnum, backend)
     at.expect_one_number("hessian", "jacobian")
     return at.hessian()
@@ -178,6 +219,12 @@ def hvp(
     at = _At(f, (x, *constants), argnum, backend)
     at.expect_one_number("hvp", "pullback")
     return at.hvp(at.mirrored(tangent))
+
+
+def _sparse(kind: Any, f: Callable, args: tuple, argnum: Argnum, backend: str, sparsity: Any, check: Any) -> Any:
+    """A sparse derivative, or the function that computes it."""
+    curried = Curried(kind, lambda *args: _At(f, args, argnum, backend), sparsity, check)
+    return curried if args[0] is _LATER else curried(*args)
 
 
 class _At:

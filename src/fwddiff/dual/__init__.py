@@ -15,7 +15,7 @@ Files, each importing only those above it:
 """
 
 from fwddiff.dual._array import Dual, DualArray
-from fwddiff.dual._chain import apply, differentiable, where
+from fwddiff.dual._chain import apply, differentiable, row_of, where
 from fwddiff.dual._elimination import determinant
 from fwddiff.dual._made import creators, room
 from fwddiff.dual._math import math_namespace
@@ -34,6 +34,7 @@ __all__ = [
     "math_namespace",
     "partials",
     "room",
+    "row_of",
     "settled",
     "strip",
     "terms",

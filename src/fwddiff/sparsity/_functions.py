@@ -13,6 +13,7 @@ import numpy as np
 from fwddiff import dual
 from fwddiff._errors import DerivativeError
 from fwddiff.sparsity._order import Order, linear, nonlinear, order_of
+from fwddiff.sparsity._tape import CONSTANT, FIRST, FIXED
 from fwddiff.sparsity._values import (
     Fields,
     apply,
@@ -147,8 +148,8 @@ def _moved(function: Any, x: Any, *arguments: Any, **options: Any) -> Any:
         ids: Any = [np.broadcast_to(ids_of(item), np.shape(plain(item))) for item in x]
     else:
         x = operand(x)
-        ids = np.asarray(np.broadcast_to(ids_of(x), np.shape(plain(x))))
-        ids = ids if ids.flags.writeable else ids.copy()
+        # Those of an array themselves: where the values are a view, the ids have to be one.
+        ids = np.asarray(x.ids) if isinstance(x, Fields) else np.zeros(np.shape(x), int)
     traced = found([x, *arguments, *options.values()])
     arguments = tuple(map(index, arguments))
     options = {name: index(item) for name, item in options.items()}
@@ -161,6 +162,8 @@ def _moved(function: Any, x: Any, *arguments: Any, **options: Any) -> Any:
 
 def index(x: Any) -> Any:
     """What says which elements, by its values."""
+    if type(x) is int or (type(x) is tuple and all(type(k) is int for k in x)):
+        return x
     if isinstance(x, tuple | list):
         return type(x)(map(index, x))
     if isinstance(x, slice):
@@ -241,9 +244,14 @@ def _clip(x: Any, *bounds: Any, **options: Any) -> Any:
 
 
 def _interpolated(x: Any, xp: Any, fp: Any, *arguments: Any, **options: Any) -> Any:
-    if found([xp, fp, *arguments, *options.values()]):
+    table = found([xp, fp, *arguments, *options.values()])
+    if any(np.any(np.asarray(item.ids) >= FIRST) for item in table):
         return opaque(np.interp, (x, xp, fp, *arguments), options)
-    return apply(lambda at: np.interp(at, xp, fp, *arguments, **options), linear(1), [x])
+    xp, fp, *arguments = map(plain, (xp, fp, *arguments))
+    options = {name: plain(item) for name, item in options.items()}
+    tape = found([x, *table])[0].tape
+    constant = make(0.0, CONSTANT if table else FIXED, tape)
+    return apply(lambda at, _: np.interp(at, xp, fp, *arguments, **options), Order((0,), ()), [x, constant])
 
 
 def _rounded(x: Any, decimals: int = 0, **_: Any) -> Any:
@@ -295,5 +303,5 @@ def _written_back(function: Any, arguments: Sequence[Any], options: dict[str, An
     objects = [as_objects(a) for a in arguments]
     function(*objects, **options)
     for target, changed in zip(arguments, objects, strict=True):
-        if isinstance(target, Fields):
+        if isinstance(target, Fields) and np.ndim(target.value):
             target[...] = from_objects(changed)  # type: ignore[index]

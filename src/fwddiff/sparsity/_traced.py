@@ -19,17 +19,19 @@ from fwddiff.rules import Row
 from fwddiff.sparsity import _functions
 from fwddiff.sparsity._order import Order, order_of
 from fwddiff.sparsity._tape import FIRST
-from fwddiff.sparsity._values import Fields, apply, by_row, make, opaque, operand, plain
+from fwddiff.sparsity._values import Fields, Operator, apply, by_row, make, opaque, operand, plain
 
 _STEPS = Order((), ())
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Callable]:
+    apply_to = Operator(function)
+
     def forward(self: Traced, other: Any) -> Any:
-        return by_row(function, (self, other)) if _is_operand(other) else NotImplemented
+        return apply_to(self, other) if _is_operand(other) else NotImplemented
 
     def reflected(self: Traced, other: Any) -> Any:
-        return by_row(function, (other, self)) if _is_operand(other) else NotImplemented
+        return apply_to(other, self) if _is_operand(other) else NotImplemented
 
     def in_place(self: Any, other: Any) -> Any:
         result = forward(self, other)
@@ -142,8 +144,9 @@ class Traced(Fields):
     def __trunc__(self) -> int:
         return math.trunc(self._decides())
 
+    # Memoising by value would hand what one number was made of to another.
     def __hash__(self) -> int:
-        return hash(self._decides())
+        raise DerivativeError("a number that is traced is used as a key, or as an argument of a cached function.")
 
     def __float__(self) -> float:
         if np.any(np.asarray(self.ids) >= FIRST):

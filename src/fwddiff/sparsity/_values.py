@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -64,7 +65,7 @@ def found(arguments: Any) -> list[Fields]:
 def operand(x: Any) -> Any:
     """Lists and arrays of traced numbers as traced arrays."""
     if isinstance(x, list | tuple):
-        return from_objects(_of_objects(x)) if found(x) else np.asarray(x)
+        return _stacked(x) if found(x) else np.asarray(x)
     return from_objects(x) if _is_of_objects(x) else x
 
 
@@ -72,9 +73,10 @@ def _is_of_objects(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == object
 
 
-def _of_objects(items: Any) -> np.ndarray:
-    return np.array([as_objects(x) if isinstance(x, Fields) else _of_objects(x) if isinstance(x, list | tuple)
-                     else x for x in items], object)  # fmt: skip
+def _stacked(items: Sequence[Any]) -> Any:
+    parts = [operand(x) for x in items]
+    ids = [np.broadcast_to(ids_of(part), np.shape(plain(part))) for part in parts]
+    return make(np.stack([np.asarray(plain(part)) for part in parts]), np.stack(ids), found(parts)[0].tape)
 
 
 # --- functions of elements ----------------------------------------------------------------------------------
@@ -87,8 +89,7 @@ def apply(function: Callable[..., Any], order: Order, arguments: Sequence[Any], 
     values = [plain(a) for a in arguments]
     value, ids = function(*values), [ids_of(a) for a in arguments]
     if np.ndim(value) == 0 and all(type(i) is int for i in ids):
-        zero = _zero_of_numbers(tape, name, values, ids)
-        return make(value, tape.number(order, ids) if zero is None else zero, tape)
+        return make(value, _id_of_number(tape, order, name, values, ids), tape)
     shape = np.shape(value)
     ids = [np.broadcast_to(i, shape) for i in ids]
     result = tape.elements(order, ids)
@@ -107,17 +108,44 @@ def by_row(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
     return apply(function, order_of(row), arguments, row.name)
 
 
+_NUMBERS = (float, int, np.float64)
+
+
+class Operator:
+    """An operator of Python's on two operands, with a short way for numbers: loops over elements use it."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]):
+        self.function = function
+
+    @functools.cached_property
+    def row(self) -> tuple[Order, str]:
+        row = dual.row_of(self.function)
+        return order_of(row), row.name
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        number = Fields.kinds[False]
+        is_traced = type(a) is number, type(b) is number
+        if not all(is_traced) and (not any(is_traced) or type(b if is_traced[0] else a) not in _NUMBERS):
+            return by_row(self.function, (a, b))
+        x, i = (a.value, a.ids) if is_traced[0] else (a, FIXED)
+        y, j = (b.value, b.ids) if is_traced[1] else (b, FIXED)
+        tape = (a if is_traced[0] else b).tape
+        order, name = self.row
+        return number(self.function(x, y), _id_of_number(tape, order, name, (x, y), (i, j)), tape)
+
+
 # Zero in one of these factors is zero in the result.
 _FACTORS = {"multiply": (0, 1), "divide": (0,)}
 
 
-def _zero_of_numbers(tape: Tape, name: str, values: Sequence[Any], ids: Sequence[int]) -> int | None:
-    """Id of a product where a factor that does not depend on the inputs is zero, and stays so."""
-    kinds = [ids[k] for k in _FACTORS.get(name, ()) if ids[k] in (FIXED, ZERO) and values[k] == 0]
-    if not kinds:
-        return None
-    tape.zeros_used |= FIXED not in kinds and max(ids) >= FIRST
-    return min(kinds)
+def _id_of_number(tape: Tape, order: Order, name: str, values: Sequence[Any], ids: Sequence[int]) -> int:
+    """Of a product where a factor that does not depend on the inputs is zero, and stays so, that of zero."""
+    if name in _FACTORS:
+        kinds = [ids[k] for k in _FACTORS[name] if ids[k] in (FIXED, ZERO) and values[k] == 0]
+        if kinds:
+            tape.zeros_used |= FIXED not in kinds and max(ids) >= FIRST
+            return min(kinds)
+    return tape.number(order, ids)
 
 
 def _zeros(name: str, values: Sequence[Any], ids: Sequence[Any]) -> list[tuple[int, np.ndarray]]:
@@ -184,6 +212,8 @@ def from_objects(x: Any) -> Any:
     items = found([x])
     if not items:
         return x.astype(float)
+    if any(isinstance(item, np.ndarray) for item in x.flat):
+        raise TypeError("an array of objects holds arrays")
     values = [plain(item) for item in x.flat]
     value = np.array(values, np.result_type(*values) if values else float).reshape(x.shape)
     ids = np.array([ids_of(item) for item in x.flat], int).reshape(x.shape)

@@ -33,6 +33,7 @@ class Target:
 KERNEL, VALUE = "kernel, value + partials", "kernel, value"
 TORCH, JAX, AUTOGRAD = "fwddiff in PyTorch", "fwddiff in JAX", "fwddiff in autograd"
 SMALL = "n = 1 000"
+SPARSE, RADAU = "fwddiff, sparse", "Radau, fwddiff"
 FIRST, NUMBA = "fwddiff", ("numba.njit",)
 
 DUALS_ARE_ARITHMETIC = (
@@ -133,6 +134,15 @@ TARGETS = [
     ],
     Target("j", "seconds of value + gradient", FIRST, (), 3.0, "400 straight lines"),
     Target("j", "seconds from disk", f"{FIRST}, from disk", (), 0.05, "compiling"),
+    Target("s", "sparse / dense", SPARSE, ("fwddiff, dense",), 0.05, "Brusselator's Jacobian, 64 × 64"),
+    *[
+        Target("s", "sparse / grouped differences", SPARSE, ("SciPy, grouped differences",), 0.2, where)
+        for where in ("Brusselator's Jacobian", "optimal control, Jacobian")
+    ],
+    *[
+        Target("s", f"Radau / SciPy's{how}", RADAU, (f"Radau, SciPy{how}",), 1.0, "Brusselator by Radau")
+        for how in ("", " with jac_sparsity")
+    ],
 ]
 
 

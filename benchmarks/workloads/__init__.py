@@ -16,6 +16,7 @@ WORKLOADS = {
     "h": "recurrent",
     "i": "whole_program",
     "j": "compilation",
+    "s": "sparse",
 }
 
 

@@ -158,9 +158,9 @@ def jacobian(
 ) -> Any:
     """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x.
 
-    With `sparsity`, a `scipy.sparse.csr_array` with a row for each element of the result and a column for each
-    of `x`: "detect" finds where its entries are, or a `scipy.sparse` array or a boolean NumPy array says it.
-    `check` compares the result with a directional derivative (see `fwddiff.sparsity.SparseDerivative`).
+    With `sparsity`, a `scipy.sparse.csr_array` with a row for each element of the result and a column for
+    each of `x`: "detect" finds where its entries are, or a `scipy.sparse` array or a boolean NumPy array says
+    it. `check` compares the result with a directional derivative (see `fwddiff.sparsity.SparseDerivative`).
     """
     if sparsity is not None:
         return _sparse(SparseJacobian, f, (x, *constants), argnum, backend, sparsity, check)
@@ -221,7 +221,9 @@ def hvp(
     return at.hvp(at.mirrored(tangent))
 
 
-def _sparse(kind: Any, f: Callable, args: tuple, argnum: Argnum, backend: str, sparsity: Any, check: Any) -> Any:
+def _sparse(
+    kind: Any, f: Callable, args: tuple, argnum: Argnum, backend: str, sparsity: Any, check: Any
+) -> Any:
     """A sparse derivative, or the function that computes it."""
     curried = Curried(kind, lambda *args: _At(f, args, argnum, backend), sparsity, check)
     return curried if args[0] is _LATER else curried(*args)

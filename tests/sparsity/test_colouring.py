@@ -12,10 +12,15 @@ from fwddiff.sparsity import _colouring, _compression, _given  # noqa: E402
 from fwddiff.sparsity._detect import Found  # noqa: E402
 
 
+def compressed(dense):
+    rows, columns = np.nonzero(dense)
+    return _given.compressed(Found(rows, columns), dense.shape)
+
+
 def random_pattern(rows, columns, density, seed, symmetric=False):
     dense = np.random.default_rng(seed).random((rows, columns)) < density
     dense = dense | dense.T if symmetric else dense
-    return _given.compressed(Found(*np.nonzero(dense)), dense.shape)
+    return compressed(dense)
 
 
 SIZES = [(1, 1, 1.0), (5, 9, 0.3), (30, 30, 0.1), (40, 20, 0.15), (25, 25, 0.6), (12, 12, 0.0), (0, 4, 0.5)]
@@ -64,7 +69,9 @@ def test_jacobians_are_recovered(rows, columns, density, most, monkeypatch):
         assert np.array_equal(recovered(parts, matrix, pattern), matrix)
 
 
-@pytest.mark.parametrize(("size", "density"), [(1, 1.0), (8, 0.3), (30, 0.1), (15, 0.7), (10, 0.0), (60, 0.03)])
+@pytest.mark.parametrize(
+    ("size", "density"), [(1, 1.0), (8, 0.3), (30, 0.1), (15, 0.7), (10, 0.0), (60, 0.03)]
+)
 def test_hessians_are_recovered(size, density):
     for seed in range(8):
         pattern = random_pattern(size, size, density, seed, symmetric=True)
@@ -76,11 +83,11 @@ def test_hessians_are_recovered(size, density):
 
 def test_bands_and_arrows_take_few_colours():
     n = 50
-    band = _given.compressed(Found(*np.nonzero(abs(np.subtract.outer(range(n), range(n))) <= 2)), (n, n))
+    band = compressed(abs(np.subtract.outer(range(n), range(n))) <= 2)
     assert _colouring.of_columns(band).max() + 1 == 5
     assert _colouring.of_symmetric(band).max() + 1 <= 5
     dense = np.eye(n, dtype=bool)
     dense[0] = dense[:, 0] = True
-    arrow = _given.compressed(Found(*np.nonzero(dense)), (n, n))
+    arrow = compressed(dense)
     assert _colouring.of_symmetric(arrow).max() + 1 == 2
     assert _colouring.of_columns(arrow).max() + 1 == n

@@ -211,7 +211,9 @@ SCALARS = {
     "quotient": lambda x: x[0] / x[1] + x[2] / 3.0 + 2.0 / x[3],
     "of a sum": lambda x: np.exp(np.sum(x[:3])) + x[4],
     "steps and signs": lambda x: np.sum(abs(x) * x[0]) + np.floor(x[1]) * x[2],
-    "chosen": lambda x: np.where(x[0] > 100.0, x[1] * x[2], x[3] * x[4]) + np.where(x[0] < 100.0, x[1] * x[2], 0.0),
+    "chosen": lambda x: (
+        np.where(x[0] > 100.0, x[1] * x[2], x[3] * x[4]) + np.where(x[0] < 100.0, x[1] * x[2], 0.0)
+    ),
     "dropped": lambda x: x[0] * x[1] * 0.0 + x[2] ** 2 + 0.0 * np.sum(np.sin(x)),
     "unused": lambda x: (np.sin(x[3]) * x[4], x[0] * x[1])[1],
     "product": lambda x: x[0] * x[1] * x[2],
@@ -340,7 +342,7 @@ def test_what_cannot_be_traced_is_told():
 
         return np.asarray(array.array("d", [x[0]])) + grid[0]
 
-    with pytest.raises(fd.SparsityError, match="cannot be traced.*sparsity="):
+    with pytest.raises(fd.SparsityError, match=r"cannot be traced.*sparsity="):
         found(stores, X)
 
 

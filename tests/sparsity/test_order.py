@@ -37,7 +37,9 @@ def test_no_derivative_is_left_out(name):
     order, integers = order_of(row), INTEGER_ARGUMENTS.get(name, ())
     active = [k for k in range(len(row.arguments)) if k not in integers]
     for low, high in ((0.1, 0.9), (1.1, 3.0), (-0.9, -0.1)):
-        values = [2 if k in integers else np.float64(rng.uniform(low, high)) for k in range(len(row.arguments))]
+        values = [
+            2 if k in integers else np.float64(rng.uniform(low, high)) for k in range(len(row.arguments))
+        ]
         first, second = slopes(row, values, active)
         for m, k in enumerate(active):
             assert first[m] == 0 or np.isnan(first[m]) or k in order.first

@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 
 
 def brusselator(u, n):
-    """Right-hand side of the Brusselator in two dimensions, periodic; concentrations in an (n, n, 2) array."""
+    """Right-hand side of the Brusselator in two dimensions, periodic, of (n, n, 2) concentrations."""
     out, a = np.empty_like(u), 0.1 * (n - 1) ** 2
     for i in range(n):
         for j in range(n):
@@ -147,7 +147,10 @@ def test_a_larger_pattern_has_zeros_among_its_entries():
 
 def test_matrices_are_taken_row_by_row():
     x = RNG.uniform(0.5, 1.5, (3, 4))
-    f: Any = lambda x: x.T * x[0, 0]
+
+    def f(x):
+        return x.T * x[0, 0]
+
     found = fd.jacobian(f, x, sparsity="detect")
     assert np.array_equal(found.toarray(), fd.jacobian(f, x).reshape(12, 12))
 
@@ -193,7 +196,9 @@ def test_value_and_jacobian():
 
 def test_wrapped_functions_captured_arrays_and_custom_rules():
     x, weights = np.arange(1.0, 5.0), np.array([1.0, 0.0, 2.0, 3.0])
-    assert np.array_equal(fd.jacobian(fwddiff(lambda x: weights * x), x, sparsity="detect").toarray(), np.diag(weights))
+    assert np.array_equal(
+        fd.jacobian(fwddiff(lambda x: weights * x), x, sparsity="detect").toarray(), np.diag(weights)
+    )
     ruled = fd.custom_rule(lambda x: x * x, frule=lambda p, t: (p[0] ** 2, 2 * p[0] * t[0]))
     assert np.allclose(fd.jacobian(ruled, x, sparsity="detect").toarray(), np.diag(2 * x))
 

@@ -1,4 +1,4 @@
-"""Sparse Jacobians and Hessians: the pattern, colours of its columns, one directional derivative for each colour.
+"""Sparse Jacobians and Hessians: a pattern, colours of its columns, a directional derivative for each colour.
 
 Files, each importing only those above it:
 
@@ -16,8 +16,8 @@ Files, each importing only those above it:
     _prepared     `SparseJacobian`, `SparseHessian`
     _curried      the same without a point
 
-The names are those of SparseConnectivityTracer.jl and SparseMatrixColorings.jl (Hill and Dalle, "Sparser, better,
-faster, stronger", arXiv 2501.17737).
+The names are those of SparseConnectivityTracer.jl and SparseMatrixColorings.jl (Hill and Dalle, "Sparser,
+better, faster, stronger", arXiv 2501.17737).
 """
 
 from fwddiff.sparsity._curried import Curried

@@ -1,12 +1,13 @@
 """Colours of columns, so that one directional derivative serves all columns of a colour.
 
 Greedy algorithms of Gebremedhin, Manne and Pothen, "What color is your Jacobian? Graph coloring for computing
-derivatives", SIAM Review 47 (2005): of columns of a Jacobian at distance two (algorithm 3.1), and star colouring of
-a symmetric matrix (algorithm 4.1).
+derivatives", SIAM Review 47 (2005): of columns of a Jacobian at distance two (algorithm 3.1), and star
+colouring of a symmetric matrix (algorithm 4.1).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def _least_free(taken: set[int]) -> int:
 def _lists(compressed: Any) -> list[list[int]]:
     """Places of the entries of each row (column) of a compressed array."""
     indices, starts = compressed.indices.tolist(), compressed.indptr.tolist()
-    return [indices[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    return [indices[a:b] for a, b in itertools.pairwise(starts)]
 
 
 def _neighbours(rows: np.ndarray, columns: np.ndarray, count: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Sparse derivatives from few directional ones: seeds by colour, and where each entry is found in the result."""
+"""Sparse derivatives from few directional ones: seeds by colour, and where each entry is in the result."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MOST_NUMBERS = 1 << 25  # in one compressed result
 
 
 class Part(NamedTuple):
-    """Directions that go through the kernel together. Entry `places[k]` of the data is number `sources[k]` of
-    what comes out."""
+    """Directions that go through the kernel together. Entry `places[k]` of the data is number `sources[k]`
+    of what comes out."""
 
     seeds: np.ndarray  # (colours, *shape of the input)
     sources: np.ndarray
@@ -29,8 +29,8 @@ def of_jacobian(pattern: Any, shape: tuple[int, ...], dtype: np.dtype) -> list[P
 
 
 def of_hessian(pattern: Any, shape: tuple[int, ...], dtype: np.dtype) -> list[Part]:
-    """Of a symmetric pattern. Entry (i, j) is in row i of colour j's direction, unless i has another neighbour
-    of that colour: then, by the star property, it is alone in row j of colour i's."""
+    """Of a symmetric pattern. Entry (i, j) is in row i of colour j's direction, unless i has another
+    neighbour of that colour: then, by the star property, it is alone in row j of colour i's."""
     colours = _colouring.of_symmetric(pattern)
     rows, columns = _rows(pattern), pattern.indices.astype(np.int64)
     key = rows * (colours.max(initial=0) + 1) + colours[columns]

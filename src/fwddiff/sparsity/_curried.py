@@ -10,7 +10,7 @@ from fwddiff.sparsity._prepared import SparseDerivative
 
 
 class Curried:
-    """The derivative as a function. The first call prepares it, and each that what was prepared does not fit."""
+    """The derivative as a function. The first call prepares it, and each for which that does not hold."""
 
     def __init__(self, kind: type[SparseDerivative], point: Any, pattern: Any, check: bool | None):
         self.how = kind, point, pattern, check

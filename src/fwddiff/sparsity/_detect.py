@@ -21,8 +21,8 @@ _HELP = "Give the pattern instead: sparsity=, a scipy.sparse array or a boolean 
 class Found(NamedTuple):
     """Rows and columns of the entries, each entry once, in any order.
 
-    `branch`: where in the user's code a value decided what is computed, so that the pattern holds for what was
-    decided. `zeros_used`: it holds while the constants have zeros where they had.
+    `branch`: where in the user's code a value decided what is computed, so that the pattern holds for what
+    was decided. `zeros_used`: it holds while the constants have zeros where they had.
     """
 
     rows: np.ndarray
@@ -48,7 +48,9 @@ def detect(rule: Any, leaves: Sequence[Any], active: int, second: bool) -> Found
             warnings.simplefilter("ignore")
             function = UserFunction(problem, plans_of_methods(problem), standins(tape))
             results, _ = _tree.flatten(function(*traced))
-            ids = np.concatenate([np.ravel(ids_of(operand(y))) * np.ones(np.size(operand(y)), int) for y in results])
+            ids = np.concatenate(
+                [np.ravel(ids_of(operand(y))) * np.ones(np.size(operand(y)), int) for y in results]
+            )
     except FwdDiffError as error:
         raise SparsityError(f"{rule.name} cannot be traced: {error} {_HELP}") from error
     except Exception as error:

@@ -62,7 +62,9 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: d
     """What `__array_ufunc__` has to return."""
     out = options.pop("out", None)
     if options.pop("where", True) is not True:
-        raise DerivativeError(f"numpy.{ufunc.__name__} with where= leaves elements undefined: use numpy.where.")
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__} with where= leaves elements undefined: use numpy.where."
+        )
     options = {name: x for name, x in options.items() if name not in ("casting", "order", "subok")}
     inputs = tuple(map(operand, inputs))
     if method == "at":
@@ -134,11 +136,14 @@ def _handlers() -> dict[Any, Handler]:
     table: dict[Any, Handler] = {f: functools.partial(_moved, f) for f in _MOVES}
     table |= {f: functools.partial(_filled, f) for f in _LIKE}
     table |= {f: functools.partial(_reduced, f, coupled) for f, coupled in _REDUCTIONS.items()}
-    table |= {f: product for f in (np.dot, np.matmul)}
+    table |= dict.fromkeys((np.dot, np.matmul), product)
     table |= {np.where: _where, np.clip: _clip, np.interp: _interpolated, np.copyto: _copy_to}
     table |= dict.fromkeys((np.round, np.around), _rounded)
     table |= {np.linalg.norm: functools.partial(_reduced, np.linalg.norm, True)}
-    return table | {np.nan_to_num: lambda x, *a, **o: apply(np.nan_to_num, linear(1), [x]), np.append: _append}
+    return table | {
+        np.nan_to_num: lambda x, *a, **o: apply(np.nan_to_num, linear(1), [x]),
+        np.append: _append,
+    }
 
 
 def _moved(function: Any, x: Any, *arguments: Any, **options: Any) -> Any:
@@ -221,7 +226,7 @@ def product(a: Any, b: Any) -> Any:
         return a * b
     left = np.shape(a) if np.ndim(a) > 1 else (1, *np.shape(a))
     right = np.shape(b) if np.ndim(b) > 1 else (*np.shape(b), 1)
-    np.empty(np.shape(a)) @ np.empty(np.shape(b))  # NumPy's own error
+    np.matmul(np.empty(np.shape(a)), np.empty(np.shape(b)))  # NumPy's own error
     if np.ndim(a) > 2 or np.ndim(b) > 2 or left[0] * left[1] * right[1] > _MOST_PRODUCTS:
         return _general(np.matmul, (a, b), {})
     terms = np.reshape(a, (*left, 1)) * np.reshape(b, (1, *right))
@@ -247,11 +252,11 @@ def _interpolated(x: Any, xp: Any, fp: Any, *arguments: Any, **options: Any) -> 
     table = found([xp, fp, *arguments, *options.values()])
     if any(np.any(np.asarray(item.ids) >= FIRST) for item in table):
         return opaque(np.interp, (x, xp, fp, *arguments), options)
-    xp, fp, *arguments = map(plain, (xp, fp, *arguments))
+    tables = [plain(item) for item in (xp, fp, *arguments)]
     options = {name: plain(item) for name, item in options.items()}
     tape = found([x, *table])[0].tape
     constant = make(0.0, CONSTANT if table else FIXED, tape)
-    return apply(lambda at, _: np.interp(at, xp, fp, *arguments, **options), Order((0,), ()), [x, constant])
+    return apply(lambda at, _: np.interp(at, *tables, **options), Order((0,), ()), [x, constant])
 
 
 def _rounded(x: Any, decimals: int = 0, **_: Any) -> Any:

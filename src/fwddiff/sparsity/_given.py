@@ -33,11 +33,11 @@ def given(pattern: Any, shape: tuple[int, int]) -> Any:
     if isinstance(pattern, np.ndarray) and pattern.dtype.kind in "bifu" and pattern.ndim == 2:
         rows, columns = np.nonzero(pattern)
     elif sparse.issparse(pattern) and len(pattern.shape) == 2:
-        stored = pattern.tocoo()
+        stored = sparse.coo_array(pattern)
         rows, columns = stored.row, stored.col
     else:
         raise ArgumentError(
-            f"sparsity={pattern!r} is no pattern: give \"detect\", a scipy.sparse array, or a boolean NumPy "
+            f'sparsity={pattern!r} is no pattern: give "detect", a scipy.sparse array, or a boolean NumPy '
             "array with two axes."
         )
     if tuple(pattern.shape) != shape:

@@ -1,8 +1,8 @@
 """What a row of the rules table says of the structure of its derivatives, read off the text of its partials.
 
-A partial whose text is `0` is no dependency. The second derivative by arguments i and j is zero where the text
-of partial i refers to argument j through nothing but steps: comparisons, and functions whose own partials are
-`0`.
+A partial whose text is `0` is no dependency. The second derivative by arguments i and j is zero where the
+text of partial i refers to argument j through nothing but steps: comparisons, and functions whose own
+partials are `0`.
 """
 
 from __future__ import annotations
@@ -71,8 +71,5 @@ def _names(node: ast.expr, row: Row) -> set[str]:
         return set()
     assert isinstance(node.func, ast.Name)
     name = node.func.id
-    if name == "where":
-        moving = [1, 2]
-    else:
-        moving = _first(row if name == row.name else TABLE[name])
+    moving = (1, 2) if name == "where" else _first(row if name == row.name else TABLE[name])
     return set().union(*(_names(node.args[k], row) for k in moving))

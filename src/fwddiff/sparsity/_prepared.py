@@ -25,8 +25,8 @@ class SparseDerivative:
         arguments: Those of the function, to prepare at.
         pattern: "detect", a `scipy.sparse` array, or a boolean NumPy array.
         check: Whether calls compare the result, along one random direction, with a pushforward that knows no
-            pattern. `None`: where it may be needed. A pattern that was given is checked at preparation; one that
-            was found, in every call, if values of the arguments decided what was computed.
+            pattern. `None`: where it may be needed. A pattern that was given is checked at preparation; one
+            that was found, in every call, if values of the arguments decided what was computed.
 
     Calls take the same arguments. They may run in several threads at once.
     """
@@ -53,8 +53,9 @@ class SparseDerivative:
             self._check(at, self._data(at, None))
 
     def __call__(self, *arguments: Any, out: Any = None) -> Any:
-        """The derivative as a `scipy.sparse.csr_array`, with a row for each element of the result and a column
-        for each of the argument, both in C order. `out`, an array that a call returned, gets the new entries.
+        """The derivative as a `scipy.sparse.csr_array`, with a row for each element of the result and a
+        column for each of the argument, both in C order. `out`, an array that a call returned, gets the
+        new entries.
 
         Raises:
             ShapeError: the arguments are not of the shapes and dtypes of those at preparation.
@@ -89,8 +90,8 @@ class SparseDerivative:
             raise ArgumentError(f"{self.operator} with sparsity= takes one argument to differentiate by.")
         if _dual_host.has_loop_axes(at.rule, at.leaves):
             raise ArgumentError(
-                f"{self.operator} with sparsity= takes a function of arrays, not {at.name}.broadcast or .sum: "
-                f"write the function that calls it."
+                f"{self.operator} with sparsity= takes a function of arrays, not {at.name}.broadcast or "
+                ".sum: write the function that calls it."
             )
         if len(at.rule.outputs) != 1 or not at.tree().is_leaf() or at.rule.outputs[0].dtype.kind == "b":
             raise ArgumentError(
@@ -169,19 +170,19 @@ class SparseDerivative:
         for k, (now, then) in enumerate(zip(found, self.like, strict=False)):
             if now[:2] != then[:2] or len(found) != len(self.like):
                 raise ShapeError(
-                    f"this {self.operator} of {at.name} was prepared for {_shown(then)} as input {k}, and got "
-                    f"{_shown(now)}: prepare it for these arguments."
+                    f"this {self.operator} of {at.name} was prepared for {_shown(then)} as input {k}, and "
+                    f"got {_shown(now)}: prepare it for these arguments."
                 )
             if now[2] is not None and not np.array_equal(now[2], then[2]):
                 raise ArgumentError(
-                    f"this {self.operator} of {at.name} was prepared for other integers, which may decide what "
-                    "its pattern is: prepare it for these."
+                    f"this {self.operator} of {at.name} was prepared for other integers, which may decide "
+                    "what its pattern is: prepare it for these."
                 )
         for k, zeros in self.constants.items():
             if np.any(np.asarray(at.leaves[k])[zeros]):
                 raise SparsityError(
-                    f"constants of {at.name} were zero when the pattern of its {self.operator} was found, and "
-                    "are not now: prepare it for these."
+                    f"constants of {at.name} were zero when the pattern of its {self.operator} was found, "
+                    "and are not now: prepare it for these."
                 )
 
     def _check(self, at: Any, data: np.ndarray) -> None:
@@ -192,10 +193,10 @@ class SparseDerivative:
             shown = ", ".join(map(str, rows[:10])) + (", …" if rows.size > 10 else "")
             branch = self.found and self.found.branch
             why = (
-                f"It was found where other branches were taken ({branch}): prepare it at such arguments, or give "
-                "a pattern that holds for all branches."
+                f"It was found where other branches were taken ({branch}): prepare it at such arguments, or "
+                "give a pattern that holds for all branches."
                 if branch
-                else "Give one that has all entries, or sparsity=\"detect\"."
+                else 'Give one that has all entries, or sparsity="detect".'
             )
             raise SparsityError(
                 f"the pattern of the {self.operator} of {at.name} misses entries in {rows.size} of "
@@ -240,8 +241,8 @@ class SparseHessian(SparseDerivative):
 def _refuse_duals(at: Any) -> None:
     if any(map(_dual_host.owns, at.leaves)):
         raise ArgumentError(
-            f"a sparse derivative of {at.name} inside of another derivative: sparse arrays hold no dual numbers. "
-            "Leave sparsity= out there."
+            f"a sparse derivative of {at.name} inside of another derivative: sparse arrays hold no dual "
+            "numbers. Leave sparsity= out there."
         )
 
 

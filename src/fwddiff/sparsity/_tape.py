@@ -1,8 +1,8 @@
 """Which numbers a number was made of: a graph whose nodes are the numbers that depend on the inputs.
 
 Every number of a traced run has an *id*: that of its node, or one of four below `FIRST` that say what it is
-where it does not depend on the inputs. Where a number depends on one other number only, and in a way that needs
-no mention (for Jacobians: in any way; for Hessians: linearly), it shares its node.
+where it does not depend on the inputs. Where a number depends on one other number only, and in a way that
+needs no mention (for Jacobians: in any way; for Hessians: linearly), it shares its node.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Tape:
     def number(self, order: Order, ids: Sequence[int]) -> int:
         """Id of a function of numbers with these ids."""
         moving = [ids[i] for i in order.first if ids[i] >= FIRST]
-        pairs = [(i, j) for i, j in order.second if ids[i] >= FIRST and ids[j] >= FIRST] if self.second else []
+        pairs = (
+            [(i, j) for i, j in order.second if ids[i] >= FIRST and ids[j] >= FIRST] if self.second else []
+        )
         if not moving:
             return max([CONSTANT if i == ZERO else min(i, STEP) for i in ids])
         if not pairs and all(p == moving[0] for p in moving):
@@ -134,7 +136,9 @@ class Tape:
     def couplings(self) -> dict[int, list[tuple[int, int]]]:
         """Pairs of numbers that a node couples."""
         found: dict[int, list[tuple[int, int]]] = {}
-        for node, a, b in zip(*(items.tolist() for items in _gathered(self._pairs, self._few_pairs)), strict=True):
+        for node, a, b in zip(
+            *(items.tolist() for items in _gathered(self._pairs, self._few_pairs)), strict=True
+        ):
             found.setdefault(node, []).append((a, b))
         return found
 

@@ -146,12 +146,14 @@ class Traced(Fields):
 
     # Memoising by value would hand what one number was made of to another.
     def __hash__(self) -> int:
-        raise DerivativeError("a number that is traced is used as a key, or as an argument of a cached function.")
+        raise DerivativeError(
+            "a number that is traced is used as a key, or as an argument of a cached function."
+        )
 
     def __float__(self) -> float:
         if np.any(np.asarray(self.ids) >= FIRST):
             raise DerivativeError(
-                "a number that depends on the inputs is handed to float(), to a library, or into a plain array."
+                "a number that depends on the inputs goes to float(), to a library, or into a plain array."
             )
         return float(self._decides())
 
@@ -205,7 +207,7 @@ class Traced(Fields):
         return apply(lambda x: np.asarray(x).astype(dtype), _STEPS, [self])
 
     def item(self, *index: int) -> Any:
-        flat = np.ravel(self) if not index else self  # type: ignore[call-overload]
+        flat: Any = np.ravel(self) if not index else self  # type: ignore[call-overload]
         return flat[index or 0]
 
     def copy(self) -> Any:
@@ -229,10 +231,26 @@ def _method(name: str) -> Callable[..., Any]:
     return lambda self, *arguments, **options: function(self, *arguments, **options)
 
 
-for _name in (
-    "sum mean prod max min var std cumsum cumprod clip dot trace ravel squeeze swapaxes repeat take "
-    "argmax argmin argsort any all round nonzero diagonal searchsorted"
-).split():
+_METHODS = (
+    *(
+        "sum",
+        "mean",
+        "prod",
+        "max",
+        "min",
+        "var",
+        "std",
+        "cumsum",
+        "cumprod",
+        "clip",
+        "dot",
+        "trace",
+        "ravel",
+    ),
+    *("squeeze", "swapaxes", "repeat", "take", "argmax", "argmin", "argsort", "any", "all", "round"),
+    *("nonzero", "diagonal", "searchsorted"),
+)
+for _name in _METHODS:
     setattr(Traced, _name, _method(_name))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fwddiff import dual
 from fwddiff._errors import DerivativeError
 from fwddiff.sparsity._order import Order, nonlinear, order_of
-from fwddiff.sparsity._tape import CONSTANT, FIRST, FIXED, ZERO, Tape
+from fwddiff.sparsity._tape import FIRST, FIXED, ZERO, Tape
 
 
 class Fields:

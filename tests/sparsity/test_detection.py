@@ -298,8 +298,16 @@ def test_zeros_that_are_computed_from_constants_do_not_count():
 
 
 def test_a_step_that_is_zero_here_does_not_count():
-    pattern, _ = found(lambda x: np.floor(x[0]) * x, X * 0.5)
-    assert np.all(np.diag(pattern))
+    for step in (
+        np.floor,
+        lambda x: x // 2.0,
+        lambda x: (x > 0.9) * 1.0,
+        lambda x: np.where(x > 0.9, 1.0, 0.0),
+    ):
+        pattern, _ = found(lambda x, step=step: step(x[0]) * x, X * 0.5)
+        assert np.all(np.diag(pattern))
+        pattern, _ = found(lambda x, step=step: step(x) * x[::-1], X * 0.5)
+        assert np.all(np.diag(pattern[::-1]))
 
 
 # --- functions with derivatives of their own ----------------------------------------------------------------
@@ -315,6 +323,31 @@ def test_custom_rules_depend_on_all_they_got():
     expected[:, :2] = True
     expected[[0, 1], [2, 3]] = True
     assert np.array_equal(pattern, expected)
+
+
+def test_custom_rules_may_return_structures():
+    def pair(x):
+        return {"a": x * 2.0, "b": 1.0}
+
+    ruled = fd.custom_rule(pair, frule=lambda p, t: (pair(p[0]), {"a": t[0] * 2.0, "b": 0.0}))
+    pattern, _ = found(lambda x: ruled(x[0])["a"] + x[1:3], X)
+    assert np.argwhere(pattern).tolist() == [[0, 0], [0, 1], [1, 0], [1, 2]]
+
+
+def test_functions_that_are_handed_over_may_refer_to_what_is_traced():
+    pattern, _ = found(lambda x: np.apply_along_axis(lambda row: row * x[5], 0, x[:2]), X)
+    assert np.argwhere(pattern).tolist() == [[0, 0], [0, 5], [1, 1], [1, 5]]
+    # NumPy has no eigenvalues of objects, so that the function gets plain numbers.
+    values = np.linalg.eigvalsh
+    pattern, _ = found(
+        lambda x: np.apply_along_axis(lambda row: values(np.outer(row, row)) * x[5], 0, x[:2]), X
+    )
+    assert np.argwhere(pattern).tolist() == [[i, j] for i in range(2) for j in (0, 1, 5)]
+
+
+def test_vectorized_functions_are_traced_through():
+    pattern, _ = found(lambda x: np.vectorize(lambda a, b: a * b)(x[:2], x[2:4]), X)
+    assert np.argwhere(pattern).tolist() == [[0, 0], [0, 2], [1, 1], [1, 3]]
 
 
 def test_added_rows_are_read():

@@ -301,6 +301,48 @@ def test_other_shapes_dtypes_and_integers_are_refused():
         jac(u, 2)
 
 
+def test_other_strings_and_structures_are_refused():
+    def f(x, how):
+        return x * x if how == "square" else x[::-1] * x
+
+    x = np.arange(1.0, 4.0)
+    jac = prepared(f, x, "square", backend="numpy")
+    assert np.array_equal(jac(x, "square").toarray(), np.diag(2 * x))
+    with pytest.raises(fd.ArgumentError, match="other constants"):
+        jac(x, "reverse")
+    again = fd.jacobian(f, sparsity="detect", backend="numpy")
+    for how in ("square", "reverse", "square"):
+        assert np.array_equal(again(x, how).toarray(), fd.jacobian(f, x, how, backend="numpy"))
+
+
+def test_captured_values_may_change():
+    weights = np.array([1.0, 2.0, 3.0])
+    jac = fd.jacobian(lambda x: weights * x, sparsity="detect")
+    assert np.array_equal(jac(np.ones(3)).toarray(), np.diag(weights))
+    weights[:] = [5.0, 6.0, 7.0]
+    assert np.array_equal(jac(np.ones(3)).toarray(), np.diag(weights))
+
+
+def test_captured_zeros_are_watched():
+    matrix = np.eye(3)
+    jac = prepared(lambda x: matrix @ x, np.ones(3))
+    assert jac.pattern.nnz == 3
+    matrix[0, 1] = 4.0
+    with pytest.raises(fd.SparsityError, match="were zero"):
+        jac(np.ones(3))
+
+
+def test_several_threads_share_what_is_prepared():
+    from concurrent.futures import ThreadPoolExecutor
+
+    jac = prepared(bidiagonal, np.ones(40))
+    points = RNG.uniform(0.5, 1.5, (32, 40))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: jac(x).toarray(), points))
+    for x, dense in zip(points, found, strict=True):
+        assert np.array_equal(dense, fd.jacobian(bidiagonal, x))
+
+
 def test_a_curried_operator_prepares_itself_anew():
     jac = fd.jacobian(bidiagonal, sparsity="detect")
     for n in (4, 6, 6, 4):

@@ -40,6 +40,7 @@ class SparseDerivative:
         self.point, at = point, point(*arguments)
         self._expect_sparse(at)
         self.input = at.inputs[0]
+        self.base = at.rule
         self.like = [_kind(leaf) for leaf in at.leaves]
         self.shape = self._shape(at)
         self.found = self._found(at, pattern)
@@ -178,6 +179,11 @@ class SparseDerivative:
                     f"this {self.operator} of {at.name} was prepared for other integers, which may decide "
                     "what its pattern is: prepare it for these."
                 )
+        if at.rule is not self.base:
+            raise ArgumentError(
+                f"this {self.operator} of {at.name} was prepared for another function or other constants "
+                "(strings, truths, structures): prepare it for these."
+            )
         for k, zeros in self.constants.items():
             if np.any(np.asarray(at.leaves[k])[zeros]):
                 raise SparsityError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from fwddiff import dual
 from fwddiff._errors import DerivativeError
+from fwddiff.engines.numpy.trees import mapped
 from fwddiff.sparsity._order import Order, nonlinear, order_of
 from fwddiff.sparsity._tape import FIRST, FIXED, ZERO, Tape
 
@@ -164,7 +165,8 @@ def opaque(function: Callable[..., Any], arguments: Sequence[Any], options: Any)
     """`function` of the values: every float that it returns depends on all that it got, in any way."""
     items = found((*arguments, *options.values()))
     result = function(*map(_copied, arguments), **{name: _copied(x) for name, x in options.items()})
-    return opaque_result(result, items)
+    # A function that is handed over may itself refer to what is traced.
+    return opaque_result(result, [*items, *found([result])])
 
 
 def _copied(x: Any) -> Any:
@@ -180,16 +182,15 @@ def opaque_result(result: Any, items: Sequence[Fields]) -> Any:
     steps = int(tape.elements(Order((), ()), [np.array([parents.max(initial=0)])])[0])
 
     def of(x: Any) -> Any:
-        if type(x) in (list, tuple):
-            return type(x)(map(of, x))
-        if isinstance(x, tuple):  # what `numpy.linalg` returns
-            return type(x)(*map(of, x))
-        kind = np.asarray(x).dtype.kind if isinstance(x, np.ndarray | np.generic | float | int) else "O"
-        if kind not in "fiub":
+        x = plain(operand(x))
+        if x is None or isinstance(x, str | type | np.dtype):
             return x
+        kind = np.asarray(x).dtype.kind if isinstance(x, np.ndarray | np.generic | float | int) else ""
+        if kind not in {*"fiub"}:
+            raise DerivativeError(f"a function that is not known returns a {type(x).__name__}.")
         return make(x, np.full(np.shape(x), hub if kind == "f" else steps), tape)
 
-    return of(result)
+    return mapped(of, result)
 
 
 def as_objects(x: Any) -> Any:

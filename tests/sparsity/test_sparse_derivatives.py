@@ -434,6 +434,14 @@ def test_functions_that_have_no_sparse_derivative():
         fd.jacobian(fwddiff(lambda x: x * x).broadcast, x, sparsity="detect")
 
 
+def test_without_scipy_the_extra_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(fd.FwdDiffError, match=r"fwddiff\[scipy\]"):
+        fd.jacobian(bidiagonal, np.ones(3), sparsity="detect")
+
+
 def test_no_dual_numbers_in_sparse_arrays():
     def outer(a):
         return fd.jacobian(lambda x: a * x, np.ones(3), sparsity="detect").sum()

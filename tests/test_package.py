@@ -28,6 +28,7 @@ LAYERS = (
     "_operators",
     "_checkpoint",
     "_inplace",
+    "sparsity",
     "_custom",
     "_implicit",
     "_chainrules",

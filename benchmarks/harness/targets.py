@@ -33,6 +33,7 @@ class Target:
 KERNEL, VALUE = "kernel, value + partials", "kernel, value"
 TORCH, JAX, AUTOGRAD = "fwddiff in PyTorch", "fwddiff in JAX", "fwddiff in autograd"
 SMALL = "n = 1 000"
+SPARSE, RADAU = "fwddiff, sparse", "Radau, fwddiff"
 FIRST, NUMBA = "fwddiff", ("numba.njit",)
 
 DUALS_ARE_ARITHMETIC = (
@@ -140,6 +141,15 @@ TARGETS = [
     *[
         Target("k", "prepared / (kernel + 3 µs)", "fwddiff prepared", ("kernel",), 1, name, more=3e-6)
         for name in ("Rosenbrock", "Ackley")
+    ],
+    Target("s", "sparse / dense", SPARSE, ("fwddiff, dense",), 0.05, "Brusselator's Jacobian, 64 × 64"),
+    *[
+        Target("s", "sparse / grouped differences", SPARSE, ("SciPy, grouped differences",), 0.2, where)
+        for where in ("Brusselator's Jacobian", "optimal control, Jacobian")
+    ],
+    *[
+        Target("s", f"Radau / SciPy's{how}", RADAU, (f"Radau, SciPy{how}",), 1.0, "Brusselator by Radau")
+        for how in ("", " with jac_sparsity")
     ],
 ]
 

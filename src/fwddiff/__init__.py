@@ -98,6 +98,7 @@ _HOMES = {
             "FwdDiffError",
             "HostError",
             "ShapeError",
+            "SparsityError",
             "StaleError",
             "StructureError",
         ],

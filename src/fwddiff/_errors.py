@@ -42,3 +42,7 @@ class PythonOnlyError(CompileError):
 
 class DerivativeError(FwdDiffError):
     """A derivative that does not exist or is not provided: raised instead of a wrong number."""
+
+
+class SparsityError(FwdDiffError, ValueError):
+    """A pattern that cannot be found, or that misses an entry."""

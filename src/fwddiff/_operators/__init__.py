@@ -13,7 +13,10 @@ the kinds of arguments that it has met. `f` may be a wrapped function or its `br
     chunk     most partials that travel in one pass
     out       an array that the derivative is written into and that is returned, where that is one array
     inplace   `f(out, x)` writes its result into `out`, which then holds the value (see `fwddiff._inplace`)
-    sparsity  of `jacobian` and `hessian`
+    sparsity  of `jacobian`, `hessian` and their `value_and_` forms: "detect", or a `scipy.sparse` or boolean
+              array that says where entries are; the result is a `scipy.sparse.csr_array` with a row for each
+              element of the result (of `x`) and a column for each of `x`
+    check     whether a sparse result is compared with a directional derivative (`fwddiff.sparsity`)
 
 Operators nest, with each other and with `rrule` and `frule`: a derivative inside a function that is
 differentiated is differentiated too. Integers are taken as floats where the argument holds no float, and a
@@ -30,9 +33,10 @@ from collections.abc import Callable
 from typing import Any
 
 from fwddiff._errors import ArgumentError
-from fwddiff._operators._calls import Choice, Prepared, applied
+from fwddiff._operators._calls import Choice, Prepared, applied, prepared
 from fwddiff._operators._forms import FORMS, LATER
 from fwddiff._operators._point import Argnum
+from fwddiff.sparsity import SparseDerivative
 
 
 def derivative(
@@ -167,9 +171,10 @@ def jacobian(
     out: Any = None,
     inplace: bool = False,
     sparsity: Any = None,
+    check: bool | None = None,
 ) -> Any:
     """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x."""
-    choice = Choice(argnum, backend, chunk, sparsity)
+    choice = Choice(argnum, backend, chunk, sparsity, check)
     return applied("jacobian", f, (x, *constants), choice, out, inplace)
 
 
@@ -183,9 +188,10 @@ def value_and_jacobian(
     out: Any = None,
     inplace: bool = False,
     sparsity: Any = None,
+    check: bool | None = None,
 ) -> Any:
     """`(f(x), jacobian)`, in one pass."""
-    choice = Choice(argnum, backend, chunk, sparsity)
+    choice = Choice(argnum, backend, chunk, sparsity, check)
     return applied("value_and_jacobian", f, (x, *constants), choice, out, inplace)
 
 
@@ -198,9 +204,10 @@ def hessian(
     chunk: int | None = None,
     out: Any = None,
     sparsity: Any = None,
+    check: bool | None = None,
 ) -> Any:
     """Second derivatives of a function that returns one number: shape = x + x."""
-    choice = Choice(argnum, backend, chunk, sparsity)
+    choice = Choice(argnum, backend, chunk, sparsity, check)
     return applied("hessian", f, (x, *constants), choice, out)
 
 
@@ -213,9 +220,10 @@ def value_and_hessian(
     chunk: int | None = None,
     out: Any = None,
     sparsity: Any = None,
+    check: bool | None = None,
 ) -> Any:
     """`(f(x), hessian)`, in one pass."""
-    choice = Choice(argnum, backend, chunk, sparsity)
+    choice = Choice(argnum, backend, chunk, sparsity, check)
     return applied("value_and_hessian", f, (x, *constants), choice, out)
 
 
@@ -227,10 +235,9 @@ def value_gradient_and_hessian(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
-    sparsity: Any = None,
 ) -> Any:
     """`(f(x), gradient, hessian)`, in one pass. `out` is a pair of arrays."""
-    choice = Choice(argnum, backend, chunk, sparsity)
+    choice = Choice(argnum, backend, chunk)
     return applied("value_gradient_and_hessian", f, (x, *constants), choice, out)
 
 
@@ -275,7 +282,8 @@ def prepare(
     backend: str = "auto",
     chunk: int | None = None,
     sparsity: Any = None,
-) -> Prepared:
+    check: bool | None = None,
+) -> Prepared | SparseDerivative:
     """Decide and compile once what `operator(f, *args)` needs.
 
     Args:
@@ -283,11 +291,12 @@ def prepare(
         f: The function.
         args: Arguments like those of later calls, whose values do not matter: x and the constants. The
             (co)tangent of `hvp`, `pushforward` and `pullback` may stand after x, as in the operator.
-        argnum, backend, chunk, sparsity: As in the operator.
+        argnum, backend, chunk, sparsity, check: As in the operator.
 
     Returns:
         `p`, a `Prepared` operator: `p(x, *constants)` is `operator(f, x, *constants)` without set-up work,
         `p(x, tangent, *constants)` where the operator takes one; `p(..., out=array)` writes into an array.
+        With `sparsity` a `SparseDerivative`, called in the same way.
 
     Raises:
         ArgumentError: `operator` is none, or what the operator itself refuses.
@@ -297,4 +306,4 @@ def prepare(
         raise ArgumentError(f"{operator!r} is no operator: prepare one of fd.{', fd.'.join(FORMS)}.")
     if not args:
         raise ArgumentError(f"prepare needs arguments like those of later calls: (fd.{form.name}, f, x).")
-    return Prepared(form, f, args, Choice(argnum, backend, chunk, sparsity))
+    return prepared(form, f, args, Choice(argnum, backend, chunk, sparsity, check))

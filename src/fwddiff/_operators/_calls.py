@@ -17,7 +17,7 @@ from fwddiff._call import Gathered
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
 from fwddiff._function import Target
-from fwddiff._operators import _fast
+from fwddiff._operators import _fast, _sparse
 from fwddiff._operators._differences import refuse_others
 from fwddiff._operators._fast import MISMATCH, Setting, Way
 from fwddiff._operators._forms import FORMS, LATER, Form, Plan
@@ -28,30 +28,26 @@ _MOST_KINDS = 64
 
 
 class Choice(NamedTuple):
-    """What the user chose beside the function and its arguments. `sparsity` has no meaning yet."""
+    """What the user chose beside the function and its arguments."""
 
     argnum: Argnum = 0
     backend: str = "auto"
     chunk: int | None = None
     sparsity: Any = None
-
-    def checked(self) -> Choice:
-        if self.sparsity is not None:
-            raise ArgumentError(
-                f"sparsity={self.sparsity!r}: derivatives are dense arrays. Leave sparsity= out."
-            )
-        return self
+    check: bool | None = None
 
 
 def applied(name: str, f: Callable, args: tuple, choice: Choice, out: Any, inplace: bool = False) -> Any:
     """The operator of this name at these arguments; without them, a function of the arguments."""
     if inplace:
         return _in_place(name, f, args, choice, out)
+    if choice.sparsity is not None:
+        return _applied_sparse(name, f, args, choice, out)
     form = FORMS[name]
     if args[0] is LATER:
         return _later(form, f, choice)
     operation = operation_of(f, choice.backend, choice.chunk)
-    argnum = choice.checked().argnum
+    argnum = choice.argnum
     key = name, argnum if isinstance(argnum, int | str) else tuple(argnum)
     answer = operation.operators.get(key)
     if answer is None:
@@ -69,6 +65,20 @@ def _in_place(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> 
         return _inplace.evaluated(name, value_and, f, out, *args)
 
     return called if args[0] is LATER else called(*args)
+
+
+def _applied_sparse(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> Any:
+    point = _sparse.points(f, choice.argnum, choice.backend, choice.chunk)
+    found = _sparse.curried(name, point, choice.sparsity, choice.check)
+    return found if args[0] is LATER else found(*args, out=out)
+
+
+def prepared(form: Form, f: Callable, args: tuple, choice: Choice) -> Any:
+    """What `fd.prepare` returns."""
+    if choice.sparsity is None:
+        return Prepared(form, f, args, choice)
+    point = _sparse.points(f, choice.argnum, choice.backend, choice.chunk)
+    return _sparse.prepared(form.name, point, args, choice.sparsity, choice.check)
 
 
 def _later(form: Form, f: Callable, choice: Choice) -> Callable:
@@ -104,7 +114,7 @@ class Curried:
     """An operator on a function. `last` is the quick way of the last call that had one."""
 
     def __init__(self, form: Form, f: Callable, choice: Choice, operation: Operation | None = None):
-        self.form, self.f, self.choice = form, f, choice.checked()
+        self.form, self.f, self.choice = form, f, choice
         self.last: Way | None = None
         self._operation = operation
         self._kinds: dict[Any, _Kind] = {}
@@ -231,7 +241,7 @@ class Prepared:
     wrapped: Any = None
 
     def __init__(self, form: Form, f: Callable, args: tuple, choice: Choice):
-        self._form, self._f, self._choice = form, f, choice.checked()
+        self._form, self._f, self._choice = form, f, choice
         self._prepare(args)
         leaves, spec = _tree.flatten(args)
         self._args = _tree.unflatten(spec, [_like(leaf) for leaf in leaves])

@@ -17,7 +17,7 @@ Files, each importing only those above it:
 
 from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._bodies import stand_in
-from fwddiff.dual._chain import apply, differentiable, where
+from fwddiff.dual._chain import apply, differentiable, row_of, where
 from fwddiff.dual._elimination import determinant
 from fwddiff.dual._made import Room, creators, restart, room, room_now, with_levels
 from fwddiff.dual._math import math_namespace
@@ -51,6 +51,7 @@ __all__ = [
     "restart",
     "room",
     "room_now",
+    "row_of",
     "settled",
     "stand_in",
     "strip",

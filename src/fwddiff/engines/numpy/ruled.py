@@ -58,6 +58,9 @@ def by_row(call: Callable, row: Any) -> Callable:
     """The function by its row, which has derivatives of arguments alone: `call` computes the value."""
 
     def on_duals(*arguments: Leaf) -> Leaf:
+        through = _through(arguments)
+        if through is not None:
+            return through(row, call, arguments)
         if all(dual.level_of(x) < 0 for x in arguments):
             return constant(call(*arguments))
         return dual.apply(row, on_duals, arguments)
@@ -66,6 +69,11 @@ def by_row(call: Callable, row: Any) -> Callable:
         return on_duals(*positional(call, args, kwargs))
 
     return bound
+
+
+def _through(leaves: Sequence[Leaf]) -> Callable[..., Any] | None:
+    """How numbers that are traced take a function that has derivatives of its own (see `sparsity`)."""
+    return next((x.__fwddiff_through__ for x in leaves if hasattr(x, "__fwddiff_through__")), None)
 
 
 def positional(function: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple:
@@ -102,6 +110,9 @@ class UserCall:
         return self.classes.adopted(self._on(leaves, spec))
 
     def _on(self, leaves: Sequence[Leaf], spec: Any) -> Any:
+        through = _through(leaves)
+        if through is not None:
+            return through(None, lambda *given: self._on(given, spec), leaves)
         level = max(map(dual.level_of, leaves), default=-1)
         if level < 0:
             is_outline = any(isinstance(leaf, Unknown) for leaf in leaves)

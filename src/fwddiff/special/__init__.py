@@ -6,7 +6,7 @@ called as they are. A family of functions is a file, listed here once.
 
 from fwddiff import rules
 from fwddiff._record import COMPOSED, RECORDS
-from fwddiff.special import _bessel, _beta, _known
+from fwddiff.special import _bessel, _beta, _beta_inverse, _beta_laws, _binomial, _known, _student
 
 for _record in RECORDS.values():
     rules.include(_record)

@@ -119,14 +119,18 @@ def betaincc(a: float, b: float, x: float) -> float:
     return part if is_upper(x, y, b * x, a * y) else 1.0 - part
 
 
+def log_lower(a: float, b: float, x: float, y: float) -> float:
+    """log I_x(a, b) for y = 1 - x."""
+    part = log_tail(a, b, x, y, b * x, a * y)
+    return log_of_rest(part) if is_upper(x, y, b * x, a * y) else part
+
+
 @record(None, None, None, domain=_DOMAIN, oracle="log(betainc(a, b, 0, x, True))")
 def log_betainc(a: float, b: float, x: float) -> float:
     """log I_x(a, b), finite where I_x(a, b) underflows."""
     if not _is_inside(a, b, x):
         return log_or_infinite(_at_limit(a, b, x))
-    y = 1.0 - x
-    part = log_tail(a, b, x, y, b * x, a * y)
-    return log_of_rest(part) if is_upper(x, y, b * x, a * y) else part
+    return log_lower(a, b, x, 1.0 - x)
 
 
 @record(None, None, None, domain=_DOMAIN, oracle="log(betainc(a, b, x, 1, True))")
@@ -134,9 +138,7 @@ def log_betaincc(a: float, b: float, x: float) -> float:
     """log(1 - I_x(a, b)), finite where that underflows."""
     if not _is_inside(a, b, x):
         return log_or_infinite(1.0 - _at_limit(a, b, x))
-    y = 1.0 - x
-    part = log_tail(a, b, x, y, b * x, a * y)
-    return part if is_upper(x, y, b * x, a * y) else log_of_rest(part)
+    return log_lower(b, a, 1.0 - x, x)
 
 
 def log_or_infinite(p: float) -> float:

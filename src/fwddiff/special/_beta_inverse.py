@@ -9,7 +9,7 @@ import math
 
 from fwddiff._magnitude import magnitude
 from fwddiff._record import record
-from fwddiff.special._beta import betaln, log_lower
+from fwddiff.special._beta import TINY, betaln, log_lower
 from fwddiff.special._beta_tail import is_upper, log_power, ratio
 
 _HELD = "held constant: derivatives come with the steps of Newton's iteration that follow"
@@ -21,8 +21,8 @@ def newton(a: float, b: float, p: float, x: float, y: float, bx: float, ay: floa
     the root, so that its derivatives are right to second order where the value is."""
     if is_upper(x, y, bx, ay):
         power = math.exp(log_power(b, a, y, x, ay - bx))
-        lower = 1.0 - power * ratio(b, a, y, x, ay, bx)
-        slope, logarithm = power / lower, math.log(lower)
+        lower = max(1.0 - power * ratio(b, a, y, x, ay, bx), 1e-300)
+        slope, logarithm = max(power, 1e-300) / lower, math.log(lower)
     else:
         s = ratio(a, b, x, y, bx, ay)
         slope, logarithm = 1.0 / s, log_power(a, b, x, y, bx - ay) + math.log(s)
@@ -46,6 +46,7 @@ def _lower_root(a: float, b: float, p: float) -> float:
     s = _first_guess(a, b, p)
     if s < -700.0:  # x is below 1e-304: the first term is all there is
         return s
+    s = min(s, 700.0)
     for _ in range(100):
         x, y = 1.0 / (1.0 + math.exp(-s)), 1.0 / (1.0 + math.exp(s))
         step = newton(a, b, p, x, y, b * x, a * y)
@@ -90,6 +91,8 @@ def _quantile(a: float, b: float, p: float, q: float) -> float:
         return math.nan
     if a == math.inf or b == math.inf:
         return 1.0 if a == math.inf else 0.0
+    if a <= TINY or b <= TINY:
+        return 0.0 if p < b / (a + b) else 1.0
     if p == 0.0:
         return at_end(p, a, b)
     if q == 0.0:
@@ -137,11 +140,13 @@ def btdtria_rate(v: float, b: float, p: float, q: float, x: float, y: float) -> 
 
 def _parameter(b: float, p: float, q: float, x: float, y: float) -> float:
     """a with I_x(a, b) = p = 1 - q. A chord instead of the tangent: each step takes derivatives one order further."""
-    if not (b > 0.0 and b < math.inf and p >= 0.0 and q >= 0.0 and x > 0.0 and y > 0.0):
+    if not (b > TINY and b < 1e130 and p >= 0.0 and q >= 0.0 and x > 0.0 and y > 0.0):
         return math.nan
     if p == 0.0 or q == 0.0:
         return math.inf if p == 0.0 else 0.0
     v = btdtria_start(b, p, q, x, y)
+    if abs(v) > 299.0:
+        return math.inf if v > 0.0 else 0.0
     rate = btdtria_rate(v, b, p, q, x, y)
     for _ in range(12):
         step = _balance(v, b, p, q, x, y) / rate

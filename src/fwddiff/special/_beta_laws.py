@@ -5,12 +5,12 @@ import math
 
 from fwddiff._magnitude import magnitude
 from fwddiff._record import record
-from fwddiff.special._beta import betainc, betaincc, tail
+from fwddiff.special._beta import TINY, betainc, betaincc, tail
 from fwddiff.special._beta_inverse import at_end, betainccinv, betaincinv, betaincinv_start, newton
 from fwddiff.special._beta_tail import is_upper, log_power
 
 _BINOMIAL = {"k": (0, 20), "n": (20, 50), "p": (0.0, 1.0)}
-_COUNTS = "k and n are rounded down, slopes 0"
+_COUNTS = "k and n are rounded as SciPy does, slopes 0"
 
 
 def _whole(x: float) -> float:
@@ -18,10 +18,15 @@ def _whole(x: float) -> float:
     return 1.0 * math.floor(x) if abs(x) < 4503599627370496.0 else x - (x - x)
 
 
+def _cut(x: float) -> float:
+    """Rounded towards 0."""
+    return math.copysign(_whole(abs(x)), x)
+
+
 @record(
     "0",
     "0",
-    "-betainc_slope(floor(k) + 1, floor(n) - floor(k), p)",
+    "-betainc_slope(floor(k) + 1, trunc(n) - floor(k), p)",
     scipy="bdtr",
     domain=_BINOMIAL,
     oracle="betainc(n - k, k + 1, 0, 1 - p, True)",
@@ -29,7 +34,7 @@ def _whole(x: float) -> float:
 )
 def bdtr(k: float, n: float, p: float) -> float:
     """Probability of at most k successes in n trials, DLMF 8.17.5; nan unless 0 <= k <= n and 0 <= p <= 1."""
-    k, n = _whole(k), _whole(n)
+    k, n = _whole(k), _cut(n)
     if not (k >= 0.0 and n >= k and p >= 0.0 and p <= 1.0):
         return math.nan
     return 1.0 if k == n else betaincc(k + 1.0, n - k, p)
@@ -38,7 +43,7 @@ def bdtr(k: float, n: float, p: float) -> float:
 @record(
     "0",
     "0",
-    "betainc_slope(floor(k) + 1, floor(n) - floor(k), p)",
+    "betainc_slope(floor(k) + 1, trunc(n) - floor(k), p)",
     scipy="bdtrc",
     domain=_BINOMIAL,
     oracle="betainc(k + 1, n - k, 0, p, True)",
@@ -46,7 +51,7 @@ def bdtr(k: float, n: float, p: float) -> float:
 )
 def bdtrc(k: float, n: float, p: float) -> float:
     """Probability of more than k successes in n trials; 1 for k < 0, otherwise as `bdtr`."""
-    k, n = _whole(k), _whole(n)
+    k, n = _whole(k), _cut(n)
     if not (n >= k and p >= 0.0 and p <= 1.0):
         return math.nan
     if k < 0.0 or k == n:
@@ -54,17 +59,17 @@ def bdtrc(k: float, n: float, p: float) -> float:
     return betainc(k + 1.0, n - k, p)
 
 
-@record("0", "0", "-1 / betainc_slope(floor(k) + 1, floor(n) - floor(k), y)", scipy="bdtri", choices=_COUNTS)
+@record("0", "0", "-1 / betainc_slope(floor(k) + 1, trunc(n) - floor(k), y)", scipy="bdtri", choices=_COUNTS)
 def bdtri(k: float, n: float, p: float) -> float:
     """The chance of success for which `bdtr(k, n, …)` is p; nan unless 0 <= k < n and 0 <= p <= 1."""
-    k, n = _whole(k), _whole(n)
+    k, n = _whole(k), _cut(n)
     return betainccinv(k + 1.0, n - k, p) if k >= 0.0 and n > k else math.nan
 
 
 @record(
     "0",
     "0",
-    "betainc_slope(floor(n), floor(k) + 1, p)",
+    "betainc_slope(trunc(n), trunc(k) + 1, p)",
     scipy="nbdtr",
     domain={"k": (0, 20), "n": (1, 20), "p": (0.0, 1.0)},
     oracle="betainc(n, k + 1, 0, p, True)",
@@ -72,14 +77,14 @@ def bdtri(k: float, n: float, p: float) -> float:
 )
 def nbdtr(k: float, n: float, p: float) -> float:
     """Probability of at most k failures before the n-th success, DLMF 8.17.24; nan unless k >= 0 and n >= 1."""
-    k, n = _whole(k), _whole(n)
+    k, n = _cut(k), _cut(n)
     return betainc(n, k + 1.0, p) if k >= 0.0 and n >= 1.0 else math.nan
 
 
 @record(
     "0",
     "0",
-    "-betainc_slope(floor(n), floor(k) + 1, p)",
+    "-betainc_slope(trunc(n), trunc(k) + 1, p)",
     scipy="nbdtrc",
     domain={"k": (0, 20), "n": (1, 20), "p": (0.0, 1.0)},
     oracle="betainc(n, k + 1, p, 1, True)",
@@ -87,14 +92,14 @@ def nbdtr(k: float, n: float, p: float) -> float:
 )
 def nbdtrc(k: float, n: float, p: float) -> float:
     """Probability of more than k failures before the n-th success; see `nbdtr`."""
-    k, n = _whole(k), _whole(n)
+    k, n = _cut(k), _cut(n)
     return betaincc(n, k + 1.0, p) if k >= 0.0 and n >= 1.0 else math.nan
 
 
-@record("0", "0", "1 / betainc_slope(floor(n), floor(k) + 1, y)", scipy="nbdtri", choices=_COUNTS)
+@record("0", "0", "1 / betainc_slope(trunc(n), trunc(k) + 1, y)", scipy="nbdtri", choices=_COUNTS)
 def nbdtri(k: float, n: float, p: float) -> float:
     """The chance of success for which `nbdtr(k, n, …)` is p."""
-    k, n = _whole(k), _whole(n)
+    k, n = _cut(k), _cut(n)
     return betaincinv(n, k + 1.0, p) if k >= 0.0 and n >= 1.0 else math.nan
 
 
@@ -103,7 +108,7 @@ def nbdtri(k: float, n: float, p: float) -> float:
 
 
 def _is_degrees(dfn: float, dfd: float) -> bool:
-    return dfn > 0.0 and dfd > 0.0 and dfn + dfd < math.inf
+    return dfn > 2.0 * TINY and dfd > 2.0 * TINY and dfn + dfd < math.inf
 
 
 def _parts(dfn: float, dfd: float, f: float) -> tuple[float, float, float, float]:
@@ -127,7 +132,7 @@ _F = {"dfn": (1e-2, 1e5), "dfd": (1e-2, 1e5), "x": (0.0, 1e3)}
     oracle="betainc(dfn/2, dfd/2, 0, dfn*x/(dfn*x + dfd), True)",
 )
 def fdtr(dfn: float, dfd: float, x: float) -> float:
-    """Distribution function of F; nan unless dfn, dfd > 0 and x >= 0."""
+    """Distribution function of F; nan unless dfn, dfd > 0 (2e-290) and x >= 0."""
     if not (_is_degrees(dfn, dfd) and x >= 0.0):
         return math.nan
     if x == 0.0 or x == math.inf:
@@ -164,7 +169,7 @@ def fdtrc(dfn: float, dfd: float, x: float) -> float:
     domain=_F,
 )
 def fdtr_slope(dfn: float, dfd: float, x: float) -> float:
-    """The density of F; nan unless dfn, dfd > 0 and x >= 0."""
+    """The density of F; nan unless dfn, dfd > 0 (2e-290) and x >= 0."""
     if not (_is_degrees(dfn, dfd) and x >= 0.0):
         return math.nan
     if x == 0.0 or x == math.inf:
@@ -184,8 +189,9 @@ def fdtri(dfn: float, dfd: float, p: float) -> float:
         return at_end(p, a, 1.0)
     if q == 0.0:
         return math.inf
-    s = betaincinv_start(a, b, p, q) + math.log(b / a)
-    if s < -690.0 or s > 690.0:
+    start, scale = betaincinv_start(a, b, p, q), math.log(b / a)
+    s = start + scale
+    if abs(start) > 699.0 or abs(s) > 690.0:
         return math.exp(s) if s < 0.0 else math.inf
     for _ in range(8):
         below, above, bx, ay = _parts(dfn, dfd, math.exp(s))

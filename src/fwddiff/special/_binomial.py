@@ -24,7 +24,7 @@ def _is_small(x: float) -> bool:
 
 def _log_binomial(n: float, k: float) -> float:
     """For n, k and n - k above -1."""
-    return -betaln(1.0 + n - k, 1.0 + k) - math.log1p(n)
+    return -betaln(1.0 + (n - k), 1.0 + k) - math.log1p(n)
 
 
 @record(None, None, scipy="binom", domain={"n": (-10, 1e5), "k": (-10, 1e5)}, oracle="binomial(n, k)")

@@ -16,6 +16,11 @@ _DOMAIN = {"df": (1e-2, 1e5), "t": (-1e3, 1e3)}
 _LOWER = "betainc(df/2, 1/2, 0, df/(df + t*t), True) / 2"
 
 
+def _bounded(df: float) -> float:
+    """Where nothing depends on df any more, 1/df is not 0 and not infinite."""
+    return min(max(df, 1e-300), 1e300)
+
+
 @record(
     None,
     "-(1 + 1 / df)*t / (1 + t*t / df)",
@@ -28,9 +33,9 @@ def log_stdtr_slope(df: float, t: float) -> float:
         return math.nan
     if abs(t) == math.inf:
         return -math.inf
-    df = min(df, 1e300)
+    df = _bounded(df)
     half, square = 0.5 * df, t * t
-    factor = half * log1pmx(1.0 / (df + 1e-300)) + log_gammastar(half + 0.5) - log_gammastar(half)
+    factor = half * log1pmx(1.0 / df) + log_gammastar(half + 0.5) - log_gammastar(half)
     z = square / df
     if z < 0.3:
         power = 0.5 * (square + df * log1pmx(z) + math.log1p(z))
@@ -72,7 +77,7 @@ def _outer(df: float, t: float) -> float:
 
 def _log_lower(df: float, t: float) -> float:
     """log F(-|t|)."""
-    return log_stdtr_slope(df, t) + math.log(abs(t) * _outer(df, t))
+    return log_stdtr_slope(df, t) + math.log(abs(t)) + math.log(_outer(df, t))
 
 
 def _is_inside(df: float, t: float) -> bool:
@@ -81,11 +86,6 @@ def _is_inside(df: float, t: float) -> bool:
 
 def _at_limit(df: float, t: float) -> float:
     return math.nan if not df > 0.0 or t != t else 1.0 if t > 0.0 else 0.0
-
-
-def _bounded(df: float) -> float:
-    """Where nothing depends on df any more, 1/df is not 0 and not infinite."""
-    return min(max(df, 1e-300), 1e300)
 
 
 @record(None, "stdtr_slope(df, t)", scipy="stdtr", domain=_DOMAIN, oracle=f"{_LOWER} if t < 0 else 1 - {_LOWER}")

@@ -9,8 +9,6 @@ _PARAMETERS = {"a": (1e-2, 1e5), "b": (1e-2, 1e5)}
 _DOMAIN = {**_PARAMETERS, "x": (0.0, 1.0)}
 
 
-
-
 def _times_log1p(a: float, b: float) -> float:
     """a log(1 + b/a), a and b > 0."""
     return a * math.log1p(b / a) if b < 1e100 * a else a * (math.log(b) - math.log(a))
@@ -45,7 +43,12 @@ def betaln(a: float, b: float) -> float:
     small, large = (a, b) if a < b else (b, a)
     if _is_pole(small):
         # Γ(a) / Γ(a + b) has a limit where both are poles: the sum of b terms, reflected.
-        if large > 0.0 and large == math.floor(large) and small + large <= 0.0 and small > -4503599627370496.0:
+        if (
+            large > 0.0
+            and large == math.floor(large)
+            and small + large <= 0.0
+            and small > -4503599627370496.0
+        ):
             return _betaln_positive(1.0 - small - large, large)
         return math.inf
     if _is_pole(large):
@@ -102,7 +105,9 @@ def log_tail(a: float, b: float, x: float, y: float, bx: float, ay: float) -> fl
     return log_power(a, b, x, y, bx - ay) + math.log(ratio(a, b, x, y, bx, ay))
 
 
-@record(None, None, "betainc_slope(a, b, x)", scipy="betainc", domain=_DOMAIN, oracle="betainc(a, b, 0, x, True)")
+@record(
+    None, None, "betainc_slope(a, b, x)", scipy="betainc", domain=_DOMAIN, oracle="betainc(a, b, 0, x, True)"
+)
 def betainc(a: float, b: float, x: float) -> float:
     """I_x(a, b), the regularised incomplete beta function, DLMF 8.17.2; nan unless a, b >= 0 and 0 <= x <= 1.
 
@@ -116,7 +121,14 @@ def betainc(a: float, b: float, x: float) -> float:
     return 1.0 - part if is_upper(x, y, b * x, a * y) else part
 
 
-@record(None, None, "-betainc_slope(a, b, x)", scipy="betaincc", domain=_DOMAIN, oracle="betainc(a, b, x, 1, True)")
+@record(
+    None,
+    None,
+    "-betainc_slope(a, b, x)",
+    scipy="betaincc",
+    domain=_DOMAIN,
+    oracle="betainc(a, b, x, 1, True)",
+)
 def betaincc(a: float, b: float, x: float) -> float:
     """1 - I_x(a, b), also where that is tiny; see `betainc`."""
     if not _is_inside(a, b, x):

@@ -107,7 +107,14 @@ def _quantile(a: float, b: float, p: float, q: float) -> float:
     return logistic(s)
 
 
-@record(None, None, None, scipy="betaincinv", domain=_DOMAIN, choices="at p = 0 and 1 the limits of the slope in p")
+@record(
+    None,
+    None,
+    None,
+    scipy="betaincinv",
+    domain=_DOMAIN,
+    choices="at p = 0 and 1 the limits of the slope in p",
+)
 def betaincinv(a: float, b: float, p: float) -> float:
     """x with I_x(a, b) = p, DLMF 8.17; nan unless a, b > 0 and 0 <= p <= 1."""
     return _quantile(a, b, p, 1.0 - p)

@@ -48,6 +48,8 @@ def binom(n: float, k: float) -> float:
         return -_sinpi(k) * _sinpi(rest) / (math.pi * _sinpi(n)) * _exp(betaln(-k, -rest))
     near, far = (k, rest) if k > -1.0 else (rest, k)
     return _sinpi(far) / _sinpi(n) * _exp(_log_binomial(-far - 1.0, near))
+
+
 @means("comb")
 def comb(N: float, k: float) -> float:  # noqa: N803 - SciPy's name
     """`binom(N, k)` for 0 <= k <= N, 0 elsewhere: SciPy's comb with exact=False."""

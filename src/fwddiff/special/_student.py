@@ -88,7 +88,9 @@ def _at_limit(df: float, t: float) -> float:
     return math.nan if not df > 0.0 or t != t else 1.0 if t > 0.0 else 0.0
 
 
-@record(None, "stdtr_slope(df, t)", scipy="stdtr", domain=_DOMAIN, oracle=f"{_LOWER} if t < 0 else 1 - {_LOWER}")
+@record(
+    None, "stdtr_slope(df, t)", scipy="stdtr", domain=_DOMAIN, oracle=f"{_LOWER} if t < 0 else 1 - {_LOWER}"
+)
 def stdtr(df: float, t: float) -> float:
     """Distribution function of Student's t; of the normal distribution for df = inf, nan unless df > 0.
 

@@ -1,4 +1,4 @@
-"""Binomial, negative binomial and F against SciPy and 50 digits; binomial coefficients and rising factorials."""
+"""Binomial, negative binomial and F distributions, binomial coefficients, rising factorials."""
 
 import itertools
 import math
@@ -11,8 +11,8 @@ import scipy.stats
 
 import fwddiff as fd
 from fwddiff import special
-from tests.special import beta_oracle as oracle
-from tests.special.test_beta import HOSTILE, assert_relative, values_and_partials
+from special import beta_oracle as oracle
+from special.beta_oracle import HOSTILE, assert_relative, values_and_partials
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
 COUNTS = ("bdtr", "bdtrc", "nbdtr", "nbdtrc")
@@ -42,7 +42,8 @@ def test_slopes_of_counts():
     for name, inverse, slope in (("bdtr", "bdtri", -1 / mass), ("nbdtr", "nbdtri", 1 / density)):
         value = getattr(special, name)(k, n, p)
         assert getattr(special, inverse)(k, n, value) == pytest.approx(p, rel=1e-13)
-        found = fd.derivative(lambda v, f=getattr(special, inverse): f(k, n, v), value, backend="numpy")
+        back = getattr(special, inverse)
+        found = fd.derivative(lambda v, f=back: f(k, n, v), value, backend="numpy")
         assert found == pytest.approx(slope, rel=1e-12)
 
 
@@ -86,7 +87,7 @@ def test_quantile_of_f_and_all_partials():
     points = [(m, n, special.fdtr(m, n, f)) for m, n, f in F_POINTS]
     rows = values_and_partials(special.fdtri, points)
     for (m, n, f), point, row in zip(F_POINTS, points, rows, strict=True):
-        low, up, by_m, by_n, density = slopes_of_f(*map(mp.mpf, (m, n, f)))
+        low, _, _, _, density = slopes_of_f(*map(mp.mpf, (m, n, f)))
         # p is rounded: the root moves by its error over the density.
         moved = f + float((mp.mpf(point[2]) - low) / density)
         assert row[0] == pytest.approx(moved, rel=1e-12)
@@ -139,7 +140,7 @@ POCH += [(-2.5, 5.2), (-7.3, 2.0), (100.0, 100.0), (5.0, -20.5), (1e10, 0.5)]
 
 
 @pytest.mark.parametrize(
-    "name, exact, points", [("binom", exact_binomial, BINOMIAL), ("poch", exact_poch, POCH)]
+    ("name", "exact", "points"), [("binom", exact_binomial, BINOMIAL), ("poch", exact_poch, POCH)]
 )
 def test_ratios_of_gamma_functions_and_partials(name, exact, points):
     for point, row in zip(points, values_and_partials(getattr(special, name), points), strict=True):

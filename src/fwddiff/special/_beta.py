@@ -1,4 +1,4 @@
-"""Beta functions: complete, incomplete, their logarithms. DLMF 5.12 and 8.17; see `_beta_tail` for the method."""
+"""Beta functions: complete, incomplete, their logarithms. DLMF 5.12 and 8.17; `_beta_tail` has the method."""
 
 import math
 

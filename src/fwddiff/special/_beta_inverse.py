@@ -38,7 +38,7 @@ def newton(a: float, b: float, p: float, x: float, y: float, bx: float, ay: floa
 
 
 def _first_guess(a: float, b: float, p: float) -> float:
-    """Of log(x / y), p <= ½: by a normal distribution (Abramowitz and Stegun 26.2.23), or the first term in x."""
+    """Of log(x / y), p <= ½: normal (Abramowitz and Stegun 26.2.23), or by the first term in x."""
     if a > 1.0 and b > 1.0:
         t = math.sqrt(-2.0 * math.log(p))
         top = 2.515517 + t * (0.802853 + 0.010328 * t)
@@ -152,7 +152,10 @@ def btdtria_rate(v: float, b: float, p: float, q: float, x: float, y: float) -> 
 
 
 def _parameter(b: float, p: float, q: float, x: float, y: float) -> float:
-    """a with I_x(a, b) = p = 1 - q. A chord instead of the tangent: each step takes derivatives one order further."""
+    """a with I_x(a, b) = p = 1 - q.
+
+    A chord instead of the tangent: each step takes derivatives one order further.
+    """
     if not (b > 1e-290 and b < 1e130 and p >= 0.0 and q >= 0.0 and x > 0.0 and y > 0.0):
         return math.nan
     if p == 0.0 or q == 0.0:

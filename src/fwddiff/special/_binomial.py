@@ -1,4 +1,4 @@
-"""Binomial coefficients and rising factorials of real arguments: ratios of gamma functions, DLMF 1.2.6, 5.2.5."""
+"""Binomial coefficients and rising factorials of real arguments, DLMF 1.2.6 and 5.2.5."""
 
 import math
 
@@ -51,7 +51,7 @@ def binom(n: float, k: float) -> float:
 
 
 @means("comb")
-def comb(N: float, k: float) -> float:  # noqa: N803 - SciPy's name
+def comb(N: float, k: float) -> float:
     """`binom(N, k)` for 0 <= k <= N, 0 elsewhere: SciPy's comb with exact=False."""
     return binom(N, k) if k >= 0.0 and k <= N and N >= 0.0 else 0.0
 

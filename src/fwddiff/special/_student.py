@@ -1,7 +1,7 @@
 """Student's t: the incomplete beta function at x = ν / (ν + t²), a = ν/2, b = ½, DLMF 8.17.2 and 8.17.8.
 
-All is written in 1/ν, so that what tends to the normal distribution for large ν does so digit by digit, and its
-derivative in ν, of the order of 1/ν², has all of its digits.
+All is written in 1/ν, so that what tends to the normal distribution for large ν does so digit by digit, and
+its derivative in ν, of the order of 1/ν², has all of its digits.
 """
 
 import math

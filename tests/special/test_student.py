@@ -142,7 +142,7 @@ def test_infinitely_many_degrees_are_normal():
 def test_hostile_arguments():
     for df, t in itertools.product([*HOSTILE, 1e-5, -40.0, -0.5], repeat=2):
         found, expected = special.stdtr(df, t), float(scipy.special.stdtr(df, t))
-        if (df, t) != (1e-5, 1e300):  # SciPy has 1; the tail falls off as t to the power -1e-5
+        if not (0 < df < 1e-4 and t == 1e300):  # SciPy has 1; the tail falls off as t to the power -df
             assert found == pytest.approx(expected, rel=1e-12, nan_ok=True), (df, t)
         for name in ("log_stdtr", "stdtr_slope", "log_stdtr_slope", "stdtrit"):
             value = getattr(special, name)(df, t)

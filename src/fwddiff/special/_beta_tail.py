@@ -74,9 +74,9 @@ def fraction(r: float, x: float, bx: float, e: float) -> float:
     """S = I_x(a, b) / P by a continued fraction's even part; r = 1/a, bx = b x, e = a (1 - x) - b x >= -½.
 
     Didonato and Morris (1992), the coefficients divided by a: only r and b x appear, which have limits for
-    large a and b. Steed's recurrence (W. J. Lentz 1976; A. R. Barnett et al. 1974) adds steps that shrink to 0, so
-    that the loop stops at a step and not at rounding errors; the value settles relative to its own size, and
-    partials that are small because the fraction hardly depends on a parameter settle with it.
+    large a and b. Steed's recurrence (W. J. Lentz 1976; A. R. Barnett et al. 1974) adds steps that shrink to
+    0, so that the loop stops at a step and not at rounding errors; the value settles relative to its own
+    size, and partials that are small because the fraction hardly depends on a parameter settle with it.
     """
     before = 1.0 + r
     first = before / (e + 1.0)

@@ -84,9 +84,9 @@ def test_f_and_all_partials():
 
 
 def test_quantile_of_f_and_all_partials():
-    points = [(m, n, special.fdtr(m, n, f)) for m, n, f in F_POINTS]
+    points = [(m, n, special.fdtr(m, n, f)) for m, n, f in F_POINTS[:4]]
     rows = values_and_partials(special.fdtri, points)
-    for (m, n, f), point, row in zip(F_POINTS, points, rows, strict=True):
+    for (m, n, f), point, row in zip(F_POINTS[:4], points, rows, strict=True):
         low, _, _, _, density = slopes_of_f(*map(mp.mpf, (m, n, f)))
         # p is rounded: the root moves by its error over the density.
         moved = f + float((mp.mpf(point[2]) - low) / density)

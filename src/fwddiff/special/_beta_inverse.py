@@ -25,15 +25,17 @@ def logistic(s: float) -> float:
 def newton(a: float, b: float, p: float, x: float, y: float, bx: float, ay: float) -> float:
     """What to take off log(x / y) so that log I_x(a, b) = log p, p <= ½: Newton's step, of second order near
     the root, so that its derivatives are right to second order where the value is."""
-    if is_upper(x, y, bx, ay):
-        power = math.exp(log_power(b, a, y, x, ay - bx))
-        lower = max(1.0 - power * ratio(b, a, y, x, ay, bx), 1e-300)
-        slope, logarithm = max(power, 1e-300) / lower, math.log(lower)
-    else:
-        s = ratio(a, b, x, y, bx, ay)
-        slope, logarithm = 1.0 / s, log_power(a, b, x, y, bx - ay) + math.log(s)
+    upper, pull = is_upper(x, y, bx, ay), ay - bx
+    if upper:
+        a, b, x, y, bx, ay = b, a, y, x, ay, bx
+    s = ratio(a, b, x, y, bx, ay)
+    logarithm, slope = log_power(a, b, x, y, bx - ay) + math.log(s), 1.0 / s
+    if upper:
+        part = math.exp(logarithm)
+        lower = max(1.0 - part, 1e-300)
+        logarithm, slope = math.log(lower), max(part * slope, 1e-300) / lower
     step = (logarithm - math.log(p)) / slope
-    bend = step * (ay - bx - slope)
+    bend = step * (pull - slope)
     return step * (1.0 + 0.5 * bend) if abs(bend) < 0.5 else step
 
 

@@ -193,10 +193,12 @@ def fdtri(dfn: float, dfd: float, p: float) -> float:
     s = start + scale
     if abs(start) > 699.0 or abs(s) > 690.0:
         return math.exp(s) if s < 0.0 else math.inf
+    first, second, smaller, sign = (a, b, p, 1.0) if p <= q else (b, a, q, -1.0)
     for _ in range(8):
         below, above, bx, ay = _parts(dfn, dfd, math.exp(s))
-        lower = p <= q
-        step = newton(a, b, p, below, above, bx, ay) if lower else -newton(b, a, q, above, below, ay, bx)
+        if p > q:
+            below, above, bx, ay = above, below, ay, bx
+        step = sign * newton(first, second, smaller, below, above, bx, ay)
         s -= step
         if magnitude(step, s) <= 1e-9:
             break

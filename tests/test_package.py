@@ -27,6 +27,7 @@ LAYERS = (
     "_explain",
     "_operators",
     "_custom",
+    "_foreign",
     "_chainrules",
     "_wrapper",
     "_wrapped",

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fwddiff._custom import scalar_rule as scalar_rule
     from fwddiff._explain import Explanation as Explanation
     from fwddiff._explain import explain as explain
+    from fwddiff._foreign import differentiate_with as differentiate_with
+    from fwddiff._foreign import from_autograd as from_autograd
+    from fwddiff._foreign import from_jax as from_jax
+    from fwddiff._foreign import from_torch as from_torch
     from fwddiff._magnitude import magnitude as magnitude
     from fwddiff._operators import derivative as derivative
     from fwddiff._operators import gradient as gradient
@@ -52,6 +56,10 @@ _HOMES = {
     "unthunk": "_thunk",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
+    "differentiate_with": "_foreign",
+    "from_autograd": "_foreign",
+    "from_jax": "_foreign",
+    "from_torch": "_foreign",
     "Explanation": "_explain",
     "explain": "_explain",
     "magnitude": "_magnitude",

@@ -24,6 +24,9 @@ class _Autograd(Framework):
 
     # --- arrays ---------------------------------------------------------------------------------------------
 
+    def owns(self, leaf: Any) -> bool:
+        return isbox(leaf)
+
     def lent(self, array: np.ndarray) -> Any:
         if not array.ndim:
             return array.item() if array.dtype == np.float64 else array[()]

@@ -41,6 +41,10 @@ class Framework(ABC):
         return contextlib.nullcontext()
 
     @abstractmethod
+    def owns(self, leaf: Any) -> bool:
+        """Whether this is one of the framework's arrays."""
+
+    @abstractmethod
     def lent(self, array: np.ndarray) -> Any:
         """A NumPy array as one of the framework's: the same memory where it allows that."""
 
@@ -73,6 +77,11 @@ class Framework(ABC):
     @abstractmethod
     def moved(self, array: Any, count: int) -> Any:
         """The first `count` axes after all others."""
+
+    def compiled(self, core: Core, function: Any) -> Core | None:
+        """The core, compiled, where the user has had `function` compiled: what that captures is as it was when
+        it was first called. It takes NumPy arrays too."""
+        return None
 
     def guarded(self, leaves: Sequence[Any]) -> list[Any]:
         """Leaves that the user's function cannot write to, if the framework has such."""

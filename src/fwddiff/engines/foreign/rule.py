@@ -22,6 +22,7 @@ class FrameworkRule(Rule):
     """A rule whose core runs in a framework."""
 
     framework: Framework
+    given: Foreign
     stored: int | None = None  # of partials: the number of values that they come after
     dear = True
     has_jacobian = True
@@ -33,18 +34,33 @@ class FrameworkRule(Rule):
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         arrays = [np.asarray(x, slot.dtype) for x, slot in zip(arrays, self.inputs, strict=True)]
         with self.framework.session([slot.dtype for slot in self.inputs]):
-            found = evaluate(self, self.core(), self._lent(arrays), batch_ndim, self.framework)
+            core, is_compiled = self._ready()
+            leaves = arrays if is_compiled else self._lent(arrays)
+            found = evaluate(self, core, leaves, batch_ndim, self.framework)
             results = tuple(
                 self.framework.taken(y, slot.dtype, arrays)
                 for y, slot in zip(found, self.outputs, strict=True)
             )
         return results if self.stored is None or _bounded(results[self.stored :]) else Unbounded(results)
 
+    def _ready(self) -> tuple[Core, bool]:
+        """The core, and whether it is compiled and takes NumPy arrays as they are; made once."""
+        found = vars(self).get("_core")
+        if found is None:
+            numbers = [slot for slot in self.inputs if slot.dtype.kind != "f" and not slot.core_ndim]
+            compiled = None if numbers else self.framework.compiled(self.core(), self.given.function)
+            found = self._core = (compiled or self.core(), compiled is not None)
+        return found
+
     def _lent(self, arrays: Sequence[np.ndarray]) -> list[Any]:
         return [
             x.item() if slot.dtype.kind != "f" and not x.ndim else self.framework.lent(x)
             for x, slot in zip(arrays, self.inputs, strict=True)
         ]
+
+    def is_home(self, leaves: Sequence[Any]) -> bool:
+        """Whether arrays of the framework itself are among the leaves."""
+        return any(map(self.framework.owns, leaves))
 
     def within(self, leaves: Sequence[Any], batch_ndim: int = 0) -> tuple:
         """Evaluate on the framework's own arrays, traced or recorded ones too: it differentiates that."""
@@ -142,7 +158,7 @@ class Derivative(FrameworkRule):
 
     def __init__(self, base: FrameworkRule, kind: str, active: tuple[int, ...]):
         self.base, self.kind, self.active, self.framework = base, kind, active, base.framework
-        self.name = f"{kind} of {base.name}"
+        self.given, self.name = base.given, f"{kind} of {base.name}"
         self.stored = len(base.outputs) if kind == "partials" else None
         self.smooth = tuple(j for j, slot in enumerate(base.outputs) if slot.differentiable)
         if not self.smooth:

@@ -20,6 +20,9 @@ from fwddiff.engines.foreign.framework import Back, Core, Framework, Like
 _DTYPES = {"float32", "float64", "bool"} | {f"{k}{b}" for k in ("int", "uint") for b in (8, 16, 32, 64)}
 
 
+_JITTED = jax.jit(lambda: None)
+
+
 class _Jax(Framework):
     name = "JAX"
     unmappable = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
@@ -33,6 +36,9 @@ class _Jax(Framework):
             # NumPy arrays were given: nothing here is for a `jit` that may be tracing.
             with jax.ensure_compile_time_eval():
                 yield
+
+    def owns(self, leaf: Any) -> bool:
+        return isinstance(leaf, jax.Array)
 
     def lent(self, array: np.ndarray) -> jax.Array:
         if array.dtype.kind in "iu" and array.itemsize == 8 and not _wide():
@@ -66,6 +72,9 @@ class _Jax(Framework):
 
     def moved(self, array: Any, count: int) -> jax.Array:
         return jnp.moveaxis(array, range(count), range(-count, 0))
+
+    def compiled(self, core: Core, function: Any) -> Core | None:
+        return jax.jit(core) if isinstance(function, type(_JITTED)) else None
 
     # --- derivatives ----------------------------------------------------------------------------------------
 
@@ -105,8 +114,8 @@ class _Jax(Framework):
         moving = [jnp.asarray(t, jnp.asarray(x).dtype) for t, x in zip(tangents, given, strict=True)]
         try:
             return list(jax.jvp(function, given, moving, has_aux=True)[1])
-        except TypeError as error:
-            if "custom_vjp" not in str(error):
+        except (TypeError, NotImplementedError) as error:  # the second one inside another derivative
+            if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
                 raise
             return _transposed(function, given, moving, error)
 
@@ -181,7 +190,7 @@ def _by_columns(function: Core, given: Sequence[Any], cotangents: Sequence[Any])
     return found
 
 
-def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any], cause: TypeError) -> list[Any]:
+def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any], cause: Exception) -> list[Any]:
     floats, pull, _ = jax.vjp(function, *given, has_aux=True)
     try:
         return list(jax.linear_transpose(pull, floats)(tuple(tangents))[0])

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from fwddiff._errors import DerivativeError
 from fwddiff._rule import Shape
 from fwddiff.engines.foreign.framework import Back, Core, Framework, Like, by_rows
 
@@ -32,6 +33,9 @@ class _Torch(Framework):
     def session(self, dtypes: Sequence[np.dtype]):
         with torch.inference_mode(False), torch.enable_grad():
             yield
+
+    def owns(self, leaf: Any) -> bool:
+        return isinstance(leaf, torch.Tensor)
 
     def lent(self, array: np.ndarray) -> torch.Tensor:
         # Floats become leaves that require gradients, which PyTorch refuses to write to; integers do not.
@@ -135,11 +139,21 @@ def _recorded(
     is_nested = any(map(_is_tracked, leaves))
     leaves = [_fresh(leaf) if _is_float(leaf) else leaf for leaf in leaves]
     moving = [leaves[a] for a in active]
-    outputs = core(*leaves)
+    with torch.enable_grad():
+        outputs = core(*leaves)
     floats = [outputs[j] for j in smooth]
 
     def pull(cotangents: Sequence[torch.Tensor]) -> list[Any]:
-        return _grad(floats, moving, cotangents, is_nested or any(map(_is_tracked, cotangents)))
+        if not (is_nested or any(map(_is_tracked, cotangents))):
+            return _grad(floats, moving, cotangents, False)
+        if not any(map(torch.any, cotangents)):
+            cotangents, given = _probes(floats), cotangents
+            _check(_grad(floats, moving, cotangents, True), cotangents)
+            cotangents = given
+        tracked = [ct if ct.requires_grad else ct.detach().requires_grad_() for ct in cotangents]
+        bars = _grad(floats, moving, tracked, True)
+        _check(bars, tracked)
+        return bars
 
     return outputs, moving, pull
 
@@ -155,16 +169,57 @@ def _grad(outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[An
     return list(found)
 
 
+def _probes(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Cotangents, and directions, between 1 and 2 without a pattern that could cancel."""
+    found = []
+    for k, y in enumerate(outputs):
+        steps = torch.arange(y.numel(), dtype=y.dtype) + k + 1
+        found.append((1 + (steps * 0.6180339887498949) % 1).reshape(y.shape).requires_grad_())
+    return found
+
+
+def _check(bars: Sequence[Any], cotangents: Sequence[Any]) -> None:
+    """A pullback is linear: its derivative by the cotangents, along them, is itself. What falls short was
+    computed by a formula that PyTorch does not record (by NumPy, or under `once_differentiable`), and would be
+    missing, silently, in every derivative of it.
+    """
+    known = [bar for bar in bars if bar is not None]
+    if not known:
+        return
+    weights = [w.detach() for w in _probes(known)]
+    slopes = [None] * len(cotangents)
+    recorded = [(bar, w) for bar, w in zip(known, weights, strict=True) if bar.requires_grad]
+    if recorded:
+        roots, along = zip(*recorded, strict=True)
+        slopes = torch.autograd.grad(roots, cotangents, along, retain_graph=True, allow_unused=True)
+    pairs = [(s, ct) for s, ct in zip(slopes, cotangents, strict=True) if s is not None]
+    whole, size = _sums(known, weights)
+    found, other = _sums([s for s, _ in pairs], [ct for _, ct in pairs])
+    if abs(found - whole) > _TOLERANCE * (size + other):
+        raise DerivativeError(
+            "a derivative of a derivative was asked for of a PyTorch function whose backward is not made of "
+            "operations that PyTorch differentiates (once_differentiable, NumPy, .detach()): write the backward in "
+            "PyTorch's operations."
+        )
+
+
+_TOLERANCE = 1e-3
+
+
+def _sums(arrays: Sequence[Any], others: Sequence[Any]) -> tuple[float, float]:
+    """Sum of the products of elements, and of their magnitudes."""
+    products = [a.detach().double() * b.detach().double() for a, b in zip(arrays, others, strict=True)]
+    return sum(float(p.sum()) for p in products), sum(float(p.abs().sum()) for p in products)
+
+
 def _tangents(pull: Back, floats: Sequence[Any], tangents: Sequence[Any], nested: bool) -> list[Any] | None:
     """Derivatives of the pullback by the cotangents, along the tangents; `None` where it has none."""
-    cotangents = [torch.ones_like(y).requires_grad_() for y in floats]
+    cotangents = _probes(floats)
     try:
         bars = pull(cotangents)
         known = [(bar, t) for bar, t in zip(bars, tangents, strict=True) if bar is not None]
-        if not all(bar.requires_grad for bar, _ in known):
-            return None  # a formula that is computed outside of PyTorch
         found = _grad([b for b, _ in known], cotangents, [t for _, t in known], nested)
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, DerivativeError):
         return None
     return [torch.zeros_like(y) if d is None else d for d, y in zip(found, floats, strict=True)]
 

@@ -27,7 +27,7 @@ from fwddiff._capture import Foreign, Meaning, UserRule, meaning_of
 from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
-from fwddiff._mistakes import is_about_arrays, mistake
+from fwddiff._mistakes import is_about_arrays, is_about_tensors, mistake
 from fwddiff._problem import Told
 from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
@@ -283,8 +283,9 @@ class Operation:
             try:
                 return self.wrapped.target.original(*args, **kwargs)
             except (TypeError, ValueError) as error:
-                self._name_mistake(gathered, error)
-                raise
+                if not is_about_tensors(error):  # which numbers are not, and kernels know what is meant
+                    self._name_mistake(gathered, error)
+                    raise
         try:
             return self._serve(gathered)
         except StaleError:  # another thread changed something while the function was compiled

@@ -60,9 +60,13 @@ _FOREIGN = frozenset(
 ) | (sys.stdlib_module_names - {"__main__"})
 
 
+# Modules of ours that are written as a user would.
+_OPEN = ("fwddiff.rules._activations",)
+
+
 def is_foreign(module: str | None) -> bool:
     """Whether a module belongs to Python or to a framework: its functions are not looked into."""
-    return (module or "").partition(".")[0] in _FOREIGN
+    return (module or "").partition(".")[0] in _FOREIGN and module not in _OPEN
 
 
 def is_data(value: Any, owned: Owned) -> bool:

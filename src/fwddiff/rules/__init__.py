@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from fwddiff._errors import ArgumentError
 from fwddiff.rules._callables import VALUES, functions_of, scalar_functions
+from fwddiff.rules._frameworks import elementwise, is_frameworks, tensor_methods
 from fwddiff.rules._language import check_partial, check_value, parse_signature
 from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
 
@@ -25,7 +26,10 @@ __all__ = [
     "TABLE",
     "Row",
     "add_rule",
+    "elementwise",
+    "is_frameworks",
     "scalar_namespace",
+    "tensor_methods",
 ]
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from fwddiff._errors import ArgumentError, DerivativeError
+from fwddiff import _nesting
+from fwddiff._errors import ArgumentError, DerivativeError, HostError
 from fwddiff._rule import Shape
 from fwddiff.engines.foreign.framework import Back, Core, Framework, Like
 
@@ -31,6 +32,11 @@ class _Jax(Framework):
 
     @contextlib.contextmanager
     def session(self, dtypes: Sequence[np.dtype]):
+        if _nesting.is_in_jax():
+            raise HostError(
+                "a function written for JAX is called by Python code that a program of JAX is waiting for, and the "
+                "two could wait for each other for ever: call it from JAX itself, outside of the other function."
+            )
         is_wider = not _wide() and np.dtype(np.float64) in dtypes
         with _enable_x64() if is_wider else contextlib.nullcontext():
             # NumPy arrays were given: nothing here is for a `jit` that may be tracing.

@@ -24,6 +24,7 @@ from fwddiff.engines.numba import (
     operations,
     scalars,
     structs,
+    tensor_methods,
 )
 from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.options import INLINED
@@ -39,6 +40,7 @@ iteration.register()
 builtins.register()
 structs.register_operators()
 array_functions.register()
+tensor_methods.register()
 
 
 def rule(problem: Problem) -> BaseRule:

@@ -13,7 +13,8 @@ import optree
 
 from fwddiff._capture import Function, Path
 from fwddiff._errors import CaptureError, CompileError
-from fwddiff.engines.numba import named_tuples, structs
+from fwddiff import rules
+from fwddiff.engines.numba import named_tuples, structs, tensor_methods
 from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
 from numba.core import ir
@@ -187,10 +188,22 @@ class Rewriter:
                 return ir.Global(value.__name__, value, loc)
             if optree.is_namedtuple_class(value):
                 return ir.Global(value.__name__, named_tuples.constructor(value), loc)
-        replacement = next((new for old, new in REPLACED.items() if old is value), None)
+        meaning = self._elementwise(value, path)
+        replacement = next((new for old, new in REPLACED.items() if old is value or old is meaning), meaning)
         if isinstance(value, type) and not self._is_called(target):
             return None  # a dtype
-        return None if replacement is None else ir.Global(replacement.__name__, replacement, loc)
+        return None if replacement is None else ir.Global(_name(replacement), replacement, loc)
+
+    def _elementwise(self, value: Any, path: Path) -> Any:
+        """What compiled code calls in the place of a framework's function of numbers; `None`: it is none."""
+        meaning = rules.elementwise(value)
+        if meaning is None and rules.is_frameworks(value):
+            raise CompileError(
+                f"`{'.'.join((path[0], *path[1]))}` in {self.node.function.__name__} is no function of numbers: of a "
+                "framework's functions, compiled code may call elementwise ones. To have the framework differentiate "
+                "the whole function, use fd.differentiate_with."
+            )
+        return None if meaning is None else tensor_methods.compiled(meaning)
 
     def _is_called(self, target: str) -> bool:
         calls: Any = (getattr(statement, "value", None) for statement in self._statements())
@@ -320,6 +333,10 @@ def _refuse_mixed(function: FunctionType) -> None:
             f"`{function.__name__}` has both `*rest` and keyword-only parameters, which compiled code cannot "
             "tell apart in a call. Make the parameters ordinary ones, or use engine='numpy'."
         )
+
+
+def _name(function: Any) -> str:
+    return getattr(getattr(function, "py_func", function), "__name__", "function")
 
 
 def _is(expression: Any, operation: str) -> bool:

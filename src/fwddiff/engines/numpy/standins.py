@@ -8,10 +8,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
-from fwddiff import dual
+from fwddiff import dual, rules
 
 
 class StandIns:
@@ -41,7 +42,15 @@ class StandIns:
 
     def of(self, value: Any) -> Any:
         """What stands for a function or module, wherever it is named."""
-        return self.values.get(id(value))
+        found = self.values.get(id(value))
+        return self._elementwise(rules.elementwise(value)) if found is None else found
+
+    def _elementwise(self, meaning: Any) -> Any:
+        """What stands for a function of numbers of a framework, by its meaning: NumPy's know duals."""
+        if isinstance(meaning, FunctionType):
+            names = {**meaning.__globals__, "math": self.values[id(math)]}
+            return FunctionType(meaning.__code__, names, meaning.__name__, meaning.__defaults__)
+        return self.values.get(id(meaning), meaning)
 
     def of_type(self, value: Any) -> Any:
         """What stands for a type that is called."""

@@ -8,6 +8,7 @@ The names and their meaning follow DifferentiationInterface.jl (`DifferentiateWi
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -68,11 +69,9 @@ def from_jax(function: Callable, *, wrt: Any = None, out_shape: Any = None) -> F
             "other function written for JAX: fd.differentiate_with(f, 'jax')."
         )
     fixed = tuple(getattr(rule, "nondiff_argnums", ()) or ())
-    bridge = differentiate_with(function, "jax", wrt=wrt, out_shape=out_shape)
-    if wrt is not None or not fixed:
-        return bridge
-    moving = tuple(k for k in range(len(bridge.target.names)) if k not in fixed)
-    return differentiate_with(function, "jax", wrt=moving, out_shape=out_shape)
+    if wrt is None and fixed:
+        wrt = tuple(k for k in range(len(inspect.signature(rule).parameters)) if k not in fixed)
+    return differentiate_with(function, "jax", wrt=wrt, out_shape=out_shape)
 
 
 def from_torch(function: Any, *, wrt: Any = None, out_shape: Any = None) -> FwdDiff:
@@ -123,8 +122,6 @@ def _shown(f: Any) -> str:
 @functools.cache
 def _applied(function: Any) -> Callable:
     """`function.apply` with the parameters of its `forward`, without `ctx` where that has one."""
-    import inspect
-
     parameters = list(inspect.signature(function.forward).parameters.values())
     if not _has_setup(function):
         parameters = parameters[1:]

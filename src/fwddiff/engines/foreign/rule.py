@@ -78,7 +78,7 @@ class ForeignRule(FunctionRule, FrameworkRule):
         self._start(problem)
         self.given, self.framework = given, framework
         self.results = Results(problem, framework)
-        self._call = _calling(given.function, problem)
+        self._call = _calling(given.function)
 
     def _twin(self) -> ForeignRule:
         twin = ForeignRule(self.problem, self.given, self.framework)
@@ -238,18 +238,16 @@ class Derivative(FrameworkRule):
         return [self.framework.stacked(column, shape) for column in zip(*rows, strict=True)]
 
 
-def _calling(function: Callable, problem: Problem) -> Callable[[tuple], Any]:
+def _calling(function: Callable) -> Callable[[tuple], Any]:
     """The function of all its parameters' values, in the order of `Target.bind`."""
-    parameters = list(inspect.signature(problem.plan.function).parameters.values())
-    if problem.plan.bound is not None:
-        parameters = parameters[1:]
+    parameters = inspect.signature(function).parameters.values()
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     positional = sum(p.kind is not p.KEYWORD_ONLY for p in named)
     keywords = [p.name for p in named[positional:]]
 
     def call(values: tuple) -> Any:
-        rest = values[len(named) :]
-        return function(*values[:positional], *rest, **dict(zip(keywords, values[positional:], strict=False)))
+        fixed, rest = values[: len(named)], values[len(named) :]
+        return function(*fixed[:positional], *rest, **dict(zip(keywords, fixed[positional:], strict=True)))
 
     return call
 

@@ -118,12 +118,14 @@ class _Jax(Framework):
         function = _of_active(core, leaves, active, smooth)
         given = [leaves[a] for a in active]
         moving = [jnp.asarray(t, jnp.asarray(x).dtype) for t, x in zip(tangents, given, strict=True)]
+        if _hides_custom_vjp(function, given):
+            return _transposed(function, given, moving)
         try:
             return list(jax.jvp(function, given, moving, has_aux=True)[1])
         except (TypeError, NotImplementedError) as error:  # the second one inside another derivative
             if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
                 raise
-            return _transposed(function, given, moving, error)
+            return _transposed(function, given, moving)
 
     # --- without values, and many at a time -----------------------------------------------------------------
 
@@ -196,7 +198,30 @@ def _by_columns(function: Core, given: Sequence[Any], cotangents: Sequence[Any])
     return found
 
 
-def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any], cause: Exception) -> list[Any]:
+def _hides_custom_vjp(function: Core, given: Sequence[Any]) -> bool:
+    """Whether JAX would find out only once it compiles that there is no forward mode: where it traces."""
+    if not any(isinstance(x, jax.core.Tracer) for x in given):
+        return False
+    try:
+        return _has_custom_vjp(jax.make_jaxpr(function)(*given).jaxpr)
+    except jax.errors.ConcretizationTypeError:  # branches on values are not compiled
+        return False
+
+
+def _has_custom_vjp(jaxpr: Any) -> bool:
+    for equation in jaxpr.eqns:
+        if "custom_vjp" in equation.primitive.name:
+            return True
+        for parameter in equation.params.values():
+            for part in parameter if isinstance(parameter, tuple | list) else (parameter,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns") and _has_custom_vjp(inner):
+                    return True
+    return False
+
+
+def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    """Tangents by the pullback, which has to be linear."""
     floats, pull, _ = jax.vjp(function, *given, has_aux=True)
     try:
         return list(jax.linear_transpose(pull, floats)(tuple(tangents))[0])
@@ -204,4 +229,4 @@ def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any], c
         raise DerivativeError(
             "the pushforward of a function with a custom_vjp is the transpose of its rule, and that is not "
             f"linear in the cotangent, or JAX cannot transpose it: {error}. Give it a custom_jvp."
-        ) from cause
+        ) from error

@@ -36,11 +36,13 @@ def relu(x):
 
 
 def relu6(x):
-    return np.minimum(relu(x), 6.0)
-
-
-def relu6_torch(x):
+    """Slope 0 at both ends."""
     return hardtanh_torch(x, 0.0, 6.0)
+
+
+def abs_jax(x):
+    """Slope 1 at 0."""
+    return x if x >= 0 else -x
 
 
 def leaky_relu(x, negative_slope=0.01):

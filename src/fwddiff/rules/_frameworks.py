@@ -57,21 +57,21 @@ divide truediv=divide pow floordiv mod floormod=mod maximum minimum equal not_eq
 greater_equal is_nan=isnan is_inf=isinf is_finite=isfinite"""
 )
 _MODULES: dict[str, str] = {
-    "jax.numpy": f"""{_NUMPY} abs absolute acos=arccos acosh=arccosh asin=arcsin asinh=arcsinh atan=arctan
+    "jax.numpy": f"""abs=abs_jax absolute=abs_jax fabs=abs_jax {_NUMPY} acos=arccos acosh=arccosh asin=arcsin asinh=arcsinh atan=arctan
 atanh=arctanh atan2=arctan2 true_divide=divide float_power=pow pow power floor_divide remainder mod round=rint
 fix=trunc clip equal not_equal less less_equal greater greater_equal zeros_like ones_like""",
     "jax.nn": """relu relu6 sigmoid softplus soft_sign=softsign silu swish log_sigmoid leaky_relu hard_tanh elu celu
 selu gelu=gelu_tanh mish""",
-    "jax.lax": f"""{_UNARY} exp2 cbrt logistic max=maximum min=minimum add sub=subtract mul=multiply div=divide pow
+    "jax.lax": f"""abs=abs_jax {_UNARY} exp2 cbrt logistic max=maximum min=minimum add sub=subtract mul=multiply div=divide pow
 atan2=arctan2 integer_pow clamp=clamp_lax reciprocal is_finite=isfinite""",
     "jax.scipy.special": "expit logit erf erfc gammaln digamma xlogy",
     "torch": _TORCH,
     "torch.special": "expit logit erf erfc gammaln digamma psi xlogy exp2 expm1 log1p sinc round=rint",
-    "torch.nn.functional": """relu relu6=relu6_torch leaky_relu=leaky_relu_torch elu celu selu silu mish gelu softsign
+    "torch.nn.functional": """relu relu6 leaky_relu=leaky_relu_torch elu celu selu silu mish gelu softsign
 softplus=softplus_torch logsigmoid=log_sigmoid sigmoid tanh tanhshrink hardtanh=hardtanh_torch""",
     "tensorflow": f"{_TENSORFLOW} where clip_by_value zeros_like ones_like",
     "tensorflow.math": _TENSORFLOW,
-    "tensorflow.nn": """relu relu6=relu6_torch leaky_relu=leaky_relu_tensorflow elu selu silu swish gelu softplus
+    "tensorflow.nn": """relu relu6 leaky_relu=leaky_relu_tensorflow elu selu silu swish gelu softplus
 softsign sigmoid tanh""",
     "mlx.core": f"""{_UNARY} negative log2 log10 reciprocal sigmoid arcsin arccos arctan arcsinh arccosh arctanh
 arctan2 add subtract multiply divide power maximum minimum logaddexp remainder floor_divide where equal not_equal
@@ -125,5 +125,5 @@ def _index(module: str) -> None:
     for name, meaning in named(_MODULES[module]):
         theirs = getattr(found, name, None)
         if theirs is not None:
-            _found.setdefault(id(theirs), (theirs, meaning))
+            _found.setdefault(id(theirs), (theirs, meaning))  # a module's own meaning comes first
     _indexed.add(module)

@@ -1,5 +1,5 @@
-"""Rules that frameworks have, made rules for every host. Those of the tests are wrong by a factor of 100, which
-shows that the rule is used and not the function."""
+"""Rules that frameworks have, made rules for every host. Those of the tests are wrong by a factor of 100,
+which shows that the rule is used and not the function."""
 
 from __future__ import annotations
 

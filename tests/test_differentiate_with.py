@@ -1,4 +1,5 @@
-"""Functions written for one framework, differentiated by it inside another: every pair, against closed forms."""
+"""Functions written for one framework, differentiated by it inside another: every pair, against closed
+forms."""
 
 from __future__ import annotations
 
@@ -95,7 +96,9 @@ def test_second_order(framework):
     np.testing.assert_allclose(fd.hessian(g, X, Y), HESSIAN, rtol=1e-12)
     x, y = torch_leaves()
     (bar,) = torch.autograd.grad(g(x, y), x, create_graph=True)
-    np.testing.assert_allclose(torch.autograd.grad(bar @ torch.tensor(TANGENT), x)[0], HESSIAN @ TANGENT, rtol=1e-12)
+    np.testing.assert_allclose(
+        torch.autograd.grad(bar @ torch.tensor(TANGENT), x)[0], HESSIAN @ TANGENT, rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("framework", ["jax", "autograd"])
@@ -145,7 +148,8 @@ def test_shapes_inside_other_functions_are_told_without_running_them(framework):
     outer = fd.fwddiff(lambda x: g(x)[:2])
     assert jax.eval_shape(outer, jax.ShapeDtypeStruct((3,), np.float64)).shape == (2,)
     fake = "FakeTensor" if framework == "torch" else "Tracer"
-    assert seen and all(fake in type(x).__name__ for x in seen)
+    assert seen
+    assert all(fake in type(x).__name__ for x in seen)
 
 
 @pytest.mark.parametrize("name", ["whole", "broadcast", "sum"])
@@ -160,7 +164,9 @@ def test_kinds_of_calls(framework, name):
     bars = [fd.unthunk(thunk) for thunk in fd.rrule(g, X, y)[1](weights)]
     others = [np.cos(X) * y, np.sin(X) + 0 * y]
     np.testing.assert_allclose(bars[0], others[0] if name == "whole" else others[0].sum(0), rtol=1e-12)
-    np.testing.assert_allclose(bars[1], others[1] if name == "whole" else others[1].sum(1)[:, None], rtol=1e-12)
+    np.testing.assert_allclose(
+        bars[1], others[1] if name == "whole" else others[1].sum(1)[:, None], rtol=1e-12
+    )
     x = torch.tensor(X, requires_grad=True)
     (found,) = torch.autograd.grad(g(x, torch.tensor(y)).sum(), x)
     np.testing.assert_allclose(found, bars[0], rtol=1e-12)
@@ -178,7 +184,8 @@ def test_arrays_of_the_framework_itself_stay_inside_its_transformations():
 
     g = fd.differentiate_with(traced, "jax")
     jaxpr = str(jax.make_jaxpr(jax.grad(g))(jnp.asarray(X)))
-    assert "callback" not in jaxpr and "fwddiff" not in jaxpr
+    assert "callback" not in jaxpr
+    assert "fwddiff" not in jaxpr
     assert all("Tracer" in name for name in calls)
     sums = fd.differentiate_with(lambda x, y: x * y, "jax").sum
     assert "callback" not in str(jax.make_jaxpr(jax.grad(sums))(jnp.asarray(X), 2.0))
@@ -209,7 +216,9 @@ def test_batches():
     g = G["torch"]
     np.testing.assert_allclose(jax.vmap(jax.grad(g), (0, None))(points, Y), np.cos(points) * Y**3)
     h = torch.func.vmap(torch.func.grad(G["jax"]), (0, None))
-    np.testing.assert_allclose(h(torch.tensor(points), torch.tensor(Y, dtype=torch.float64)), np.cos(points) * Y**3)
+    np.testing.assert_allclose(
+        h(torch.tensor(points), torch.tensor(Y, dtype=torch.float64)), np.cos(points) * Y**3
+    )
 
 
 # --- arguments and dtypes -----------------------------------------------------------------------------------
@@ -275,7 +284,9 @@ def test_double_precision_where_jax_has_only_single():
         np.testing.assert_allclose(torch.autograd.grad(g(x).sum(), x)[0], np.exp(X), rtol=1e-15)
         assert jnp.asarray(X).dtype == np.float32
         indexes = fd.differentiate_with(lambda x, k: x[k], "jax")
-        assert indexes(X.astype(np.float32), np.array([2, 0])).tolist() == X.astype(np.float32)[[2, 0]].tolist()
+        assert (
+            indexes(X.astype(np.float32), np.array([2, 0])).tolist() == X.astype(np.float32)[[2, 0]].tolist()
+        )
         with pytest.raises(fd.ArgumentError, match="more than 32 bits"):
             indexes(X.astype(np.float32), np.array([2**40]))
 
@@ -303,7 +314,8 @@ def test_memory_is_shared_and_arguments_are_not_written_to():
     read_only.flags.writeable = False
     g(read_only)
     assert {x.ctypes.data, read_only.ctypes.data} <= set(addresses)
-    assert result.flags.writeable and result.flags.c_contiguous
+    assert result.flags.writeable
+    assert result.flags.c_contiguous
     same = fd.differentiate_with(lambda x: x, "torch")
     assert not np.shares_memory(same(x), x)
     assert not np.shares_memory(fd.differentiate_with(lambda x: x, "autograd")(x), x)
@@ -323,7 +335,7 @@ def write_in_autograd(x):
 @pytest.mark.parametrize(("framework", "f"), [("torch", write_in_torch), ("autograd", write_in_autograd)])
 def test_functions_that_write_to_their_arguments_are_stopped_before(framework, f):
     x = X.copy()
-    with pytest.raises((RuntimeError, ValueError), match="in-place|read-only"):
+    with pytest.raises((RuntimeError, ValueError), match=r"in-place|read-only"):
         fd.differentiate_with(f, framework)(x)
     np.testing.assert_array_equal(x, X)
 
@@ -428,6 +440,46 @@ def test_captured_values_are_read_at_each_call():
     assert fd.gradient(g, X)[0] == 2.0
     scale = 3.0
     assert fd.gradient(g, X)[0] == 3.0
+
+
+# --- operators ----------------------------------------------------------------------------------------------
+
+STACKS = {"jax": jnp.stack, "torch": torch.stack, "autograd": anp.array}
+
+
+@pytest.mark.parametrize("backend", FUNCTIONS)
+def test_backends_of_operators(backend):
+    f, stack = FUNCTIONS[backend], STACKS[backend]
+    np.testing.assert_allclose(fd.gradient(f, X, Y, backend=backend), GRADIENT[0])
+    np.testing.assert_allclose(fd.hessian(f, X, Y, backend=backend), HESSIAN)
+    np.testing.assert_allclose(fd.hvp(f, X, TANGENT, Y, backend=backend), HESSIAN @ TANGENT)
+    np.testing.assert_allclose(fd.pushforward(f, X, TANGENT, Y, backend=backend), GRADIENT[0] @ TANGENT)
+    np.testing.assert_allclose(fd.derivative(f, X, Y, argnum=1, backend=backend), GRADIENT[1])
+
+    def wide(x):  # more results than arguments, so by columns
+        return stack([x[0] * x, x[1] * x * x])
+
+    def tall(x):  # by rows
+        return stack([x[0] * x[1], x[2] * x[2]])
+
+    columns = fd.jacobian(wide, X, backend=backend)
+    first, second = np.diag([X[0]] * 3), np.diag(2 * X[1] * X)
+    first[:, 0] += X
+    second[:, 1] += X * X
+    np.testing.assert_allclose(columns, [first, second])
+    np.testing.assert_allclose(fd.jacobian(tall, X, backend=backend), [[X[1], X[0], 0], [0, 0, 2 * X[2]]])
+
+
+def test_operators_on_arrays_of_the_framework_itself():
+    x = jnp.asarray(X)
+    found = jax.jit(lambda x: fd.hessian(in_jax, x, Y, backend="jax"))(x)
+    np.testing.assert_allclose(found, HESSIAN, rtol=1e-12)
+    assert "callback" not in str(jax.make_jaxpr(lambda x: fd.gradient(in_jax, x, Y, backend="jax"))(x))
+    leaf = torch.tensor(X, requires_grad=True)
+    slope = fd.gradient(in_torch, leaf, Y, backend="torch")
+    np.testing.assert_allclose(torch.autograd.grad(slope.sum(), leaf)[0], np.diag(HESSIAN), rtol=1e-12)
+    with pytest.raises(fd.HostError, match="belongs to torch"):
+        fd.gradient(in_jax, leaf, Y, backend="jax")
 
 
 # --- errors -------------------------------------------------------------------------------------------------

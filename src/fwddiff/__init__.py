@@ -3,6 +3,7 @@
 A call passes these files, top to bottom, and imports point the same way:
 
     _wrapper      fwddiff(f), g(...), g.broadcast(...), g.sum(...)      _chainrules   rrule, frule, thunks
+    _custom       rules that users write                                _foreign      functions of a framework
     _function     the user's callable: parameters, defaults, partials   _capture      what it closes over
     _tree         nested arguments ↔ leaves                             _host         whose arrays are these?
     hosts/        one framework, one file: records a rule as an operation

@@ -209,13 +209,17 @@ class Caller:
         """Whether a call belongs to the framework that the function is written for, which differentiates the
         function itself."""
         rule = self.meaning.rule
-        return host is not None and isinstance(rule, _capture.Foreign) and host is _host.host_module(rule.engine)
+        return (
+            host is not None and isinstance(rule, _capture.Foreign) and host is _host.host_module(rule.engine)
+        )
 
     def runs_itself(self, gathered: Gathered) -> bool:
         """Whether a whole call is a call of the user's function, with nothing of ours around it."""
         if not isinstance(self.meaning.rule, _capture.Foreign):
             return self.recipe(gathered).host is None
-        return self.options.wrt is None and self.is_home(_host.common_owner(gathered.leaves, self.target.name))
+        return self.options.wrt is None and self.is_home(
+            _host.common_owner(gathered.leaves, self.target.name)
+        )
 
     def traced(self, captured: Sequence[Any]) -> Record:
         """What has been decided about the function whose captured values Dynamo has read."""

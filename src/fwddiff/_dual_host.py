@@ -81,8 +81,8 @@ def _pushed(rule: Rule, values: Sequence[Any], tangents: dict[int, Any]) -> Sequ
 def evaluate(rule: Any, leaves: Sequence[Any]) -> Sequence[Any]:
     """Outputs of a rule inside or outside of other evaluations.
 
-    Python code runs on duals as they are: so it sees also those that it did not get as arguments. Functions of
-    a framework run on its own arrays as they are.
+    Python code runs on duals as they are: so it sees also those that it did not get as arguments. Functions
+    of a framework run on its own arrays as they are.
     """
     if is_home(rule, leaves):
         return rule.within(leaves)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fwddiff._errors import ArgumentError
-from fwddiff._wrapper import FRAMEWORKS, FwdDiff, check_backend, fwddiff
+from fwddiff._wrapper import FRAMEWORKS, FwdDiff, fwddiff
 
 
 def differentiate_with(
@@ -47,7 +47,8 @@ def differentiate_with(
         return functools.partial(differentiate_with, backend=backend, wrt=wrt, out_shape=out_shape)
     if backend not in (*FRAMEWORKS, "enzyme"):
         raise ArgumentError(
-            f"backend={backend!r}: differentiate_with needs the framework that {_shown(f)} is written for, one "
+            f"backend={backend!r}: differentiate_with needs the framework that {_shown(f)} is written for, "
+            "one "
             f"of {', '.join(map(repr, FRAMEWORKS))}."
         )
     return fwddiff(f, engine=backend, wrt=wrt, mode="auto", out_shape=out_shape)
@@ -65,7 +66,8 @@ def from_jax(function: Callable, *, wrt: Any = None, out_shape: Any = None) -> F
     rule = next((f for f in (function, inner) if isinstance(f, kinds)), None)
     if rule is None:
         raise ArgumentError(
-            f"from_jax takes a function made by jax.custom_jvp or jax.custom_vjp, not {_shown(function)}. For any "
+            f"from_jax takes a function made by jax.custom_jvp or jax.custom_vjp, not {_shown(function)}. "
+            "For any "
             "other function written for JAX: fd.differentiate_with(f, 'jax')."
         )
     fixed = tuple(getattr(rule, "nondiff_argnums", ()) or ())
@@ -75,8 +77,8 @@ def from_jax(function: Callable, *, wrt: Any = None, out_shape: Any = None) -> F
 
 
 def from_torch(function: Any, *, wrt: Any = None, out_shape: Any = None) -> FwdDiff:
-    """The rule of a subclass of `torch.autograd.Function` as a rule for every host: what `apply` computes, and
-    its `backward`. Raises `ArgumentError` for anything else.
+    """The rule of a subclass of `torch.autograd.Function` as a rule for every host: what `apply` computes,
+    and its `backward`. Raises `ArgumentError` for anything else.
 
     The pushforward is the derivative of `backward` by its cotangent, or, where that has none
     (`once_differentiable`), one `backward` per element of the result; `jvp` is not needed.
@@ -84,7 +86,8 @@ def from_torch(function: Any, *, wrt: Any = None, out_shape: Any = None) -> FwdD
     torch = _loaded("torch")
     if not torch or not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
         raise ArgumentError(
-            f"from_torch takes a subclass of torch.autograd.Function (the class itself), not {_shown(function)}. For "
+            f"from_torch takes a subclass of torch.autograd.Function (the class itself), not "
+            f"{_shown(function)}. For "
             "any other function written for PyTorch: fd.differentiate_with(f, 'torch')."
         )
     return differentiate_with(_applied(function), "torch", wrt=wrt, out_shape=out_shape)
@@ -97,7 +100,8 @@ def from_autograd(function: Callable, *, wrt: Any = None, out_shape: Any = None)
     rules = (core.primitive_vjps, core.primitive_jvps) if core else ()
     if not any(_has(table, function) for table in rules):
         raise ArgumentError(
-            f"from_autograd takes a primitive of autograd that has a defvjp or defjvp, not {_shown(function)}. For any "
+            f"from_autograd takes a primitive of autograd that has a defvjp or defjvp, not "
+            f"{_shown(function)}. For any "
             "other function written for autograd: fd.differentiate_with(f, 'autograd')."
         )
     return differentiate_with(function, "autograd", wrt=wrt, out_shape=out_shape)

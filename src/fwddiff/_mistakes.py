@@ -27,7 +27,8 @@ _SEQUENCE = re.compile(
 )
 # What frameworks say where they are given numbers, or what stands for them.
 _TENSOR = re.compile(
-    r"must be Tensor|Tensor input|valid JAX type|requires ndarray or scalar arguments|'ArrayImpl'|of type ArrayImpl"
+    r"must be Tensor|Tensor input|valid JAX type|requires ndarray or scalar arguments|"
+    r"'ArrayImpl'|of type ArrayImpl"
 )
 # What the compiler says of functions: `>>> exp(readonly array(Dual(float64), 1d, C))`.
 _CALL = re.compile(r">>> (.+?)\((.*)\)\s*$", re.MULTILINE)
@@ -99,8 +100,10 @@ def _tensor(text: str) -> tuple | None:
     if not _TENSOR.search(text):
         return None
     return ArgumentError, (
-        "a function of a framework that it calls takes the framework's arrays, and is not one of the elementwise "
-        "functions that mean a function of numbers. To have the framework differentiate the whole function, use "
+        "a function of a framework that it calls takes the framework's arrays, and is not one of the "
+        "elementwise "
+        "functions that mean a function of numbers. To have the framework differentiate the whole "
+        "function, use "
         f"fd.differentiate_with. ({text.strip().splitlines()[0]})"
     )
 

@@ -64,7 +64,7 @@ class FwdDiff:
         if isinstance(rule, UserRule):
             rule = dataclasses.replace(rule, function=self.target.function)
         positions = self.target.positions(wrt)
-        named = engine if engine in _ENGINES else "auto"
+        named = engine if isinstance(engine, str) and engine in _ENGINES else "auto"
         self.meaning = Meaning(positions, named, rule).around(meaning_of(self.target.function))
         told = None if out_shape is None else Told(out_shape)
         options = Options(engine, self.meaning.wrt, mode, passes, chunk, told)
@@ -453,9 +453,7 @@ def check_backend(name: str, value: Any) -> None:
         raise ArgumentError(f"{name}='enzyme': {engine_module('enzyme').WHY_NOT}")
     _check_option(name, value, (*_ENGINES, *FRAMEWORKS))
     if value in FRAMEWORKS and find_spec(value) is None:
-        raise ArgumentError(
-            f"{name}={value!r} is not installed: pip install 'fwddiff[{value}]'."
-        )
+        raise ArgumentError(f"{name}={value!r} is not installed: pip install 'fwddiff[{value}]'.")
 
 
 def _check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

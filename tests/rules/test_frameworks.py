@@ -1,5 +1,5 @@
-"""Elementwise functions of frameworks mean the same as in the framework: values and derivatives, at ordinary points
-and at kinks. Compared in the engine that runs Python; a few of them in compiled code."""
+"""Elementwise functions of frameworks mean the same as in the framework: values and derivatives, at ordinary
+points and at kinks. Compared in the engine that runs Python; a few of them in compiled code."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ OTHERS = np.array([0.5, 1.5, -2.0, 0.7, 3.0, 0.4])
 # Where a function is not defined everywhere, or its derivative at 0 is not.
 RANGES = {
     **dict.fromkeys(("asin", "arcsin", "acos", "arccos", "atanh", "arctanh"), INSIDE),
-    **dict.fromkeys(("log", "log2", "log10", "sqrt", "rsqrt", "lgamma", "gammaln", "digamma", "psi"), POSITIVE),
-    **dict.fromkeys(("reciprocal", "cbrt", "pow", "power", "float_power", "xlogy", "hypot", "sinc"), POSITIVE),
-    **dict.fromkeys(("fmod", "remainder", "mod", "floor_divide", "arctan2", "atan2", "div", "divide"), POSITIVE),
+    **dict.fromkeys(
+        ("log", "log2", "log10", "sqrt", "rsqrt", "lgamma", "gammaln", "digamma", "psi"), POSITIVE
+    ),
+    **dict.fromkeys(
+        ("reciprocal", "cbrt", "pow", "power", "float_power", "xlogy", "hypot", "sinc"), POSITIVE
+    ),
+    **dict.fromkeys(
+        ("fmod", "remainder", "mod", "floor_divide", "arctan2", "atan2", "div", "divide"), POSITIVE
+    ),
     **dict.fromkeys(("acosh", "arccosh"), POSITIVE + 1),
     "log1p": POSITIVE,
     "logit": POSITIVE / 3,
@@ -85,7 +91,15 @@ def test_functions_of_pytorch(module):
         compare(name, mine, x, others, value.detach(), first, second)
 
 
-@pytest.mark.parametrize("module", ["jax.numpy", "jax.nn", "jax.lax", "jax.scipy.special"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "jax.numpy",
+        "jax.nn",
+        pytest.param("jax.lax", marks=pytest.mark.slow),  # mostly the same meanings
+        "jax.scipy.special",
+    ],
+)
 def test_functions_of_jax(module):
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
@@ -110,7 +124,11 @@ def test_compiled_code_has_them_too():
         return a + torch.clamp(x, min=-0.5) * torch.pow(y, 2) + functional.gelu(x) + torch.special.expit(y)
 
     def by_methods(x, y):
-        return (x.exp() + 1).log() * y.sigmoid() + x.clamp(min=-0.5, max=0.5) * y.pow(2) + (x * y).sin().abs().sqrt()
+        return (
+            (x.exp() + 1).log() * y.sigmoid()
+            + x.clamp(min=-0.5, max=0.5) * y.pow(2)
+            + (x * y).sin().abs().sqrt()
+        )
 
     x, y = POINTS + 0.05, OTHERS
     for f in (by_torch, by_methods):
@@ -124,7 +142,11 @@ def test_compiled_code_has_them_too():
         assert torch.autograd.gradcheck(g.broadcast, leaves)
 
     def by_jax(x, y):
-        return jnp.exp(-x * x) * jax.nn.silu(y) + jnp.where(x > 0, x, 0.0) * jnp.clip(y, -1.0, 1.0) + jnp.arctan2(x, y)
+        return (
+            jnp.exp(-x * x) * jax.nn.silu(y)
+            + jnp.where(x > 0, x, 0.0) * jnp.clip(y, -1.0, 1.0)
+            + jnp.arctan2(x, y)
+        )
 
     g = fwddiff(by_jax, engine="numba")
     with jax.enable_x64(True):
@@ -152,7 +174,9 @@ def test_numbers_go_where_pytorch_takes_tensors_alone():
 
 def test_what_is_no_function_of_numbers_is_named():
     torch = pytest.importorskip("torch")
-    with pytest.raises(fd.CompileError, match=r"`torch.matmul` .* no function of numbers.*differentiate_with"):
+    with pytest.raises(
+        fd.CompileError, match=r"`torch.matmul` .* no function of numbers.*differentiate_with"
+    ):
         fwddiff(lambda x: torch.matmul(x, x), engine="numba").broadcast(POINTS)
     with pytest.raises(fd.ArgumentError, match="differentiate_with"):
         fwddiff(lambda x: torch.matmul(x, x)).broadcast(POINTS)

@@ -34,7 +34,9 @@ def test_first_and_second_order(run):
 
 def test_names_of_tensorflow_in_compiled_code():
     g = fd.fwddiff(
-        lambda x, y: tf.math.exp(-x * x) * tf.sigmoid(y) + tf.nn.softplus(x) * tf.where(x > 0, x, tf.math.tanh(y)),
+        lambda x, y: (
+            tf.math.exp(-x * x) * tf.sigmoid(y) + tf.nn.softplus(x) * tf.where(x > 0, x, tf.math.tanh(y))
+        ),
         engine="numba",
     )
     x, y = tf.constant(X), tf.constant(X[::-1].copy())

@@ -4,13 +4,17 @@ A primitive without forward mode gets its pushforward by reverse mode twice, and
 pullback per output element. Shapes are never known without values.
 """
 
+# autograd makes the names of `autograd.numpy` when it is imported, and is wrong about what it returns.
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import autograd.numpy as anp
 import numpy as np
+
+import autograd.numpy as anp
 from autograd.builtins import tuple as boxed_tuple
 from autograd.core import make_jvp, make_vjp
 from autograd.tracer import getval, isbox
@@ -87,7 +91,7 @@ class _Autograd(Framework):
         tangents: Sequence[Any],
         smooth: Sequence[int],
     ) -> list[Any]:
-        function, kept = _of_active(core, leaves, active, smooth)
+        function, _ = _of_active(core, leaves, active, smooth)
         try:
             _, moved = make_jvp(function, tuple(leaves[a] for a in active))(boxed_tuple(tuple(tangents)))
             return [moved[k] for k in range(len(smooth))]
@@ -108,7 +112,9 @@ def _innermost(leaf: Any) -> Any:
     return leaf
 
 
-def _of_active(core: Core, leaves: Sequence[Any], active: Sequence[int], smooth: Sequence[int]) -> tuple[Any, list]:
+def _of_active(
+    core: Core, leaves: Sequence[Any], active: Sequence[int], smooth: Sequence[int]
+) -> tuple[Any, list]:
     """Float outputs as a function of the tuple of active inputs, and a list that gets all outputs."""
     kept: list[tuple] = []
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from fwddiff._errors import ShapeError
 from fwddiff._rule import Shape
 
@@ -79,8 +80,8 @@ class Framework(ABC):
         """The first `count` axes after all others."""
 
     def compiled(self, core: Core, function: Any) -> Core | None:
-        """The core, compiled, where the user has had `function` compiled: what that captures is as it was when
-        it was first called. It takes NumPy arrays too."""
+        """The core, compiled, where the user has had `function` compiled: what that captures is as it was
+        when it was first called. It takes NumPy arrays too."""
         return None
 
     def guarded(self, leaves: Sequence[Any]) -> list[Any]:
@@ -141,9 +142,7 @@ def by_rows(back: Back, like: Sequence[Any], tangents: Sequence[Any], framework:
             bars = back([framework.own(unit, unit.dtype) for unit in units])
             elements.append(sum(_product(b, t, framework) for b, t in zip(bars, tangents, strict=True)))
         empty = np.zeros(shape, dtype)
-        results.append(
-            framework.stacked(elements, shape) if elements else framework.own(empty, empty.dtype)
-        )
+        results.append(framework.stacked(elements, shape) if elements else framework.own(empty, empty.dtype))
     return results
 
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from fwddiff._rule import Rule, Shape
 from fwddiff.engines.foreign.framework import Core, Framework
 
 
-def evaluate(
-    rule: Rule, core: Core, leaves: Sequence[Any], batch_ndim: int, framework: Framework
-) -> tuple:
+def evaluate(rule: Rule, core: Core, leaves: Sequence[Any], batch_ndim: int, framework: Framework) -> tuple:
     """Outputs of a rule with this core. Without loop axes it is called; with some, it is mapped over them if
     the framework can, else it runs for one element after the other."""
     shapes = [framework.shape(leaf) for leaf in leaves]
@@ -29,16 +28,21 @@ def evaluate(
     if results is None:
         results = _one_by_one(core, leaves, loop, aligned, cores, framework)
     kept = [rule.reduced_loop(slot, loop, shapes, batch_ndim) for slot in rule.outputs]
-    return tuple(_reduced(y, loop, keep, batch_ndim, framework) for y, keep in zip(results, kept, strict=True))
+    return tuple(
+        _reduced(y, loop, keep, batch_ndim, framework) for y, keep in zip(results, kept, strict=True)
+    )
 
 
 def _mapped(
-    core: Core, leaves: Sequence[Any], loop: Shape, aligned: Sequence[Shape], cores: Sequence[Shape], framework: Framework
+    core: Core,
+    leaves: Sequence[Any],
+    loop: Shape,
+    aligned: Sequence[Shape],
+    cores: Sequence[Shape],
+    framework: Framework,
 ) -> Sequence[Any] | None:
     """Results with all loop axes; `None` where the core cannot be mapped."""
-    axes = [
-        [0 if extents[axis] == n else None for extents in aligned] for axis, n in enumerate(loop)
-    ]
+    axes = [[0 if extents[axis] == n else None for extents in aligned] for axis, n in enumerate(loop)]
     mapped = framework.mapped(core, axes)
     if mapped is None:
         return None
@@ -53,7 +57,12 @@ def _mapped(
 
 
 def _one_by_one(
-    core: Core, leaves: Sequence[Any], loop: Shape, aligned: Sequence[Shape], cores: Sequence[Shape], framework: Framework
+    core: Core,
+    leaves: Sequence[Any],
+    loop: Shape,
+    aligned: Sequence[Shape],
+    cores: Sequence[Shape],
+    framework: Framework,
 ) -> Sequence[Any]:
     views = [
         framework.shaped(leaf, extents + own)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from fwddiff import _tree
 from fwddiff._errors import StructureError
 from fwddiff._problem import Problem
@@ -48,7 +49,8 @@ class Results:
         if found is None:
             kind = f"{type(leaf).__name__} of dtype {leaf.dtype}" if hasattr(leaf, "dtype") else type(leaf)
             raise StructureError(
-                f"{self.name} returns a {kind} (output {position}). Return real arrays of {self.framework.name}"
+                f"{self.name} returns a {kind} (output {position}). Return real arrays of "
+                f"{self.framework.name}"
                 " in single or double precision, integers or bools, and tuples, NamedTuples, dataclasses or "
                 "dicts of them."
             )

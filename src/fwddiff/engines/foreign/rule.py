@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from fwddiff import _tree
+
 from fwddiff._capture import Foreign
 from fwddiff._errors import DerivativeError
 from fwddiff._problem import Problem
@@ -195,10 +195,12 @@ class Derivative(FrameworkRule):
         rows = [back(self._numbers(unit)) for unit in units]
         return [*outputs, *(partial for row in rows for partial in row)]
 
-    def _numbers(self, values: Sequence[float]) -> list[Any]:
+    def _numbers(self, values: Any) -> list[Any]:
         """One cotangent per float output, all of which are numbers."""
         slots = [self.base.outputs[j] for j in self.smooth]
-        return [self.framework.own(np.asarray(x, s.dtype), s.dtype) for x, s in zip(values, slots, strict=True)]
+        return [
+            self.framework.own(np.asarray(x, s.dtype), s.dtype) for x, s in zip(values, slots, strict=True)
+        ]
 
     def _jacobian(self, base: Core, leaves: Sequence[Any], _: Sequence[Any]) -> Sequence[Any]:
         """By rows or by columns, whichever are fewer."""
@@ -207,7 +209,9 @@ class Derivative(FrameworkRule):
         sources = [self.framework.shape(leaves[a]) for a in self.active]
         if sum(map(_size, results)) <= sum(map(_size, sources)):
             return self._rows(back, results)
-        columns = [self._columns(base, leaves, a, shape) for a, shape in zip(self.active, sources, strict=True)]
+        columns = [
+            self._columns(base, leaves, a, shape) for a, shape in zip(self.active, sources, strict=True)
+        ]
         return [column[j] for j in range(len(results)) for column in columns]
 
     def _rows(self, back: Callable, shapes: Sequence[Shape]) -> list[Any]:
@@ -216,7 +220,9 @@ class Derivative(FrameworkRule):
         zeros = [self.framework.own(np.zeros(s, d), d) for s, d in zip(shapes, dtypes, strict=True)]
         blocks = []
         for j, (shape, dtype) in enumerate(zip(shapes, dtypes, strict=True)):
-            along = self._along_basis(lambda ct, j=j: tuple(back([*zeros[:j], ct, *zeros[j + 1 :]])), shape, dtype)
+            along = self._along_basis(
+                lambda ct, j=j: tuple(back([*zeros[:j], ct, *zeros[j + 1 :]])), shape, dtype
+            )
             blocks += along
         return blocks
 
@@ -240,7 +246,10 @@ class Derivative(FrameworkRule):
 
 def _calling(function: Callable) -> Callable[[tuple], Any]:
     """The function of all its parameters' values, in the order of `Target.bind`."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # functions written in C
+        return lambda values: function(*values)
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     positional = sum(p.kind is not p.KEYWORD_ONLY for p in named)
     keywords = [p.name for p in named[positional:]]

@@ -1,7 +1,7 @@
 """JAX's arrays and derivatives.
 
 A function with a `custom_vjp` has no forward mode in JAX: its pushforward is the transpose of its pullback,
-which is linear. One with a `while_loop` has no reverse mode: its pullback has a pushforward per input element.
+which is linear. One with a `while_loop` has no reverse mode: its pullback has a pushforward per input
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 import jax
 import jax.numpy as jnp
-import numpy as np
 from fwddiff import _nesting
 from fwddiff._errors import ArgumentError, DerivativeError, HostError
 from fwddiff._rule import Shape
 from fwddiff.engines.foreign.framework import Back, Core, Framework, Like
+from jax.core import Tracer
 
 _DTYPES = {"float32", "float64", "bool"} | {f"{k}{b}" for k in ("int", "uint") for b in (8, 16, 32, 64)}
 
@@ -34,14 +36,16 @@ class _Jax(Framework):
     def session(self, dtypes: Sequence[np.dtype]):
         if _nesting.is_in_jax():
             raise HostError(
-                "a function written for JAX is called by Python code that a program of JAX is waiting for, and the "
-                "two could wait for each other for ever: call it from JAX itself, outside of the other function."
+                "a function written for JAX is called by Python code that a program of JAX is waiting "
+                "for, and the "
+                "two could wait for each other for ever: call it from JAX itself, outside of the other "
+                "function."
             )
         is_wider = not _wide() and np.dtype(np.float64) in dtypes
-        with _enable_x64() if is_wider else contextlib.nullcontext():
-            # NumPy arrays were given: nothing here is for a `jit` that may be tracing.
-            with jax.ensure_compile_time_eval():
-                yield
+        precision = _enable_x64() if is_wider else contextlib.nullcontext()
+        # NumPy arrays were given: nothing here is for a `jit` that may be tracing.
+        with precision, jax.ensure_compile_time_eval():
+            yield
 
     def owns(self, leaf: Any) -> bool:
         return isinstance(leaf, jax.Array)
@@ -162,7 +166,7 @@ def _wide() -> bool:
 def _enable_x64() -> Any:
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)
-    from jax.experimental import enable_x64
+    from jax.experimental import enable_x64  # type: ignore[attr-defined]
 
     return enable_x64()
 
@@ -200,7 +204,7 @@ def _by_columns(function: Core, given: Sequence[Any], cotangents: Sequence[Any])
 
 def _hides_custom_vjp(function: Core, given: Sequence[Any]) -> bool:
     """Whether JAX would find out only once it compiles that there is no forward mode: where it traces."""
-    if not any(isinstance(x, jax.core.Tracer) for x in given):
+    if not any(isinstance(x, Tracer) for x in given):
         return False
     try:
         return _has_custom_vjp(jax.make_jaxpr(function)(*given).jaxpr)

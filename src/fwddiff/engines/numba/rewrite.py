@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import optree
 
+from fwddiff import rules
 from fwddiff._capture import Function, Path
 from fwddiff._errors import CaptureError, CompileError
-from fwddiff import rules
 from fwddiff.engines.numba import named_tuples, structs, tensor_methods
 from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
@@ -199,8 +199,10 @@ class Rewriter:
         meaning = rules.elementwise(value)
         if meaning is None and rules.is_frameworks(value):
             raise CompileError(
-                f"`{'.'.join((path[0], *path[1]))}` in {self.node.function.__name__} is no function of numbers: of a "
-                "framework's functions, compiled code may call elementwise ones. To have the framework differentiate "
+                f"`{'.'.join((path[0], *path[1]))}` in {self.node.function.__name__} is no function of "
+                "numbers: of a "
+                "framework's functions, compiled code may call elementwise ones. To have the framework "
+                "differentiate "
                 "the whole function, use fd.differentiate_with."
             )
         return None if meaning is None else tensor_methods.compiled(meaning)

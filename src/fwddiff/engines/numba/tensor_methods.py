@@ -1,4 +1,5 @@
-"""Elementwise functions and methods of frameworks, for numbers: `torch.exp(x)`, `x.exp()`, `x.clamp(min=0)`."""
+"""Elementwise functions and methods of frameworks, for numbers: `torch.exp(x)`, `x.exp()`,
+`x.clamp(min=0)`."""
 
 # Numba's modules have exports that no stub lists.
 # pyright: reportAttributeAccessIssue=false
@@ -13,9 +14,6 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba.core import types
-from numba.core.typing import templates
-from numba.extending import overload_method
 
 from fwddiff import rules
 from fwddiff._capture import plan
@@ -23,6 +21,9 @@ from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.inner import is_ours
 from fwddiff.engines.numba.types import DualType
+from numba.core import types
+from numba.core.typing import templates
+from numba.extending import overload_method
 
 
 @functools.cache

@@ -1,8 +1,8 @@
 """PyTorch's tensors and derivatives, all by reverse mode.
 
 A pushforward is the derivative of the pullback, which is linear, by its cotangent. PyTorch's own forward mode
-is not asked: operators of `torch.library` with an autograd formula pass it tangents of zero, silently. Where a
-formula cannot be differentiated by its cotangent, the pushforward takes one pullback per output element.
+is not asked: operators of `torch.library` with an autograd formula pass it tangents of zero, silently. Where
+a formula cannot be differentiated by its cotangent, the pushforward takes one pullback per output element.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 import torch
 from fwddiff._errors import DerivativeError
 from fwddiff._rule import Shape
@@ -111,7 +112,12 @@ class _Torch(Framework):
 
         try:
             with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-                core(*[torch.empty(x.shape, dtype=_OF_NUMPY[x.dtype]) if isinstance(x, Like) else x for x in inputs])
+                core(
+                    *[
+                        torch.empty(x.shape, dtype=_OF_NUMPY[x.dtype]) if isinstance(x, Like) else x
+                        for x in inputs
+                    ]
+                )
         except Exception as error:
             raise self.unclear(error) from error
 
@@ -158,7 +164,9 @@ def _recorded(
     return outputs, moving, pull
 
 
-def _grad(outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any], nested: bool) -> list[Any]:
+def _grad(
+    outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any], nested: bool
+) -> list[Any]:
     pairs = [(y, ct) for y, ct in zip(outputs, cotangents, strict=True) if y.requires_grad]
     if not pairs:
         return [None] * len(inputs)
@@ -180,8 +188,8 @@ def _probes(outputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
 
 def _check(bars: Sequence[Any], cotangents: Sequence[Any]) -> None:
     """A pullback is linear: its derivative by the cotangents, along them, is itself. What falls short was
-    computed by a formula that PyTorch does not record (by NumPy, or under `once_differentiable`), and would be
-    missing, silently, in every derivative of it.
+    computed by a formula that PyTorch does not record (by NumPy, or under `once_differentiable`), and would
+    be missing, silently, in every derivative of it.
     """
     known = [bar for bar in bars if bar is not None]
     if not known:
@@ -198,7 +206,8 @@ def _check(bars: Sequence[Any], cotangents: Sequence[Any]) -> None:
     if abs(found - whole) > _TOLERANCE * (size + other):
         raise DerivativeError(
             "a derivative of a derivative was asked for of a PyTorch function whose backward is not made of "
-            "operations that PyTorch differentiates (once_differentiable, NumPy, .detach()): write the backward in "
+            "operations that PyTorch differentiates (once_differentiable, NumPy, .detach()): write the "
+            "backward in "
             "PyTorch's operations."
         )
 

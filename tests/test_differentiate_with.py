@@ -316,6 +316,12 @@ def test_memory_is_shared_and_arguments_are_not_written_to():
     assert {x.ctypes.data, read_only.ctypes.data} <= set(addresses)
     assert result.flags.writeable
     assert result.flags.c_contiguous
+    places = []
+    aligned = torch.tensor(X).numpy()
+    fd.differentiate_with(lambda x: places.append(getattr(x, "unsafe_buffer_pointer", int)()) or x, "jax")(
+        aligned
+    )
+    assert aligned.ctypes.data in places
     same = fd.differentiate_with(lambda x: x, "torch")
     assert not np.shares_memory(same(x), x)
     assert not np.shares_memory(fd.differentiate_with(lambda x: x, "autograd")(x), x)
@@ -516,3 +522,15 @@ def test_results_that_are_no_real_arrays_are_named():
 def test_arrays_of_two_frameworks():
     with pytest.raises(fd.HostError, match="jax"):
         G["torch"](jnp.asarray(X), torch.tensor(Y))
+
+
+@pytest.mark.parametrize("framework", G)
+def test_arrays_without_elements(framework):
+    sine = {"jax": jnp.sin, "torch": torch.sin, "autograd": anp.sin}[framework]
+    nothing = np.empty(0)
+    g = fd.differentiate_with(lambda x: sine(x), framework, out_shape=lambda x: x)
+    assert g(nothing).shape == (0,)
+    assert fd.jacobian(g, nothing).shape == (0, 0)
+    told = fd.differentiate_with(lambda x: sine(x), framework, out_shape=lambda x: 0.0)
+    assert told.broadcast(nothing).shape == (0,)
+    assert told.sum(nothing) == 0.0

@@ -207,6 +207,9 @@ class Derivative(FrameworkRule):
         outputs, back = self.framework.vjp(base, leaves, self.active, self.smooth)
         results = [self.framework.shape(outputs[j]) for j in self.smooth]
         sources = [self.framework.shape(leaves[a]) for a in self.active]
+        if not all(map(_size, (*results, *sources))):
+            shapes = [y + x for y in results for x in sources]
+            return [np.zeros(s, slot.dtype) for s, slot in zip(shapes, self._outputs, strict=True)]
         if sum(map(_size, results)) <= sum(map(_size, sources)):
             return self._rows(back, results)
         columns = [
@@ -235,7 +238,7 @@ class Derivative(FrameworkRule):
 
     def _along_basis(self, function: Core, shape: Shape, dtype: np.dtype) -> list[Any]:
         """Results of a linear function for the unit arrays of this shape, the unit's axes first."""
-        basis = np.eye(_size(shape), dtype=dtype).reshape(-1, *shape)
+        basis = np.eye(_size(shape), dtype=dtype).reshape(_size(shape), *shape)
         units = self.framework.own(basis, dtype)
         mapped = self.framework.mapped(function, [[0]])
         if mapped is not None:

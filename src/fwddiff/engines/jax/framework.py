@@ -58,7 +58,7 @@ class _Jax(Framework):
                     "an integer of more than 32 bits for a function of JAX, which has only 32 here: use "
                     "jax.config.update('jax_enable_x64', True)."
                 )
-        return jnp.asarray(array)
+        return jax.device_put(array)  # unlike `jnp.asarray`, without a copy where the memory is aligned
 
     def taken(self, array: Any, dtype: np.dtype, given: Sequence[np.ndarray]) -> np.ndarray:
         # JAX's arrays are immutable, and it may hand out the same one again.
@@ -196,7 +196,7 @@ def _by_columns(function: Core, given: Sequence[Any], cotangents: Sequence[Any])
 
     found = []
     for a, x in enumerate(given):
-        basis = jnp.eye(x.size, dtype=x.dtype).reshape(-1, *x.shape)
+        basis = jnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
         elements = jax.vmap(lambda direction, a=a: along(a, direction))(basis)
         found.append(jnp.reshape(elements, x.shape))
     return found

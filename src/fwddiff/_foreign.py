@@ -48,8 +48,7 @@ def differentiate_with(
     if backend not in (*FRAMEWORKS, "enzyme"):
         raise ArgumentError(
             f"backend={backend!r}: differentiate_with needs the framework that {_shown(f)} is written for, "
-            "one "
-            f"of {', '.join(map(repr, FRAMEWORKS))}."
+            f"one of {', '.join(map(repr, FRAMEWORKS))}."
         )
     return fwddiff(f, engine=backend, wrt=wrt, mode="auto", out_shape=out_shape)
 
@@ -67,8 +66,7 @@ def from_jax(function: Callable, *, wrt: Any = None, out_shape: Any = None) -> F
     if rule is None:
         raise ArgumentError(
             f"from_jax takes a function made by jax.custom_jvp or jax.custom_vjp, not {_shown(function)}. "
-            "For any "
-            "other function written for JAX: fd.differentiate_with(f, 'jax')."
+            "For any other function written for JAX: fd.differentiate_with(f, 'jax')."
         )
     fixed = tuple(getattr(rule, "nondiff_argnums", ()) or ())
     if wrt is None and fixed:
@@ -86,9 +84,9 @@ def from_torch(function: Any, *, wrt: Any = None, out_shape: Any = None) -> FwdD
     torch = _loaded("torch")
     if not torch or not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
         raise ArgumentError(
-            f"from_torch takes a subclass of torch.autograd.Function (the class itself), not "
-            f"{_shown(function)}. For "
-            "any other function written for PyTorch: fd.differentiate_with(f, 'torch')."
+            "from_torch takes a subclass of torch.autograd.Function (the class itself), not "
+            f"{_shown(function)}. For any other function written for PyTorch: "
+            "fd.differentiate_with(f, 'torch')."
         )
     return differentiate_with(_applied(function), "torch", wrt=wrt, out_shape=out_shape)
 
@@ -100,9 +98,9 @@ def from_autograd(function: Callable, *, wrt: Any = None, out_shape: Any = None)
     rules = (core.primitive_vjps, core.primitive_jvps) if core else ()
     if not any(_has(table, function) for table in rules):
         raise ArgumentError(
-            f"from_autograd takes a primitive of autograd that has a defvjp or defjvp, not "
-            f"{_shown(function)}. For any "
-            "other function written for autograd: fd.differentiate_with(f, 'autograd')."
+            "from_autograd takes a primitive of autograd that has a defvjp or defjvp, not "
+            f"{_shown(function)}. For any other function written for autograd: "
+            "fd.differentiate_with(f, 'autograd')."
         )
     return differentiate_with(function, "autograd", wrt=wrt, out_shape=out_shape)
 

@@ -101,10 +101,8 @@ def _tensor(text: str) -> tuple | None:
         return None
     return ArgumentError, (
         "a function of a framework that it calls takes the framework's arrays, and is not one of the "
-        "elementwise "
-        "functions that mean a function of numbers. To have the framework differentiate the whole "
-        "function, use "
-        f"fd.differentiate_with. ({text.strip().splitlines()[0]})"
+        "elementwise functions that mean a function of numbers. To have the framework differentiate the "
+        f"whole function, use fd.differentiate_with. ({text.strip().splitlines()[0]})"
     )
 
 

@@ -36,10 +36,9 @@ class _Jax(Framework):
     def session(self, dtypes: Sequence[np.dtype]):
         if _nesting.is_in_jax():
             raise HostError(
-                "a function written for JAX is called by Python code that a program of JAX is waiting "
-                "for, and the "
-                "two could wait for each other for ever: call it from JAX itself, outside of the other "
-                "function."
+                "a function written for JAX is called by Python code that a program of JAX is waiting for, "
+                "and the two could wait for each other for ever: call it from JAX itself, outside of the "
+                "other function."
             )
         is_wider = not _wide() and np.dtype(np.float64) in dtypes
         precision = _enable_x64() if is_wider else contextlib.nullcontext()

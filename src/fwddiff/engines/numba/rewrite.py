@@ -200,10 +200,8 @@ class Rewriter:
         if meaning is None and rules.is_frameworks(value):
             raise CompileError(
                 f"`{'.'.join((path[0], *path[1]))}` in {self.node.function.__name__} is no function of "
-                "numbers: of a "
-                "framework's functions, compiled code may call elementwise ones. To have the framework "
-                "differentiate "
-                "the whole function, use fd.differentiate_with."
+                "numbers: of a framework's functions, compiled code may call elementwise ones. To have the "
+                "framework differentiate the whole function, use fd.differentiate_with."
             )
         return None if meaning is None else tensor_methods.compiled(meaning)
 

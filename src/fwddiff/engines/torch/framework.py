@@ -152,10 +152,9 @@ def _recorded(
     def pull(cotangents: Sequence[torch.Tensor]) -> list[Any]:
         if not (is_nested or any(map(_is_tracked, cotangents))):
             return _grad(floats, moving, cotangents, False)
-        if not any(map(torch.any, cotangents)):
-            cotangents, given = _probes(floats), cotangents
-            _check(_grad(floats, moving, cotangents, True), cotangents)
-            cotangents = given
+        if not any(map(torch.any, cotangents)):  # of zeros nothing would be missed
+            probes = _probes(floats)
+            _check(_grad(floats, moving, probes, True), probes)
         tracked = [ct if ct.requires_grad else ct.detach().requires_grad_() for ct in cotangents]
         bars = _grad(floats, moving, tracked, True)
         _check(bars, tracked)
@@ -207,8 +206,7 @@ def _check(bars: Sequence[Any], cotangents: Sequence[Any]) -> None:
         raise DerivativeError(
             "a derivative of a derivative was asked for of a PyTorch function whose backward is not made of "
             "operations that PyTorch differentiates (once_differentiable, NumPy, .detach()): write the "
-            "backward in "
-            "PyTorch's operations."
+            "backward in PyTorch's operations."
         )
 
 

@@ -31,6 +31,7 @@ LAYERS = (
     "sparsity",
     "_custom",
     "_implicit",
+    "_foreign",
     "_chainrules",
     "_wrapper",
     "_wrapped",

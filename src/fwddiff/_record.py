@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 Domain = Mapping[str, tuple[float, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
     """One scalar function.
 
     Args:
         function: The function in plain Python, with `math` and other recorded functions: it runs on floats
-            and, compiled or not, on dual numbers. Where `scipy_value` is given it is a thin call of SciPy.
+            and, compiled or not, on dual numbers. One with all slopes and a `scipy_value` may call SciPy.
         slopes: One text per argument, in the language of the rules table (`fwddiff.rules`); `None` where
             the slope is that of `function` run on dual numbers. An argument that is a whole number has "0".
         scipy: Names in `scipy.special` that mean this function, with the arguments in this order.
-        scipy_value: The name under which SciPy exports compiled code for the value, "" for own code.
+        scipy_value: The name under which SciPy exports compiled code for the value in kernels (`name[k]`:
+            result k of several), "" for that of `function`.
         whole: Positions of arguments that are integers.
         domain: Where tests look, by argument: (lowest, highest).
         oracle: The value as an expression of mpmath in the arguments.
         choices: What was chosen where no derivative exists.
-        selects: Whether the slopes say which argument is the value (a slope 0: not there at all).
     """
 
     function: Callable[..., float]
@@ -40,7 +40,6 @@ class Record:
     domain: Domain = field(default_factory=dict)
     oracle: str = ""
     choices: str = ""
-    selects: bool = False
 
     @property
     def name(self) -> str:
@@ -53,6 +52,18 @@ class Record:
 
 # By name, in the order in which they are written.
 RECORDS: dict[str, Record] = {}
+# Functions of several records, or of a table row, by the names of `scipy.special` that mean them.
+COMPOSED: dict[str, Callable] = {}
+
+
+def means(scipy: str) -> Callable[[Callable], Callable]:
+    """Decorator for a plain function without slopes of its own: what these names of SciPy's mean."""
+
+    def composed(function: Callable) -> Callable:
+        COMPOSED.update(dict.fromkeys(scipy.split(), function))
+        return function
+
+    return composed
 
 
 def record(
@@ -82,3 +93,11 @@ def record(
         return function
 
     return recorded
+
+
+def from_scipy(name: str, *arguments: float, result: int = 0) -> float:
+    """The value of a function of `scipy.special` at numbers; `result` says which of several."""
+    from scipy import special
+
+    value = getattr(special, name)(*arguments)
+    return float(value[result] if isinstance(value, tuple) else value)

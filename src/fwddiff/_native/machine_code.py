@@ -22,6 +22,8 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
+from fwddiff._native import exported
+
 # A constant integer made a pointer, as `ctypes` functions and Python objects become.
 _ADDRESS = re.compile(r"inttoptr \(?i\d+ -?[1-9]")
 
@@ -75,6 +77,7 @@ def _uses_environment(module: Any, text: str) -> bool:
 @global_compiler_lock
 def load(code: Object) -> Code | None:
     """The function, ready to be called; `None` if something that it needs is missing here."""
+    exported.provide(code.needs)
     if not _available(code.needs):
         rtsys.initialize(cpu_target.target_context)
         if not _available(code.needs):

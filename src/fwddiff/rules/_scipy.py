@@ -1,0 +1,52 @@
+"""What callables of SciPy mean: functions of ours, which engines know.
+
+SciPy is not imported here: a callable of its can only come from who imported it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fwddiff._record import COMPOSED, RECORDS
+
+_found: dict[int, tuple[Any, Callable]] = {}
+
+
+def names() -> dict[str, Callable]:
+    """Our functions by the names in `scipy.special`."""
+    own = {name: record.function for record in RECORDS.values() for name in record.scipy}
+    return own | COMPOSED
+
+
+def meant_by(value: Any) -> Callable | None:
+    """Our function of numbers that a callable of `scipy.special` means; `None` for anything else."""
+    module = sys.modules.get("scipy.special")
+    if module is None:
+        return None
+    if not _found:
+        for name, own in names().items():
+            theirs = getattr(module, name, None)
+            if theirs is not None:
+                _found[id(theirs)] = theirs, own
+    theirs, own = _found.get(id(value), (None, None))
+    return own if theirs is value else None
+
+
+def name_of(function: Any) -> str:
+    """How a callable of NumPy's, SciPy's or any other module is called, with its module."""
+    name = getattr(function, "__name__", str(function))
+    module = getattr(function, "__module__", None)
+    if type(function).__name__ == "ufunc":
+        theirs = getattr(sys.modules.get("scipy.special"), name.lstrip("_"), None)
+        module = (
+            "scipy.special" if theirs is not None and not hasattr(sys.modules["numpy"], name) else "numpy"
+        )
+    return f"{module}.{name}" if module else name
+
+
+def close_to(name: str) -> list[str]:
+    """Names that we have and that look like this one."""
+    return difflib.get_close_matches(name, names(), n=4, cutoff=0.6)

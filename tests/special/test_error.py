@@ -5,9 +5,9 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from special.exact_partials import check, ours
 
 from fwddiff import special
+from special.exact_partials import check, ours
 
 
 def _upper_tail(x):

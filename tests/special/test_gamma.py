@@ -5,9 +5,9 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from special.exact_partials import check, ours
 
 from fwddiff import special
+from special.exact_partials import check, ours
 
 CASES = {
     "rgamma": (mp.rgamma, [(-2.5,), (-0.7,), (-0.3,), (1e-9,), (0.7,), (30.0,), (165.0,)]),

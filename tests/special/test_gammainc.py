@@ -5,10 +5,10 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from special.exact_partials import check, exact, ours
 
 import fwddiff as fd
 from fwddiff import special
+from special.exact_partials import check, exact, ours
 
 mp = mpmath.mp
 

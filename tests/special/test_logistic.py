@@ -5,10 +5,10 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
-from special.exact_partials import check, ours
 
 import fwddiff as fd
 from fwddiff import special
+from special.exact_partials import check, ours
 
 
 def _boxcox(x, a):

@@ -48,7 +48,9 @@ def test_inverses(name):
     for p in points:
         y, slope, second = ours(_named(name), (p,), "numpy")
         with mp.workdps(60):
-            root = mp.findroot(lambda y: tail(y) - mp.mpf(p) if p < 0 else mp.log(tail(y) / mp.mpf(p)), y)
+            root = mp.findroot(
+                lambda y, p=p: tail(y) - mp.mpf(p) if p < 0 else mp.log(tail(y) / mp.mpf(p)), y
+            )
             s1, s2 = mp.diff(tail, root), mp.diff(tail, root, 2)
             expected = [float(root), float(1 / s1), float(-s2 / s1**3)]
         np.testing.assert_allclose(y, expected[0], 2e-15, err_msg=f"{name}({p})")

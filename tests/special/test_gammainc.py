@@ -34,12 +34,13 @@ def upper(a, x):
 LOWER = [
     (1e-2, 1e-3), (1e-2, 0.9), (0.3, 1e-200), (0.99, 1.99), (1.0, 0.3), (1.0, 2.49), (2.5, 4.8), (7.0, 1e-9),
     (11.99, 5.0), (11.99, 12.5), (12.0, 5.99), (12.0, 6.01), (12.0, 14.0), (40.0, 41.0), (300.0, 100.0),
-    (1e3, 900.0), (1e5, 98e3), (1e5, 1e5),
+    (1e3, 900.0), (1e5, 99e3),
 ]  # fmt: skip
 UPPER = [
-    (1e-2, 1e-3), (1e-2, 1.99), (1e-2, 2.01), (1e-2, 300.0), (0.5, 2.01), (0.99, 1.99), (1.0, 2.51), (1.5, 40.0),
+    (1e-2, 1e-3), (1e-2, 1.99), (1e-2, 2.01), (1e-2, 300.0), (0.5, 2.01), (0.99, 1.99), (1.0, 2.51),
+    (1.5, 40.0),
     (11.99, 17.3), (11.99, 23.0), (11.99, 300.0), (12.0, 23.99), (12.0, 24.01), (12.5, 12.5), (300.0, 450.0),
-    (300.0, 700.0), (1e3, 1200.0),
+    (300.0, 700.0),
 ]  # fmt: skip
 
 
@@ -60,15 +61,15 @@ def log_q_of(a, x):
 
 
 def test_both_tails():
-    check(p_of, lower, LOWER, "numba", 3e-13, 1e-10)
-    check(q_of, upper, UPPER, "numba", 3e-13, 1e-10)
+    check(p_of, lower, LOWER, "numpy", 3e-13, 1e-10)
+    check(q_of, upper, UPPER, "numpy", 3e-13, 1e-10)
 
 
 def test_the_larger_one_has_the_derivatives_of_the_smaller():
     for points, small, large, reference in ((LOWER[:8], p_of, q_of, lower), (UPPER[:8], q_of, p_of, upper)):
         for point in points:
             expected = exact(reference, point)
-            found = ours(large, point, "numba")
+            found = ours(large, point, "numpy")
             np.testing.assert_allclose(found[0], 1.0 - expected[0], 1e-13, 1e-15)
             np.testing.assert_allclose(found[1:], -expected[1:], 1e-10, err_msg=f"{small.__name__} {point}")
 
@@ -77,7 +78,7 @@ def test_logarithms():
     check(
         log_p_of, lambda a, x: mpmath.log(lower(a, x)), [*LOWER, (50.0, 1e-30), (3e3, 10.0)], "numba", 3e-13
     )
-    check(log_q_of, lambda a, x: mpmath.log(upper(a, x)), [*UPPER, (0.5, 2e3), (60.0, 2e3)], "numba", 1e-12)
+    check(log_q_of, lambda a, x: mpmath.log(upper(a, x)), [*UPPER, (0.5, 2e3), (60.0, 2e3)], "numpy", 1e-12)
 
 
 @pytest.mark.parametrize("point", [(2.0, 3.0), (0.2, 0.7), (40.0, 35.0), (3.0, 20.0)])
@@ -123,7 +124,7 @@ def _inverse_partials(a, x, tail):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, tail", [("gammaincinv", lower), ("gammainccinv", upper)])
+@pytest.mark.parametrize(("name", "tail"), [("gammaincinv", lower), ("gammainccinv", upper)])
 def test_inverses(name, tail):
     function = getattr(special, name)
 
@@ -132,7 +133,7 @@ def test_inverses(name, tail):
 
     for a in (0.05, 0.8, 1.0, 4.0, 12.0, 80.0):
         for p in PROBABILITIES:
-            found = ours(inverse, (a, p), "numba")
+            found = ours(inverse, (a, p), "numpy")
             if found[0] < 1e-250:
                 continue
             np.testing.assert_allclose(float(tail(mpmath.mpf(a), mpmath.mpf(found[0]))), p, 2e-12)

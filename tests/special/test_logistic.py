@@ -111,16 +111,9 @@ def test_hostile_arguments_have_scipys_values(name):
     points = [(x,) for x in HOSTILE] if count == 1 else [(a, b) for a in HOSTILE for b in HOSTILE]
     for point in points:
         found = getattr(special, name)(*point)
-        extreme = count == 2 and any(x != 0.0 and not 1e-9 < abs(x) < 1e9 for x in point if x == x)
-        if (
-            extreme
-            or (name in ("exprel", "cosm1") and point == (710.0,))
-            or (name, point[0])
-            == (
-                "pseudo_huber",
-                0.0,
-            )
-        ):
+        far = count == 2 and any(x != 0.0 and x == x and not 1e-9 < abs(x) < 1e9 for x in point)
+        known = name in ("exprel", "cosm1") and point == (710.0,)  # SciPy overflows, or has lost digits
+        if far or known or (name == "pseudo_huber" and any(x != x for x in point)):
             continue
         with np.errstate(all="ignore"):
             expected = float(getattr(scipy_special, name)(*point))

@@ -149,7 +149,7 @@ def _outside(a, x):
     "where(x == 0, where(a > 1, 0, y*log(x + 0)), "
     "y*(log_minus_digamma(a) + where(abs(x - a) < a, log1p((x - a) / a), log(x / a))))",
     "where(x == 0, where(a > 2, 0, where(a == 2, 1, where(a > 1, 1 / (x + 0), "
-    "where(a == 1, -1, -1 / (x + 0))))), y*((a - x - 1) / x))",
+    "where(a == 1, -1, -1 / (x + 0))))), y*((a - 1 - x) / x))",
     domain={"a": (1e-2, 1e5), "x": (1e-300, 2e5)},
     oracle="exp((a - 1)*log(x) - x - loggamma(a))",
 )

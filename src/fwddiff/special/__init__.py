@@ -12,9 +12,14 @@ from fwddiff.special import (  # noqa: F401 - each records its functions
     _beta_inverse,
     _beta_laws,
     _binomial,
+    _error,
+    _gamma,
+    _gammainc,
+    _gammaincinv,
     _hypergeometric,
     _integrals,
     _known,
+    _logistic,
     _student,
 )
 

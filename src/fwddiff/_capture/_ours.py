@@ -10,7 +10,7 @@ from typing import Any
 
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Function, attributes
-from fwddiff._capture._values import is_operation
+from fwddiff._capture._values import is_foreign, is_operation
 from fwddiff._magnitude import magnitude
 
 _PACKAGE = __name__.partition(".")[0]
@@ -37,5 +37,6 @@ def _mentioned(node: Function) -> Iterator[Any]:
 def _is_ours(value: Any) -> bool:
     if is_operation(value):
         return True
-    ours = isinstance(value, FunctionType) and (value.__module__ or "").partition(".")[0] == _PACKAGE
-    return ours and value is not magnitude
+    if not isinstance(value, FunctionType) or value is magnitude:
+        return False
+    return (value.__module__ or "").partition(".")[0] == _PACKAGE and is_foreign(value.__module__)

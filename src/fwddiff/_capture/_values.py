@@ -60,9 +60,14 @@ _FOREIGN = frozenset(
 ) | (sys.stdlib_module_names - {"__main__"})
 
 
+# Parts of this package that are written to be differentiated: plain Python, as a user's own.
+_OPEN = ("fwddiff.special", "fwddiff.stats")
+
+
 def is_foreign(module: str | None) -> bool:
     """Whether a module belongs to Python or to a framework: its functions are not looked into."""
-    return (module or "").partition(".")[0] in _FOREIGN
+    name = module or ""
+    return name.partition(".")[0] in _FOREIGN and not name.startswith(_OPEN)
 
 
 def is_data(value: Any, owned: Owned) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 Domain = Mapping[str, tuple[float, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Record:
     """One scalar function.
 
@@ -29,7 +29,6 @@ class Record:
         domain: Where tests look, by argument: (lowest, highest).
         oracle: The value as an expression of mpmath in the arguments.
         choices: What was chosen where no derivative exists.
-        selects: Whether the slopes say which argument is the value (a slope 0: not there at all).
     """
 
     function: Callable[..., float]
@@ -40,7 +39,6 @@ class Record:
     domain: Domain = field(default_factory=dict)
     oracle: str = ""
     choices: str = ""
-    selects: bool = False
 
     @property
     def name(self) -> str:
@@ -53,6 +51,18 @@ class Record:
 
 # By name, in the order in which they are written.
 RECORDS: dict[str, Record] = {}
+# Functions of several records, or of a table row, by the names of `scipy.special` that mean them.
+COMPOSED: dict[str, Callable] = {}
+
+
+def means(scipy: str) -> Callable[[Callable], Callable]:
+    """Decorator for a plain function without slopes of its own: what these names of SciPy's mean."""
+
+    def composed(function: Callable) -> Callable:
+        COMPOSED.update(dict.fromkeys(scipy.split(), function))
+        return function
+
+    return composed
 
 
 def record(

@@ -37,6 +37,6 @@ def _mentioned(node: Function) -> Iterator[Any]:
 def _is_ours(value: Any) -> bool:
     if is_operation(value):
         return True
-    if not isinstance(value, FunctionType) or value is magnitude:
+    if not isinstance(value, FunctionType) or value is magnitude or not is_foreign(value.__module__):
         return False
-    return (value.__module__ or "").partition(".")[0] == _PACKAGE and is_foreign(value.__module__)
+    return (value.__module__ or "").partition(".")[0] == _PACKAGE

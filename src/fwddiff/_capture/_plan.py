@@ -340,7 +340,7 @@ class _Planner:
     def _add_edge(self, node: Function, path: Path, at: _Value, checks: dict[Path, tuple]) -> bool:
         """A function that the code refers to is planned too."""
         bound, function = unbound(at.value)
-        if not isinstance(function, types.FunctionType):
+        if not isinstance(function, types.FunctionType) or rules.recorded(function):
             return False
         if is_foreign(function.__module__) and not has_rule(at.value):
             return False
@@ -433,7 +433,7 @@ def _is_generated(name: str, function: types.FunctionType) -> bool:
 
 
 def _is_library(value: Any) -> bool:
-    return is_foreign(value.__module__)
+    return is_foreign(value.__module__) or rules.recorded(value) is not None
 
 
 def _inner_uses(node: Function) -> Iterator[Use]:

@@ -60,8 +60,8 @@ _FOREIGN = frozenset(
 ) | (sys.stdlib_module_names - {"__main__"})
 
 
-# Parts of this package that are written to be differentiated: plain Python, as a user's own.
-_OPEN = ("fwddiff.special", "fwddiff.stats")
+# Packages of ours that are written as a user would.
+_OPEN = ("fwddiff.special.", "fwddiff.stats.")
 
 
 def is_foreign(module: str | None) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
+from fwddiff._native import exported
 from numba.core import config
 from numba.core.codegen import get_host_cpu_features
 from numba.core.compiler_lock import global_compiler_lock
@@ -75,6 +76,7 @@ def _uses_environment(module: Any, text: str) -> bool:
 @global_compiler_lock
 def load(code: Object) -> Code | None:
     """The function, ready to be called; `None` if something that it needs is missing here."""
+    exported.provide(code.needs)
     if not _available(code.needs):
         rtsys.initialize(cpu_target.target_context)
         if not _available(code.needs):

@@ -12,9 +12,11 @@ Files, each importing only those above it:
     _array       `Dual`: all of this together with indexing and the methods of arrays
     _made        arrays that a function makes, with room for partials
     _math        a stand-in for the module `math`
+    _bodies      functions of ours in plain Python
 """
 
 from fwddiff.dual._array import Dual, DualArray
+from fwddiff.dual._bodies import stand_in
 from fwddiff.dual._chain import apply, differentiable, where
 from fwddiff.dual._elimination import determinant
 from fwddiff.dual._made import creators, room
@@ -35,6 +37,7 @@ __all__ = [
     "partials",
     "room",
     "settled",
+    "stand_in",
     "strip",
     "terms",
     "value",

@@ -3,6 +3,7 @@
 * `RULES`: signature → partial derivatives, as text (see `_rows`).
 * `TABLE`: name → `Row`, the same with the callables that mean the row and the text of its value.
 * `scalar_namespace()`: the names in `Row.value`, as functions that Numba compiles.
+* `include`: the row of a recorded function (`fwddiff._record`), which families of functions add.
 * `add_rule`: one more row at run time.
 
 Source of the formulas: NIST Digital Library of Mathematical Functions, https://dlmf.nist.gov, chapters 4, 5,
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fwddiff._errors import ArgumentError
-from fwddiff.rules._callables import VALUES, functions_of, scalar_functions
+from fwddiff._record import Record
+from fwddiff.rules._callables import OWN, VALUES, functions_of, scalar_functions
 from fwddiff.rules._language import check_partial, check_value, parse_signature
 from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
+from fwddiff.rules._scipy import close_to, meant_by
 
 __all__ = [
     "CHOICES",
@@ -25,6 +28,11 @@ __all__ = [
     "TABLE",
     "Row",
     "add_rule",
+    "check_recorded",
+    "close_to",
+    "include",
+    "meant_by",
+    "recorded",
     "scalar_namespace",
 ]
 
@@ -34,19 +42,25 @@ class Row(NamedTuple):
 
     `functions` are the callables of Python and NumPy that mean this row. `value` is scalar code in the names
     of `scalar_namespace()`; it gives float64 for float32 arguments where it calls fwddiff's own functions.
+    `body` is the function of ours that has the value, where it is no expression; a partial `None` is that of
+    the body. `record` is what the row was made of, if a family of functions has it.
     """
 
     name: str
     arguments: tuple[str, ...]
-    partials: tuple[str, ...]
+    partials: tuple[str | None, ...]
     functions: tuple[Callable, ...]
     value: str
+    body: Callable | None = None
+    record: Record | None = None
 
 
 # Rows whose first argument is an integer order or exponent: no derivative with respect to it exists.
 INTEGER_ARGUMENTS: dict[str, tuple[int, ...]] = {"polygamma": (0,), "spherical_jn": (0,), "ldexp": (1,)}
 
 _added: dict[str, Callable] = {}
+_recorded: dict[str, Callable] = {}
+_of_recorded: dict[object, Row] = {}
 # By the identity of the function's code, which compiled and wrapped forms of it share.
 _rows_of_functions: dict[int, tuple[Callable, Row]] = {}
 # Another object whenever a rule was added: what was decided before may not hold any more.
@@ -67,7 +81,7 @@ def underlying(function: Callable) -> Callable:
 
 def scalar_namespace() -> dict[str, Callable]:
     """The functions that `Row.value` refers to, by name; a new dict on every call."""
-    return scalar_functions() | _added
+    return scalar_functions() | _recorded | _added
 
 
 def built_in() -> list[Row]:
@@ -84,7 +98,43 @@ def _row(signature: str, partials: str | tuple[str, ...]) -> Row:
     name, arguments = parse_signature(signature)
     texts = (partials,) if isinstance(partials, str) else tuple(partials)
     value = VALUES.get(name, f"{name}({', '.join(arguments)})")
-    return Row(name, arguments, texts, functions_of(name), value)
+    return Row(name, arguments, texts, functions_of(name), value, OWN.get(name))
+
+
+def include(record: Record) -> Row:
+    """Add the row of a recorded function; its texts may name functions that are recorded later."""
+    listing = ", ".join(record.arguments)
+    row = Row(
+        record.name,
+        record.arguments,
+        record.slopes,
+        (record.function,),
+        f"{record.name}({listing})",
+        record.function,
+        record,
+    )
+    TABLE[row.name], _recorded[row.name] = row, record.function
+    _of_recorded[record.function] = row
+    if record.whole:
+        INTEGER_ARGUMENTS[row.name] = record.whole
+    if record.choices:
+        CHOICES[row.name] = record.choices
+    return row
+
+
+def check_recorded() -> None:
+    """Raise ArgumentError where the text of a recorded function is not of the language."""
+    arities = {row.name: len(row.arguments) for row in TABLE.values()}
+    for row in _of_recorded.values():
+        _check_row(row, f"{row.name}({', '.join(row.arguments)})", arities)
+
+
+def recorded(function: object) -> Row | None:
+    """The row of one of our own recorded functions."""
+    try:
+        return _of_recorded.get(function)
+    except TypeError:  # of no hash
+        return None
 
 
 def _check_row(row: Row, signature: str, arities: dict[str, int]) -> None:
@@ -93,7 +143,7 @@ def _check_row(row: Row, signature: str, arities: dict[str, int]) -> None:
             f"{signature} has {len(row.arguments)} arguments but {len(row.partials)} partials: "
             "give one per argument."
         )
-    for partial in row.partials:
+    for partial in filter(None, row.partials):
         check_partial(partial, signature, row.arguments, arities)
 
 

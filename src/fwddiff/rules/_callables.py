@@ -100,6 +100,13 @@ _FUNCTIONS: dict[str, str] = {
 }
 
 
+# Values that are functions of ours in plain Python.
+OWN: dict[str, Callable] = {
+    name: getattr(_special, name)
+    for name in ("digamma", "polygamma", "sinc", "spherical_jn", "ieee_remainder")
+}
+
+
 def functions_of(name: str) -> tuple[Callable, ...]:
     """The callables that mean row `name`, without those this version of Python or NumPy lacks."""
     paths = (path.split(".") for path in _FUNCTIONS[name].split())

@@ -1,5 +1,17 @@
-"""Special functions in plain Python, each with its record: see `fwddiff._record`.
+"""Special functions of numbers, in plain Python, each with its record (`fwddiff._record`).
 
 In a function that fwddiff differentiates, the names of `scipy.special` mean these. On floats they can be
-called as they are.
+called as they are. A family of functions is a file, listed here once.
 """
+
+from fwddiff import rules
+from fwddiff._record import COMPOSED, RECORDS
+from fwddiff.special import _bessel, _known
+
+for _record in RECORDS.values():
+    rules.include(_record)
+rules.check_recorded()
+
+globals().update({name: record.function for name, record in RECORDS.items()})
+globals().update(COMPOSED)
+__all__ = sorted({*RECORDS, *COMPOSED})  # noqa: PLE0605

@@ -12,7 +12,7 @@ import dataclasses
 import optree
 
 import numba
-from fwddiff import _capture, rules
+from fwddiff import _capture, rules, special  # noqa: F401 - which adds its rows
 from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numba import (

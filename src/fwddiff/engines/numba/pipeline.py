@@ -19,6 +19,7 @@ from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
 from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
+from fwddiff.engines.numba.language import body
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
 from fwddiff.engines.numba.target import cpu
@@ -54,7 +55,8 @@ def derived(
     """The derived function for a derived rule, whose `slots` are (of the base's outputs, inputs, outputs)."""
     outputs_of_base, inputs, outputs = slots
     results = tuple(j for j, slot in enumerate(outputs_of_base) if slot.differentiable)
-    return ssa.derived(base, ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options))
+    what = ssa.Derivative(kind, active, results, kinds(inputs), kinds(outputs), **options)
+    return ssa.derived(base, what, body)
 
 
 def machine_code(function: ssa.Function, *how: Any) -> cpu.Machine:
@@ -78,7 +80,7 @@ def module_text(
 ) -> str:
     """The kernel for operands of a pattern, in LLVM's text; one that loops or branches much works on several
     elements side by side where it can."""
-    core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()))
+    core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()), body)
     blocks, instructions = len(function.code.blocks), len(function.code.instructions)
     is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
     lanes, text = None, core

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import optree
 
-from fwddiff._capture import Function, Path
+from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
 from fwddiff.engines.numba import named_tuples, structs
 from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
+from fwddiff.rules import meant_by, recorded
 from numba.core import ir
 
 # What user code may name that Numba would compile for bare floats only, or to something else.
@@ -188,9 +189,13 @@ class Rewriter:
             if optree.is_namedtuple_class(value):
                 return ir.Global(value.__name__, named_tuples.constructor(value), loc)
         replacement = next((new for old, new in REPLACED.items() if old is value), None)
+        own = meant_by(value) if replacement is None else None
+        if own is not None:  # a row, or a function like a user's
+            replacement = own if recorded(own) else self.dispatcher(plan(own))
         if isinstance(value, type) and not self._is_called(target):
             return None  # a dtype
-        return None if replacement is None else ir.Global(replacement.__name__, replacement, loc)
+        name = getattr(replacement, "__name__", "function")
+        return None if replacement is None else ir.Global(name, replacement, loc)
 
     def _is_called(self, target: str) -> bool:
         calls: Any = (getattr(statement, "value", None) for statement in self._statements())

@@ -15,6 +15,7 @@ plain Python. The other engines are checked against it.
 
 from __future__ import annotations
 
+from fwddiff import special  # noqa: F401 - which adds its rows
 from fwddiff._capture import UserRule
 from fwddiff._problem import Problem
 from fwddiff.engines.numpy.rule import BaseRule

@@ -80,7 +80,7 @@ def standins() -> StandIns:
     kinds = (float, int, bool, np.float32, np.float64, np.int32, np.int64)
     types = {kind: unknown.conversion(kind) for kind in kinds}
     types |= {type: of_plain(type, unknown.example)}
-    return StandIns(unknown.math_namespace, arrays | silent, types, unknown.example)
+    return StandIns(unknown.math_namespace, arrays | silent, types, unknown.example, unknown.special)
 
 
 _CREATORS = ("zeros", "ones", "empty", "full", "eye", "identity")

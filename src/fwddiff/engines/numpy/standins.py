@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from fwddiff import dual
+from fwddiff import dual, rules
 
 
 class StandIns:
@@ -22,6 +22,7 @@ class StandIns:
         functions: Functions and builtins, and what stands for them.
         types: Types, replaced only where they are called: as an argument (`dtype=float`) they have to stay.
         plain: Something of the same kind as what stands for a number.
+        special: What stands for a special function, made of ours and of the user's (SciPy's, or ours too).
     """
 
     def __init__(
@@ -30,8 +31,9 @@ class StandIns:
         functions: Mapping[Any, Any],
         types: Mapping[type, Callable],
         plain: Callable[[Any], Any],
+        special: Callable[[Callable, Callable], Callable],
     ):
-        self.plain, self.patterns = plain, {}
+        self.plain, self.patterns, self.special = plain, {}, special
         self.values = {id(math): namespace}
         for name, function in vars(math).items():
             if callable(function):
@@ -41,7 +43,11 @@ class StandIns:
 
     def of(self, value: Any) -> Any:
         """What stands for a function or module, wherever it is named."""
-        return self.values.get(id(value))
+        found = self.values.get(id(value))
+        if found is None and callable(value):
+            own = rules.meant_by(value) or (value if rules.recorded(value) else None)
+            return None if own is None else self.special(own, value)
+        return found
 
     def of_type(self, value: Any) -> Any:
         """What stands for a type that is called."""
@@ -87,4 +93,4 @@ def duals() -> StandIns:
     conversions = {dtype: _conversion(dtype) for dtype in (float, np.float32, np.float64)}
     kinds = {isinstance: of_plain(isinstance, dual.strip)}
     types = conversions | {type: of_plain(type, dual.strip)}
-    return StandIns(dual.math_namespace(), kinds | dual.creators(), types, dual.strip)
+    return StandIns(dual.math_namespace(), kinds | dual.creators(), types, dual.strip, dual.stand_in)

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from fwddiff.engines.numba.ssa import passes
+from fwddiff.engines.numba.ssa.bodies import expanded
 from fwddiff.engines.numba.ssa.code import RETURN, Value
 from fwddiff.engines.numba.ssa.derivative import Derivative
 from fwddiff.engines.numba.ssa.differentiate import Partials, differentiate
@@ -28,11 +29,13 @@ from fwddiff.engines.numba.ssa.function import (
     size,
 )
 from fwddiff.engines.numba.ssa.functions import ALLOCATE
+from fwddiff.engines.numba.ssa.special import Bodies
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 
-def derived(base: Function, what: Derivative) -> Function:
-    """The derived function of `base`."""
+def derived(base: Function, what: Derivative, bodies: Bodies) -> Function:
+    """The derived function of `base`; `bodies` has the code of functions of the table that are code."""
+    base = expanded(base, what.active, bodies)
     if base.has_arrays or what.kind == "jacobian" or ALLOCATE in base.code.outside:
         chunk = 0 if what.kind == "pushforward" else what.chunk or len(what.active)
         return passes.derived(base, dataclasses.replace(what, chunk=chunk))

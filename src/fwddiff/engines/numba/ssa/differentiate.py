@@ -213,6 +213,8 @@ class Differentiated:
         for argument, text in zip(arguments, row.partials, strict=True):
             if expressions.is_zero(text) or not self.parts(argument):
                 continue
+            if text is None:
+                raise Refused(f"{name}, whose code is not there")
             plain = text.strip() in ("1", "-1")
             slope = None if plain else expressions.written(self.writer, text, names, y.type)
             terms.append((argument, text.strip(), slope))

@@ -41,8 +41,8 @@ def written(writer: Writer, text: str, names: Mapping[str, Value], kind: str) ->
     return _Expression(writer, names, kind).value(_parsed(text))
 
 
-def is_zero(text: str) -> bool:
-    return text.strip() == "0"
+def is_zero(text: str | None) -> bool:
+    return text is not None and text.strip() == "0"
 
 
 class _Expression:

@@ -32,7 +32,7 @@ _C_NAMES = {
 }
 
 
-def lowered(text: str) -> str:
+def lowered(text: str, bodies: special.Bodies) -> str:
     """The module with a definition for every function of the table that it declares."""
     defined: dict[str, str] = {}
     outside: dict[str, str] = {}
@@ -41,7 +41,7 @@ def lowered(text: str) -> str:
         for kind, name, kinds in _DECLARED.findall(pending.pop()):
             if name not in defined and name not in ("fwddiff.return", "fwddiff.poll"):
                 made, needed = memory.DEFINITIONS.get(name) or _definition(
-                    name, kind, [_kind(k) for k in kinds.split(",")]
+                    name, kind, [_kind(k) for k in kinds.split(",")], bodies
                 )
                 defined[name] = made
                 outside |= needed
@@ -73,11 +73,17 @@ def _is_declaration_of(line: str, names) -> bool:
     return found is not None and found.group(1) in names
 
 
-def _definition(name: str, kind: str, kinds: Sequence[str]) -> tuple[str, dict[str, str]]:
+def _definition(
+    name: str, kind: str, kinds: Sequence[str], bodies: special.Bodies
+) -> tuple[str, dict[str, str]]:
     writer = Writer()
     arguments = [Value(t, f'%"a{k}"') for k, t in enumerate(kinds)]
     base = re.sub(r"\.v?\d+$", "", name.removeprefix("fwddiff.").removesuffix(".f32"))
-    result = _writer_of(base)(writer, arguments, kind)
+    row = rules.TABLE.get(base)
+    if row is not None and special.is_code(row):
+        result = special.call(writer, row, arguments, kind, bodies)
+    else:
+        result = _writer_of(base)(writer, arguments, kind)
     listing = ", ".join(map(str, arguments))
     body = "\n".join(writer.lines)
     text = f'define internal {kind} @"{name}"({listing}) alwaysinline {{\n{body}\n  ret {result}\n}}\n'
@@ -256,8 +262,6 @@ def _of_row(row: rules.Row) -> Definition:
     if name in vector_math.FUNCTIONS or name in _C_NAMES:
         c_name = _C_NAMES.get(name) or vector_math.FUNCTIONS[name][0]
         return lambda w, a, kind: _of_c(w, c_name, a, kind)
-    if name in special.NAMES:
-        return lambda w, a, kind: special.call(w, name, a, kind)
     if name in VALUES:
         return lambda w, a, kind: expressions.written(
             w, row.value, dict(zip(row.arguments, a, strict=True)), kind

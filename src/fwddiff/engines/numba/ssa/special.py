@@ -1,53 +1,82 @@
-"""Functions that no C library has: plain Python of ours, compiled once in a process."""
+"""Functions of the table whose values are code: plain Python of ours, or what SciPy exports.
+
+Each is a function beside the kernel, in double precision whatever the arguments are: none of these loses
+digits that float32 has.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import numba
-from fwddiff import _special, rules
-from fwddiff.engines.numba.options import INTERNAL
+from fwddiff import rules
+from fwddiff._native import exported
 from fwddiff.engines.numba.ssa.code import Value
-from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of, returning
+from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of
 from fwddiff.engines.numba.ssa.writer import Writer
-from numba.core import types
 
 PREFIX = "fwddiff_special_"
-NAMES = frozenset({"digamma", "polygamma", "sinc", "spherical_jn", "ieee_remainder"})
+# The code of a function of ours, by the name of its row.
+Bodies = Callable[[str], Function]
 
 
-@functools.cache
-def _function(name: str) -> Function:
-    own, row = getattr(_special, name), rules.TABLE[name]
-    whole = rules.INTEGER_ARGUMENTS.get(name, ())
-    kinds = tuple(types.int64 if k in whole else types.float64 for k in range(len(row.arguments)))
-    compiled = numba.njit(**INTERNAL)(own)
-    compiled.compile(kinds)
-    found = compiled.overloads[kinds]
-    found.library.optimise()
-    inputs = ["i64" if kind == types.int64 else "double" for kind in kinds]
-    return returning(found.library.get_llvm_str(), found.fndesc.llvm_func_name, inputs, ["double"])
+def is_code(row: rules.Row) -> bool:
+    return row.body is not None
 
 
-def call(writer: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
-    """In double, whatever the arguments are: none of these loses digits that float32 has."""
-    function, symbol = _function(name), f"{PREFIX}{name}"
-    given = [writer.convert(a, t) for a, t in zip(arguments, numbers_of(function.inputs), strict=True)]
-    writer.outside |= function.code.outside
-    writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
-    writer.outside[symbol] = _definition(symbol, function)
+def call(writer: Writer, row: rules.Row, arguments: Sequence[Value], kind: str, bodies: Bodies) -> Value:
+    symbol = f"{PREFIX}{row.name}"
+    exports = row.record is not None and row.record.scipy_value
+    define = _of_scipy if exports else _of_body
+    kinds = define(writer, symbol, row, bodies)
+    given = [writer.convert(a, t) for a, t in zip(arguments, kinds, strict=True)]
     return writer.convert(writer.call(symbol, "double", given), kind)
 
 
-def _definition(symbol: str, function: Function) -> str:
-    """A function that gives its value and does nothing else; not inlined: some of them are long."""
-    w, given = Writer(), [Value(kind, f'%"in.{k}"') for k, kind in enumerate(numbers_of(function.inputs))]
+def _of_body(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:
+    """Not inlined: some of them are long."""
+    function = bodies(row.name)
+    kinds = numbers_of(function.inputs)
+    writer.outside |= function.code.outside
+    writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
+    writer.outside[symbol] = value_of_core(symbol, f"{symbol}_core", kinds, "double", "internal")
+    return kinds
+
+
+ATTRIBUTES = "noinline nounwind willreturn memory(none)"
+
+
+def value_of_core(symbol: str, core: str, kinds: Sequence[str], kind: str, how: str) -> str:
+    """Definition of a function of numbers of these kinds, which gives the one result of a core of doubles
+    that never raises. `how`: "internal" for one that stays a function, "inlined" for one that does not."""
+    w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
     room = w.assign("ptr", "alloca [1 x double], align 8")
     exception = w.assign("ptr", "alloca ptr, align 8")
-    listing = ", ".join(map(str, given))
-    w.assign("i32", f"call i32 @{symbol}_core({room}, {exception}, {listing})")  # none of them raises
-    result = w.assign("double", f"load double, {room}, align 8")
-    attributes = "noinline nounwind willreturn memory(none)"
+    wide = [w.convert(v, "double") if v.type == "float" else v for v in given]
+    w.assign("i32", f'call i32 @"{core}"({room}, {exception}, {", ".join(map(str, wide))})')
+    result = w.convert(w.assign("double", f"load double, {room}, align 8"), kind)
+    attributes = ATTRIBUTES if how == "internal" else "alwaysinline"
     body = "\n".join([*w.lines, f"  ret {result}"])
-    return f"define internal double @{symbol}({listing}) {attributes} {{\n{body}\n}}\n"
+    return f'define internal {kind} @"{symbol}"({", ".join(map(str, given))}) {attributes} {{\n{body}\n}}\n'
+
+
+def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:
+    """By the pointer that SciPy exports, under a name that tells which (see `_native.exported`)."""
+    assert row.record is not None
+    found = exported.signature(row.record.scipy_value)
+    w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(found.arguments)]
+    rooms = [w.assign("ptr", "alloca double, align 8") for _ in range(found.results)]
+    skip = [] if rooms else [Value("i32", "0")]  # Cython's `skip_dispatch`
+    listing = ", ".join(map(str, [*given, *rooms, *skip]))
+    if rooms:
+        w.line(f"call void @{found.symbol}({listing})")
+        result = w.assign("double", f"load double, {rooms[found.position]}, align 8")
+    else:
+        result = w.assign("double", f"call double @{found.symbol}({listing})")
+    body, kind = "\n".join([*w.lines, f"  ret {result}"]), "void" if rooms else "double"
+    taken = ", ".join(v.type for v in [*given, *rooms, *skip])
+    writer.outside[found.symbol] = f"declare {kind} @{found.symbol}({taken}) nounwind willreturn"
+    parameters = ", ".join(map(str, given))
+    writer.outside[symbol] = (
+        f"define internal double @{symbol}({parameters}) {ATTRIBUTES} {{\n{body}\n}}\n"
+    )
+    return found.arguments

@@ -1,0 +1,100 @@
+"""Functions of ours in plain Python (`fwddiff.special`) on dual numbers, element by element.
+
+Their code is run with `math`, and the functions that it names, replaced by what takes duals.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fwddiff import rules
+from fwddiff.dual import _chain
+from fwddiff.dual._math import math_namespace
+from fwddiff.dual._number import max_level
+from fwddiff.dual._parts import Operand
+
+_PACKAGE = "fwddiff.special"
+
+
+def stand_in(own: Callable, plain: Callable) -> Callable:
+    """`own`, one of our functions, on duals and on plain numbers and arrays, for which `plain` computes."""
+    row = rules.recorded(own)
+
+    @functools.wraps(own)
+    def on_anything(*arguments: Operand, **named: Operand) -> Any:
+        if max_level([*arguments, *named.values()]) < 0:
+            return plain(*arguments, **named)
+        if row is None or named:
+            return _each(on_duals(own), arguments, named)
+        return _chain.apply(row, functools.partial(_chain.call, row), arguments)
+
+    return on_anything
+
+
+def by_code(row: rules.Row, arguments: tuple[Operand, ...]) -> Operand:
+    """A row's function by its code, whose derivatives are the row's."""
+    assert row.body is not None
+    return _each(on_duals(row.body), arguments, {})
+
+
+_chain.by_code = by_code
+
+
+def _each(function: Callable, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Of arrays: element by element, broadcast."""
+    shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
+    if not shape:
+        return function(*arguments, **named)
+    wide = [np.broadcast_to(a, shape) if np.ndim(a) else a for a in arguments]
+    results = [
+        function(*(a[index] if np.ndim(a) else a for a in wide), **named) for index in np.ndindex(shape)
+    ]
+    if isinstance(results[0], tuple):
+        return tuple(_array(column, shape) for column in zip(*results, strict=True))
+    return _array(results, shape)
+
+
+def _array(elements: Any, shape: tuple[int, ...]) -> Any:
+    return np.reshape(np.stack(list(elements)), shape)
+
+
+def on_duals(function: Callable) -> Callable:
+    """The function on numbers that may be duals."""
+    return _function(function)
+
+
+@functools.cache
+def _space(module: str) -> dict[str, Any]:
+    """The names of a module of ours, as they are for duals."""
+    space: dict[str, Any] = {"float": lambda x: x}
+    for name, value in vars(sys.modules[module]).items():
+        space[name] = _meant(value)
+    return space
+
+
+def _meant(value: Any) -> Any:
+    if value is math:
+        return math_namespace()
+    if isinstance(value, types.FunctionType):
+        if rules.recorded(value):
+            return stand_in(value, value)
+        if value.__module__ == "fwddiff._special":  # rows of the table
+            return _chain.differentiable(value)
+        if (value.__module__ or "").startswith(_PACKAGE):
+            return lambda *arguments, **named: on_duals(value)(*arguments, **named)  # others may name it
+    return value
+
+
+@functools.cache
+def _function(function: Any) -> Callable:
+    space = _space(function.__module__)
+    made = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made

@@ -1,0 +1,40 @@
+"""What callables of SciPy mean: functions of ours, which engines know.
+
+SciPy is not imported here: a callable of its can only come from who imported it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from fwddiff._record import COMPOSED, RECORDS
+
+_found: dict[int, tuple[Any, Callable]] = {}
+
+
+def names() -> dict[str, Callable]:
+    """Our functions by the names in `scipy.special`."""
+    own = {name: record.function for record in RECORDS.values() for name in record.scipy}
+    return own | COMPOSED
+
+
+def meant_by(value: Any) -> Callable | None:
+    """Our function of numbers that a callable of `scipy.special` means; `None` for anything else."""
+    module = sys.modules.get("scipy.special")
+    if module is None:
+        return None
+    if not _found:
+        for name, own in names().items():
+            theirs = getattr(module, name, None)
+            if theirs is not None:
+                _found[id(theirs)] = theirs, own
+    theirs, own = _found.get(id(value), (None, None))
+    return own if theirs is value else None
+
+
+def close_to(name: str) -> list[str]:
+    """Names that we have and that look like this one."""
+    return difflib.get_close_matches(name, names(), n=4, cutoff=0.6)

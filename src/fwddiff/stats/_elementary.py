@@ -62,11 +62,23 @@ def log_of_power(a: Any, x: Any) -> Any:
 
 
 def log1p_rest(x: Any) -> Any:
-    """log(1 + x) - x. Near 0 by log(1 + x) = 2 artanh(r), r = x / (2 + x), of which 2r - x = -r x."""
+    """log(1 + x) - x."""
     if abs(x) >= 0.3:
         return math.log1p(x) - x
+    return x * x * _log1p_rest_series(x)
+
+
+def log1p_rest_ratio(x: Any) -> Any:
+    """(log(1 + x) - x) / x², -1/2 at 0."""
+    if abs(x) >= 0.3:
+        return (math.log1p(x) - x) / (x * x)
+    return _log1p_rest_series(x)
+
+
+def _log1p_rest_series(x: Any) -> Any:
+    """By log(1 + x) = 2 artanh(r), r = x / (2 + x), of which 2r - x = -r x."""
     r = x / (2.0 + x)
-    return r * (2.0 * r * r * _artanh_rest(r * r) - x)
+    return (2.0 * r * _artanh_rest(r * r) / (2.0 + x) - 1.0) / (2.0 + x)
 
 
 def log1p_ratio(x: Any) -> Any:
@@ -114,12 +126,29 @@ def stirling_error(x: Any) -> Any:
 
 
 def lgamma1p(x: Any) -> Any:
-    """log Γ(1 + x) for x > -1; near 0 from log Γ(3 + x) - log Γ(3), DLMF 5.7.3 shifted to 3.
+    """log Γ(1 + x) for x > -1."""
+    return math.lgamma(1.0 + x) if abs(x) >= 0.3 else x * lgamma1p_ratio(x)
 
-    log Γ(3 + x) = log 2 + ψ(3) x + Σ ζ(k, 3) (-x)^k / k, good to 1e-17 for |x| < 0.3 after 16 terms.
-    """
+
+def lgamma1p_ratio(x: Any) -> Any:
+    """log Γ(1 + x) / x for x > -1; -γ at 0. By Γ(1 + x) = Γ(3 + x) / ((1 + x) (2 + x))."""
     if abs(x) >= 0.3:
-        return math.lgamma(1.0 + x)
+        return math.lgamma(1.0 + x) / x
+    series = 0.9227843350984671394 + x * _lgamma_rest(x)  # ψ(3)
+    return series - log1p_ratio(x) - 0.5 * log1p_ratio(0.5 * x)
+
+
+def lgamma1p_difference(x: Any) -> Any:
+    """(log Γ(1 + 2x) - 2 log Γ(1 + x)) / x² for x > -1/2; π²/6 at 0."""
+    if abs(x) >= 0.15:
+        return (math.lgamma(1.0 + 2.0 * x) - 2.0 * math.lgamma(1.0 + x)) / (x * x)
+    series = 4.0 * _lgamma_rest(2.0 * x) - 2.0 * _lgamma_rest(x)
+    logs = 4.0 * log1p_rest_ratio(2.0 * x) - log1p_rest_ratio(x) - 0.5 * log1p_rest_ratio(0.5 * x)
+    return series - logs
+
+
+def _lgamma_rest(x: Any) -> Any:
+    """(log Γ(3 + x) - log 2 - ψ(3) x) / x² = Σ ζ(k, 3) (-x)^(k-2) / k from k = 2 on. DLMF 5.7.3."""
     zetas = (
         0.39493406684822643647,
         0.0770569031595942854,
@@ -141,4 +170,4 @@ def lgamma1p(x: Any) -> Any:
     total = 0.0
     for k in range(15, -1, -1):
         total = zetas[k] / (k + 2.0) - x * total
-    return x * (0.9227843350984671394 + x * total) - math.log1p(x) - math.log1p(0.5 * x)
+    return total

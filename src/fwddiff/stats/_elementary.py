@@ -26,6 +26,15 @@ def log(x: Any) -> Any:
     return math.log(x)
 
 
+def floor(x: Any) -> Any:
+    """The largest whole number up to x, a float without derivative; ±inf beyond 2⁵³, nan for nan."""
+    if x != x:
+        return math.nan
+    if abs(x) >= 9007199254740992.0:
+        return math.inf if x > 0.0 else -math.inf
+    return 1.0 * math.floor(x)
+
+
 def power(x: Any, a: Any) -> Any:
     """x to the a for x >= 0; 0 or inf where it is too small or large, and the constants 0, inf at 0, inf."""
     if x == 0.0 or x == math.inf:

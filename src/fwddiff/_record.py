@@ -20,11 +20,12 @@ class Record:
 
     Args:
         function: The function in plain Python, with `math` and other recorded functions: it runs on floats
-            and, compiled or not, on dual numbers. Where `scipy_value` is given it is a thin call of SciPy.
+            and, compiled or not, on dual numbers. One with all slopes and a `scipy_value` may call SciPy.
         slopes: One text per argument, in the language of the rules table (`fwddiff.rules`); `None` where
             the slope is that of `function` run on dual numbers. An argument that is a whole number has "0".
         scipy: Names in `scipy.special` that mean this function, with the arguments in this order.
-        scipy_value: The name under which SciPy exports compiled code for the value, "" for own code.
+        scipy_value: The name under which SciPy exports compiled code for the value in kernels (`name[k]`:
+            result k of several), "" for that of `function`.
         whole: Positions of arguments that are integers.
         domain: Where tests look, by argument: (lowest, highest).
         oracle: The value as an expression of mpmath in the arguments.
@@ -92,3 +93,11 @@ def record(
         return function
 
     return recorded
+
+
+def from_scipy(name: str, *arguments: float, result: int = 0) -> float:
+    """The value of a function of `scipy.special` at numbers; `result` says which of several."""
+    from scipy import special
+
+    value = getattr(special, name)(*arguments)
+    return float(value[result] if isinstance(value, tuple) else value)

@@ -38,7 +38,10 @@ def signature(name: str) -> Export:
         if key != base and not re.fullmatch(rf"__pyx_fuse_\d{re.escape(base)}", key):
             continue
         address, text = _opened(capsule)
-        kinds = [t.strip().replace("__pyx_skip_dispatch", "").strip() for t in text[text.index("(") + 1 : -1].split(",")]
+        kinds = [
+            t.strip().replace("__pyx_skip_dispatch", "").strip()
+            for t in text[text.index("(") + 1 : -1].split(",")
+        ]
         numbers = [t for t in kinds if "*" not in t and t != "int"]
         if text.startswith(("double (", "void (")) and "float" not in text and "complex" not in text:
             arguments = tuple(_KINDS[t] for t in numbers)

@@ -25,7 +25,7 @@ from fwddiff.dual._parts import (
     value_at,
     zeros_like,
 )
-from fwddiff.rules import INTEGER_ARGUMENTS, SELECTIONS, TABLE, Row, meant_by
+from fwddiff.rules import INTEGER_ARGUMENTS, SELECTIONS, TABLE, Row, close_to, meant_by, name_of
 
 _rows_found: dict[Any, Row] = {}
 
@@ -72,7 +72,9 @@ def _slopes(row: Row, values: Sequence[Operand], y: Operand, active: Sequence[in
 @functools.cache
 def compiled(row: Row) -> tuple[CodeType, ...]:
     """Code of the partial expressions of a row."""
-    return tuple(compile(text or "0", f"<partial {i} of {row.name}>", "eval") for i, text in enumerate(row.partials))
+    return tuple(
+        compile(text or "0", f"<partial {i} of {row.name}>", "eval") for i, text in enumerate(row.partials)
+    )
 
 
 class _Names(dict):
@@ -204,10 +206,11 @@ def differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
 def missing(function: Any) -> DerivativeError:
     """The error for a function without a derivative here."""
     name = getattr(function, "__name__", str(function))
-    module = "numpy" if isinstance(function, np.ufunc) else getattr(function, "__module__", None)
-    full = f"{module}.{name}" if module else name
+    full = name_of(function)
+    similar = close_to(name) if full.startswith("scipy.special") else []
+    known = f" Of scipy.special there are {', '.join(similar)} and others." if similar else ""
     return DerivativeError(
-        f"{full} has no derivative in the numpy engine. Write it with functions that have one, give "
+        f"{full} has no derivative in the numpy engine.{known} Write it with functions that have one, give "
         "it a rule with "
         f"fwddiff.scalar_rule({full}, ...), or take it out of the differentiated function."
     )

@@ -35,6 +35,18 @@ def meant_by(value: Any) -> Callable | None:
     return own if theirs is value else None
 
 
+def name_of(function: Any) -> str:
+    """How a callable of NumPy's, SciPy's or any other module is called, with its module."""
+    name = getattr(function, "__name__", str(function))
+    module = getattr(function, "__module__", None)
+    if type(function).__name__ == "ufunc":
+        theirs = getattr(sys.modules.get("scipy.special"), name.lstrip("_"), None)
+        module = (
+            "scipy.special" if theirs is not None and not hasattr(sys.modules["numpy"], name) else "numpy"
+        )
+    return f"{module}.{name}" if module else name
+
+
 def close_to(name: str) -> list[str]:
     """Names that we have and that look like this one."""
     return difflib.get_close_matches(name, names(), n=4, cutoff=0.6)

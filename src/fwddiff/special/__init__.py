@@ -14,4 +14,4 @@ rules.check_recorded()
 
 globals().update({name: record.function for name, record in RECORDS.items()})
 globals().update(COMPOSED)
-__all__ = sorted({*RECORDS, *COMPOSED})  # noqa: PLE0605
+__all__ = sorted({*RECORDS, *COMPOSED})

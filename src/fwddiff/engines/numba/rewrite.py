@@ -14,12 +14,15 @@ import optree
 from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
 from fwddiff.engines.numba import named_tuples, structs
+from fwddiff.engines.numba.array_functions.elementwise import register_special
 from fwddiff.engines.numba.constants import constant, constant_rest
+from fwddiff.engines.numba.inner import is_plain
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
 from fwddiff.rules import meant_by, recorded
 from numba.core import ir
 
 # What user code may name that Numba would compile for bare floats only, or to something else.
+_registered: set[Callable] = set()
 REPLACED = {np.float64: to_float64, np.float32: to_float32, np.where: where}
 
 
@@ -189,13 +192,29 @@ class Rewriter:
             if optree.is_namedtuple_class(value):
                 return ir.Global(value.__name__, named_tuples.constructor(value), loc)
         replacement = next((new for old, new in REPLACED.items() if old is value), None)
-        own = meant_by(value) if replacement is None else None
-        if own is not None:  # a row, or a function like a user's
-            replacement = own if recorded(own) else self.dispatcher(plan(own))
+        if replacement is None:
+            replacement = self._special(value)
         if isinstance(value, type) and not self._is_called(target):
             return None  # a dtype
         name = getattr(replacement, "__name__", "function")
         return None if replacement is None else ir.Global(name, replacement, loc)
+
+    def _special(self, value: Any) -> Any:
+        """What a special function is compiled as: on plain numbers a row of the table, unless it is made of
+        several, or of arrays; on types of duals its own code."""
+        own = meant_by(value) or (value if recorded(value) else None)
+        if own is None:
+            return None
+        row = recorded(own)
+        if not is_plain() and row is not None and row.record is not None and row.record.scipy_value:
+            raise CompileError(f"`{own.__name__}` is SciPy's, and is not there for code of this kind")
+        entry = None if row is not None and is_plain() else self.dispatcher(plan(own))
+        if not is_plain():
+            return entry
+        if own not in _registered:
+            _registered.add(own)
+            register_special(own, entry)
+        return own
 
     def _is_called(self, target: str) -> bool:
         calls: Any = (getattr(statement, "value", None) for statement in self._statements())

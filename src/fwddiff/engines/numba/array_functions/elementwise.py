@@ -11,6 +11,7 @@ numbers among the operands, which Numba's loop takes for unknown; it gets them a
 from __future__ import annotations
 
 import builtins
+import inspect
 import operator
 
 import numpy as np
@@ -30,6 +31,7 @@ from fwddiff.engines.numba.inner import HOOKS, is_plain
 from fwddiff.engines.numba.options import overload
 from fwddiff.engines.numba.types import DualType, is_dual, is_number, join
 from numba.core import cgutils, types
+from numba.core.registry import cpu_target
 from numba.core.typing.npydecl import supported_array_operators
 from numba.extending import type_callable
 from numba.np import arrayobj
@@ -134,6 +136,30 @@ def _register_through_ufunc(function) -> None:
     overload(fused)(lambda x: (lambda x: function(x)) if is_smooth(x) else None)
     register_function(fused, 1)
     array_overload(function)(lambda x: (lambda x: fused(x)) if involves_smooth_array(x) else None)
+
+
+def register_special(function, entry=None) -> None:
+    """A function of ours, element by element. `entry`: its compiled form, where it is no row of the table."""
+    names, defaults = inspect.signature(function).parameters, function.__defaults__
+    fused = np.frompyfunc(function, len(names), 1)
+    _OWN.append(fused)
+    listing = ", ".join(names)
+
+    def typing(condition, called):
+        text = f"def typer({listing}):\n    return call if condition({listing}) else None\n"
+        call = compile_function(
+            "call", f"def call({listing}):\n    return called({listing})\n", {"called": called}
+        )
+        typer = compile_function("typer", text, {"condition": condition, "call": call})
+        typer.__defaults__ = call.__defaults__ = defaults
+        return typer
+
+    overload(fused)(typing(lambda *kinds: any(map(is_smooth, kinds)), entry or function))
+    register_function(fused, len(names))
+    array_overload(function)(typing(involves_smooth_array, fused))
+    if entry is not None:
+        overload(function)(typing(lambda *kinds: all(map(_is_scalar, kinds)), entry))
+    cpu_target.typing_context.refresh()  # a compilation may be under way
 
 
 def _is_scalar(kind) -> bool:

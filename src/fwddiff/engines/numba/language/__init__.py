@@ -17,8 +17,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
+
+import numba
 from fwddiff import _tree, rules
 from fwddiff._capture import plan
 from fwddiff._errors import FwdDiffError

@@ -76,7 +76,5 @@ def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Se
     taken = ", ".join(v.type for v in [*given, *rooms, *skip])
     writer.outside[found.symbol] = f"declare {kind} @{found.symbol}({taken}) nounwind willreturn"
     parameters = ", ".join(map(str, given))
-    writer.outside[symbol] = (
-        f"define internal double @{symbol}({parameters}) {ATTRIBUTES} {{\n{body}\n}}\n"
-    )
+    writer.outside[symbol] = f"define internal double @{symbol}({parameters}) {ATTRIBUTES} {{\n{body}\n}}\n"
     return found.arguments

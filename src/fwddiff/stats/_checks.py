@@ -22,10 +22,20 @@ def check(distribution: Any) -> None:
         return
     shape = np.broadcast_shapes(*(np.shape(values) for values in known))
     columns = [np.broadcast_to(values, shape).reshape(-1).tolist() for values in known]
-    for element in zip(*columns, strict=True) if columns else [()]:
-        one = _tree.unflatten(structure, element)
-        if not one._valid():
-            raise ArgumentError(_message(one))
+    for element in zip(*columns, strict=True):
+        _check_one(_tree.unflatten(structure, element))
+
+
+def _check_one(value: Any) -> None:
+    """A distribution of numbers, and those that it is made of."""
+    if isinstance(value, tuple | list):
+        for part in value:
+            _check_one(part)
+    elif dataclasses.is_dataclass(value) and hasattr(value, "_valid"):
+        if not value._valid():
+            raise ArgumentError(_message(value))
+        for field in dataclasses.fields(value):
+            _check_one(getattr(value, field.name))
 
 
 def _message(distribution: Any) -> str:

@@ -39,7 +39,7 @@ class VonMises(LocationScale):
 
     def _cdf(self, z):
         if not -math.pi <= z <= math.pi:
-            if abs(z) == math.inf:
+            if not abs(z) < math.inf:
                 return z
             turns = math.floor(z / (2.0 * math.pi) + 0.5)
             return turns + self._within(z - 2.0 * math.pi * turns)

@@ -82,15 +82,15 @@ class TruncatedNormal(LocationScale):
         return math.exp(self._logsf(z))
 
     def _logcdf(self, z):
-        if z <= self.a or z >= self.b:
-            return -math.inf if z <= self.a else 0.0
+        if not self.a < z < self.b:
+            return 0.0 if z >= self.b else (-math.inf if z <= self.a else math.nan)
         total = normal_log_mass(self.a, self.b)
         below = normal_log_mass(self.a, z) - total
         return below if below < -0.7 else log1mexp(total - normal_log_mass(z, self.b))
 
     def _logsf(self, z):
-        if z <= self.a or z >= self.b:
-            return 0.0 if z <= self.a else -math.inf
+        if not self.a < z < self.b:
+            return -math.inf if z >= self.b else (0.0 if z <= self.a else math.nan)
         total = normal_log_mass(self.a, self.b)
         above = normal_log_mass(z, self.b) - total
         return above if above < -0.7 else log1mexp(total - normal_log_mass(self.a, z))

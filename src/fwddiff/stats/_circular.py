@@ -40,7 +40,7 @@ class VonMises(LocationScale):
     def _cdf(self, z):
         if not -math.pi <= z <= math.pi:
             if not abs(z) < math.inf:
-                return z
+                return (1.0 if z > 0.0 else 0.0) if z == z else z
             turns = math.floor(z / (2.0 * math.pi) + 0.5)
             return turns + self._within(z - 2.0 * math.pi * turns)
         return self._within(z)

@@ -29,7 +29,7 @@ Outside its domain a function's value is nan; its derivative there is not promis
 
 def page() -> str:
     """The text of docs/rules.md."""
-    return _START + "".join(map(_line, rules.RULES, rules.TABLE.values())) + _END
+    return _START + "".join(map(_line, rules.RULES, rules.built_in())) + _END
 
 
 def _line(signature: str, row: rules.Row) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from dual.differentiate import derivative
 from fwddiff import dual
-from fwddiff.rules import TABLE, Row
+from fwddiff.rules import TABLE, Row, built_in
 
 
 def _truncated(x):
@@ -113,7 +113,7 @@ def _case(name, function, seed):
 
 
 def test_the_table_has_no_row_without_an_oracle():
-    assert set(TABLE) == set(ORACLES) | set(INTEGERS)
+    assert {row.name for row in built_in()} == set(ORACLES) | set(INTEGERS)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -144,7 +144,7 @@ def exact_function(source: str, values: dict[str, Callable], kept: _Kept) -> Cal
     """The program with every function replaced by mpmath's; `values`: row of the table → function."""
     tree = ast.fix_missing_locations(_FloorDivision().visit(ast.parse(source)))
     modules = {math: types.SimpleNamespace(**vars(math)), np: types.SimpleNamespace(array=np.array)}
-    for row in rules.TABLE.values():
+    for row in rules.built_in():
         for function in row.functions:
             for module, replaced in modules.items():
                 if getattr(module, function.__name__, None) is function:

@@ -109,7 +109,7 @@ _SPELLINGS = {math: "math", np: "np", builtins: ""}
 def templates() -> list[str]:
     """All ways to write the rows of the table that users can spell."""
     found = [*INFIX.values(), *OTHERS]
-    for row in rules.TABLE.values():
+    for row in rules.built_in():
         default = ", ".join("AB"[: len(row.arguments)])
         for function in row.functions:
             name = function.__name__

@@ -15,7 +15,7 @@ import numpy as np
 
 from fwddiff import rules
 
-ROWS = list(rules.TABLE.values())
+ROWS = rules.built_in()
 INDEX = {row.name: k for k, row in enumerate(ROWS)}
 
 

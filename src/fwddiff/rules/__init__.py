@@ -28,11 +28,13 @@ __all__ = [
     "TABLE",
     "Row",
     "add_rule",
+    "built_in",
     "check_recorded",
     "close_to",
     "include",
     "meant_by",
     "name_of",
+    "of_families",
     "recorded",
     "scalar_namespace",
 ]
@@ -86,8 +88,13 @@ def scalar_namespace() -> dict[str, Callable]:
 
 
 def built_in() -> list[Row]:
-    """The rows that were not added at run time."""
-    return [row for row in TABLE.values() if row.name not in _added]
+    """The rows of `RULES`."""
+    return [row for row in TABLE.values() if row.name in _names]
+
+
+def of_families() -> list[Row]:
+    """The rows of recorded functions."""
+    return list(_of_recorded.values())
 
 
 def is_added(name: str) -> bool:
@@ -157,6 +164,7 @@ def _build() -> dict[str, Row]:
 
 
 TABLE: dict[str, Row] = _build()
+_names = frozenset(TABLE)
 
 
 def add_rule(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fwddiff.engines.numba import ssa
+from fwddiff.engines.numba.language import body
 from fwddiff.engines.numba.ssa.function import declared_return
 from fwddiff.engines.numba.target.cpu import compile_module
 
@@ -26,7 +27,7 @@ def function(parameters: str, body: str, inputs: tuple, outputs: tuple) -> ssa.F
 
 def run(made: ssa.Function, *arguments, shapes: tuple = ()) -> list:
     """Results, in their order; `shapes` of those that are arrays."""
-    text = ssa.lowered(ssa.as_core(made, "core", "") + "\n".join(made.code.outside.values()))
+    text = ssa.lowered(ssa.as_core(made, "core", "") + "\n".join(made.code.outside.values()), body)
     machine = compile_module(text, "core")
     left, kinds, given, kept = iter(shapes), [], [], []
     for kind, x in zip(made.inputs, arguments, strict=True):

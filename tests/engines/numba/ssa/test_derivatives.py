@@ -10,6 +10,7 @@ import pytest
 
 from fwddiff import dual, rules
 from fwddiff.engines.numba import ssa
+from fwddiff.engines.numba.language import body
 from fwddiff.engines.numba.ssa.code import Value
 from fwddiff.engines.numba.ssa.function import declared_return, new_pass_builder
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number
@@ -59,7 +60,7 @@ _C = {"double": ctypes.c_double, "float": ctypes.c_float, "i64": ctypes.c_int64}
 
 
 def run(made: ssa.Function, *arguments: float) -> list[float]:
-    text = ssa.lowered(ssa.as_core(made, "core", "") + "\n".join(made.code.outside.values()))
+    text = ssa.lowered(ssa.as_core(made, "core", "") + "\n".join(made.code.outside.values()), body)
     machine = compile_module(text, "core")
     kinds = [_C[kind] for kind in made.inputs]
     call = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *kinds)(machine.address)

@@ -99,7 +99,7 @@ def body(name: str) -> Function:
     row = rules.TABLE[name]
     whole = rules.INTEGER_ARGUMENTS.get(name, ())
     dtypes = [np.dtype(np.int64 if k in whole else np.float64) for k in range(len(row.arguments))]
-    leaves, structure = _tree.flatten((0.0,) * len(dtypes))
+    structure = _tree.flatten((0.0,) * len(dtypes))[1]
     slots = tuple(Slot(dtype, differentiable=dtype.kind == "f") for dtype in dtypes)
     core = translate(Problem(plan(row.body), structure, (), {}, slots))
     return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)

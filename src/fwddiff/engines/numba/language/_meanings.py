@@ -315,7 +315,7 @@ def _frexp(context: Any, builder: Any, kinds: Sequence[Any], values: Sequence[An
 
 def _all() -> dict[Any, Choose]:
     found: dict[Any, Choose] = {}
-    for row in rules.built_in():
+    for row in (*rules.built_in(), *rules.of_families()):
         found |= _choices_of_row(row)
     found |= dict.fromkeys((operator.pow, operator.ipow, builtins.pow), _power)
     found[operator.itruediv] = found[operator.truediv]

@@ -29,11 +29,11 @@ from fwddiff.engines.numba.ssa.function import (
     size,
 )
 from fwddiff.engines.numba.ssa.functions import ALLOCATE
-from fwddiff.engines.numba.ssa.special import Bodies
+from fwddiff.engines.numba.ssa.special import Bodies, no_bodies
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 
-def derived(base: Function, what: Derivative, bodies: Bodies) -> Function:
+def derived(base: Function, what: Derivative, bodies: Bodies = no_bodies) -> Function:
     """The derived function of `base`; `bodies` has the code of functions of the table that are code."""
     base = expanded(base, what.active, bodies)
     if base.has_arrays or what.kind == "jacobian" or ALLOCATE in base.code.outside:

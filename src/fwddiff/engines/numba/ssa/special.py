@@ -10,13 +10,18 @@ from collections.abc import Callable, Sequence
 
 from fwddiff import rules
 from fwddiff._native import exported
-from fwddiff.engines.numba.ssa.code import Value
+from fwddiff.engines.numba.ssa.code import Refused, Value
 from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of
 from fwddiff.engines.numba.ssa.writer import Writer
 
 PREFIX = "fwddiff_special_"
 # The code of a function of ours, by the name of its row.
 Bodies = Callable[[str], Function]
+
+
+def no_bodies(name: str) -> Function:
+    """For code that calls none of them."""
+    raise Refused(f"the code of {name}")
 
 
 def is_code(row: rules.Row) -> bool:

@@ -10,10 +10,6 @@ import math
 from fwddiff._magnitude import magnitude
 from fwddiff._record import record
 
-_SQRT_HALF = 0.7071067811865476
-_SQRT_PI = 1.772453850905516
-_LOG_2 = 0.6931471805599453
-
 
 def _polynomial(t, coefficients):
     """By Horner's scheme, the highest power first."""
@@ -29,36 +25,40 @@ def _exp_square(x, factor):
     return math.exp(factor * near * near) * math.exp(factor * (x - near) * (x + near))
 
 
-# (1 + 2x) exp(x²) erfc(x) in t = (x - 3.75) / (x + 3.75): a Chebyshev series, summed to powers of t.
-_ERFCX = (
-    -7.3395050085295393635e-11,
-    -3.7531582779596203421e-11,
-    9.0221497003405903624e-10,
-    5.4571573047046879131e-10,
-    -6.5455602124802672954e-9,
-    -4.3892841599863283907e-9,
-    4.0971223152703003348e-8,
-    2.4289762925488707419e-8,
-    -2.611470235990095524e-7,
-    -5.8262810788007770897e-8,
-    1.7534434251106333659e-6,
-    -9.7284958221112202936e-7,
-    -0.000011445049125831308984,
-    0.00002238391203655067914,
-    0.000051649407775463988,
-    -0.00029015397928986765965,
-    0.00029371359480570737346,
-    0.0017556258324217528098,
-    -0.009746579547619622968,
-    0.028362277421515597104,
-    -0.05869339859054761866,
-    0.092304321160198334263,
-    -0.1088039301417074552,
-    0.08227673849015102403,
-    0.0035854154854636900471,
-    -0.14024059858554701837,
-    1.2375126308378275818,
-)
+def _erfcx_above(z):
+    """erfcx for z >= 0: a Chebyshev series of (1 + 2z) erfcx(z), summed to powers of (z - 3.75) / (z + 3.75)."""
+    if z > 1e8:
+        return 1.0 / (math.sqrt(math.pi) * z)
+    coefficients = (
+        -7.3395050085295393635e-11,
+        -3.7531582779596203421e-11,
+        9.0221497003405903624e-10,
+        5.4571573047046879131e-10,
+        -6.5455602124802672954e-9,
+        -4.3892841599863283907e-9,
+        4.0971223152703003348e-8,
+        2.4289762925488707419e-8,
+        -2.611470235990095524e-7,
+        -5.8262810788007770897e-8,
+        1.7534434251106333659e-6,
+        -9.7284958221112202936e-7,
+        -0.000011445049125831308984,
+        0.00002238391203655067914,
+        0.000051649407775463988,
+        -0.00029015397928986765965,
+        0.00029371359480570737346,
+        0.0017556258324217528098,
+        -0.009746579547619622968,
+        0.028362277421515597104,
+        -0.05869339859054761866,
+        0.092304321160198334263,
+        -0.1088039301417074552,
+        0.08227673849015102403,
+        0.0035854154854636900471,
+        -0.14024059858554701837,
+        1.2375126308378275818,
+    )
+    return _polynomial((z - 3.75) / (z + 3.75), coefficients) / (1.0 + 2.0 * z)
 
 
 @record(
@@ -70,10 +70,7 @@ _ERFCX = (
 def erfcx(x):
     """exp(x²) erfc(x). Error below 4 eps. The slope 2xy - 2/√π has no digit left for large x."""
     z = abs(1.0 * x)
-    if z < 1e8:
-        value = _polynomial((z - 3.75) / (z + 3.75), _ERFCX) / (1.0 + 2.0 * z)
-    else:
-        value = 1.0 / (_SQRT_PI * z)
+    value = _erfcx_above(z)
     if not x < 0.0:
         return value
     return 2.0 * _exp_square(z, 1.0) - value if z < 26.7 else math.inf
@@ -91,13 +88,13 @@ def ierfcx(n, x):
     if not (0.0 <= order <= 1000.0 and order == math.floor(order)) or z != z:
         return math.nan
     if z < (1.5 if order < 2.0 else 0.5):
-        before, value = 2.0 / _SQRT_PI, erfcx(z)
+        before, value = 2.0 / math.sqrt(math.pi), erfcx(z)
         for k in range(1, int(order) + 1):
             before, value = value, (before - 2.0 * z * value) / (2.0 * k)
         return value
     top = int(order + 14.0 + 220.0 / z / z)
     ratio = 0.0
-    value = 2.0 / _SQRT_PI
+    value = 2.0 / math.sqrt(math.pi)
     for back in range(top + 1):
         k = top - back
         ratio = 1.0 / (2.0 * z + 2.0 * (k + 1.0) * ratio)
@@ -110,8 +107,8 @@ def ierfcx(n, x):
 def ndtr(x):
     """The normal distribution function, to 4 eps of the value down to its underflow at x = -38.5."""
     if not x < -1.0:
-        return 0.5 * math.erfc(-_SQRT_HALF * x)
-    return 0.5 * erfcx(-_SQRT_HALF * x) * _exp_square(x, -0.5) if x > -39.0 else 0.0
+        return 0.5 * math.erfc(-math.sqrt(0.5) * x)
+    return 0.5 * erfcx(-math.sqrt(0.5) * x) * _exp_square(x, -0.5) if x > -39.0 else 0.0
 
 
 @record(
@@ -124,7 +121,7 @@ def log_ndtr(x):
     """log of the normal distribution function; the slope is the inverse of Mills' ratio at -x."""
     if not x < -1.0:
         return math.log1p(-ndtr(-x))
-    scaled = erfcx(-_SQRT_HALF * x)
+    scaled = erfcx(-math.sqrt(0.5) * x)
     return math.log(0.5 * scaled) - 0.5 * x * x if scaled > 0.0 else -math.inf
 
 
@@ -205,12 +202,12 @@ def _tail(r):
 
 def _far_tail(r):
     # x²/2 - log(erfcx(x/√2)/2) = r², divided by r: no square overflows.
-    x = r / _SQRT_HALF
+    x = r / math.sqrt(0.5)
     for _ in range(4):
-        scaled = erfcx(_SQRT_HALF * x)
+        scaled = erfcx(math.sqrt(0.5) * x)
         if not scaled > 0.0:
             break
-        rest = (_SQRT_HALF * x - r) * (_SQRT_HALF * x + r) - math.log(0.5 * scaled)
+        rest = (math.sqrt(0.5) * x - r) * (math.sqrt(0.5) * x + r) - math.log(0.5 * scaled)
         x -= rest * scaled * 1.2533141373155003
     return x
 
@@ -245,15 +242,15 @@ def ndtri_exp(x):
 @record("sqrt(pi) / 2*exp(y*y)", scipy="erfinv", domain={"x": (-1.0, 1.0)}, oracle="erfinv(x)")
 def erfinv(x):
     """The inverse of erf; ±inf at ±1 and nan beyond. Error below 8 eps."""
-    return _SQRT_HALF * _quantile(0.5 * (1.0 + x), 0.5 * (1.0 - x), 0.5 * x)
+    return math.sqrt(0.5) * _quantile(0.5 * (1.0 + x), 0.5 * (1.0 - x), 0.5 * x)
 
 
 @record("-sqrt(pi) / 2*exp(y*y)", scipy="erfcinv", domain={"x": (1e-300, 2.0)})
 def erfcinv(x):
     """The inverse of erfc; inf at 0, -inf at 2 and nan beyond. Error below 8 eps."""
     if 0.0 < x < 0.1:
-        return _SQRT_HALF * _tail(math.sqrt(_LOG_2 - math.log(x)))
-    return -_SQRT_HALF * _quantile(0.5 * x, 0.5 * (2.0 - x), 0.5 * (x - 1.0))
+        return math.sqrt(0.5) * _tail(math.sqrt(math.log(2.0) - math.log(x)))
+    return -math.sqrt(0.5) * _quantile(0.5 * x, 0.5 * (2.0 - x), 0.5 * (x - 1.0))
 
 
 @record(None, scipy="dawsn", domain={"x": (-1e6, 1e6)}, oracle="sqrt(pi)/2*exp(-x*x)*erfi(x)")
@@ -283,47 +280,44 @@ def dawsn(x):
     return z * math.exp(-square) * total if z == z else z
 
 
-# Gauss-Legendre of order 24, the positive nodes.
-_NODES = (
-    0.0640568928626056261,
-    0.191118867473616309,
-    0.315042679696163374,
-    0.433793507626045138,
-    0.545421471388839536,
-    0.648093651936975569,
-    0.740124191578554364,
-    0.820001985973902922,
-    0.886415527004401034,
-    0.938274552002732759,
-    0.974728555971309498,
-    0.99518721999702136,
-)
-_WEIGHTS = (
-    0.127938195346752157,
-    0.125837456346828296,
-    0.121670472927803391,
-    0.115505668053725601,
-    0.107444270115965635,
-    0.0976186521041138883,
-    0.0861901615319532759,
-    0.0733464814110803057,
-    0.0592985849154367807,
-    0.0442774388174198062,
-    0.0285313886289336632,
-    0.0123412297999871995,
-)
-
-
 def _owens_t_small(h, a):
-    """2π exp(h²/2) T(h, a) for h >= 0, 0 <= a <= 1: the defining integral as far as 8.6 standard deviations."""
+    """2π exp(h²/2) T(h, a) for h >= 0, 0 <= a <= 1: its integral up to 8.6 standard deviations (Gauss-Legendre)."""
+    nodes = (
+        0.0640568928626056261,
+        0.191118867473616309,
+        0.315042679696163374,
+        0.433793507626045138,
+        0.545421471388839536,
+        0.648093651936975569,
+        0.740124191578554364,
+        0.820001985973902922,
+        0.886415527004401034,
+        0.938274552002732759,
+        0.974728555971309498,
+        0.99518721999702136,
+    )
+    weights = (
+        0.127938195346752157,
+        0.125837456346828296,
+        0.121670472927803391,
+        0.115505668053725601,
+        0.107444270115965635,
+        0.0976186521041138883,
+        0.0861901615319532759,
+        0.0733464814110803057,
+        0.0592985849154367807,
+        0.0442774388174198062,
+        0.0285313886289336632,
+        0.0123412297999871995,
+    )
     half = 0.5 * (a if a * h <= 8.6 else 8.6 / h)
     total = 0.0
     for k in range(12):
-        left = half * (1.0 - _NODES[k])
-        right = half * (1.0 + _NODES[k])
+        left = half * (1.0 - nodes[k])
+        right = half * (1.0 + nodes[k])
         below = math.exp(-0.5 * h * h * left * left) / (1.0 + left * left)
         above = math.exp(-0.5 * h * h * right * right) / (1.0 + right * right)
-        total += _WEIGHTS[k] * (below + above)
+        total += weights[k] * (below + above)
     return half * total
 
 

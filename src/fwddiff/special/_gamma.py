@@ -6,57 +6,53 @@ Source: NIST DLMF chapters 5 and 25.
 import math
 
 from fwddiff._magnitude import magnitude
-from fwddiff._record import record
-
-_LOG_2PI = 1.8378770664093455
-_LOG_PI = 1.1447298858494002
-
-# ζ(k) - 1 for k = 31, …, 2
-_ZETA_LESS_1 = (
-    4.65662906503378407e-10,
-    9.31327432419668183e-10,
-    1.86265972351304901e-9,
-    3.72533402478845705e-9,
-    7.45071178983542949e-9,
-    1.49015548283650412e-8,
-    2.98035035146522802e-8,
-    5.96081890512594796e-8,
-    1.19219925965311073e-7,
-    2.3845050272773299e-7,
-    4.76932986787806463e-7,
-    9.53962033872796113e-7,
-    1.90821271655393893e-6,
-    3.81729326499983986e-6,
-    7.63719763789976227e-6,
-    0.0000152822594086518717,
-    0.0000305882363070204936,
-    0.0000612481350587048293,
-    0.000122713347578489147,
-    0.000246086553308048299,
-    0.000494188604119464559,
-    0.000994575127818085337,
-    0.00200839282608221442,
-    0.00407735619794433938,
-    0.00834927738192282684,
-    0.0173430619844491397,
-    0.0369277551433699263,
-    0.0823232337111381915,
-    0.202056903159594285,
-    0.644934066848226436,
-)
+from fwddiff._record import means, record
 
 
 @record("digamma(1 + a)", domain={"a": (0.0, 1e5)}, oracle="loggamma(1 + a)")
 def lgamma1p(a):
     """log Γ(1 + a) for a > -1, with all digits around a = 0 (DLMF 5.7.3); nan below."""
-    if abs(a) < 0.5:
-        total = 0.0
-        k = 31.0
-        for rest in _ZETA_LESS_1:
-            total = rest / k - a * total
-            k -= 1.0
-        return (0.42278433509846714 * a - math.log1p(a)) + a * a * total
-    return math.lgamma(1.0 + a) if a > -1.0 else math.nan
+    if not abs(a) < 0.5:
+        return math.lgamma(1.0 + a) if a > -1.0 else math.nan
+    # ζ(k) - 1 for k = 31, …, 2
+    zeta_less_1 = (
+        4.65662906503378407e-10,
+        9.31327432419668183e-10,
+        1.86265972351304901e-9,
+        3.72533402478845705e-9,
+        7.45071178983542949e-9,
+        1.49015548283650412e-8,
+        2.98035035146522802e-8,
+        5.96081890512594796e-8,
+        1.19219925965311073e-7,
+        2.3845050272773299e-7,
+        4.76932986787806463e-7,
+        9.53962033872796113e-7,
+        1.90821271655393893e-6,
+        3.81729326499983986e-6,
+        7.63719763789976227e-6,
+        0.0000152822594086518717,
+        0.0000305882363070204936,
+        0.0000612481350587048293,
+        0.000122713347578489147,
+        0.000246086553308048299,
+        0.000494188604119464559,
+        0.000994575127818085337,
+        0.00200839282608221442,
+        0.00407735619794433938,
+        0.00834927738192282684,
+        0.0173430619844491397,
+        0.0369277551433699263,
+        0.0823232337111381915,
+        0.202056903159594285,
+        0.644934066848226436,
+    )
+    total = 0.0
+    k = 31.0
+    for rest in zeta_less_1:
+        total = rest / k - a * total
+        k -= 1.0
+    return (0.42278433509846714 * a - math.log1p(a)) + a * a * total
 
 
 @record(None, domain={"a": (1e-3, 1e6)}, oracle="log(a) - psi(0, a)")
@@ -148,31 +144,33 @@ def _hurwitz(x, q):
     term = x * power / z
     w = 1.0 / z / z
     for j in range(10):
-        rest += term * (
-            1.0 / 12,
-            -1.0 / 720,
-            1.0 / 30240,
-            -1.0 / 1209600,
-            1.0 / 47900160,
-            -691.0 / 1307674368000,
-            1.0 / 74724249600,
-            -3617.0 / 10670622842880000,
-            43867.0 / 5109094217170944000,
-            -174611.0 / 802857662698291200000,
-        )[j]
+        rest += (
+            term
+            * (
+                1.0 / 12,
+                -1.0 / 720,
+                1.0 / 30240,
+                -1.0 / 1209600,
+                1.0 / 47900160,
+                -691.0 / 1307674368000,
+                1.0 / 74724249600,
+                -3617.0 / 10670622842880000,
+                43867.0 / 5109094217170944000,
+                -174611.0 / 802857662698291200000,
+            )[j]
+        )
         term *= (x + 2.0 * j + 1.0) * (x + 2.0 * j + 2.0) * w
     return total + rest
 
 
 @record(
     None,
-    "-x*zeta(x + 1, q)",
-    scipy="zeta",
+    "-x*hurwitz_zeta(x + 1, q)",
     domain={"x": (1.0, 100.0), "q": (1e-2, 1e6)},
     oracle="zeta(x, q)",
     choices="nan for q < 0, where SciPy has values at whole x alone",
 )
-def zeta(x, q):
+def hurwitz_zeta(x, q):
     """Hurwitz's zeta function Σ (q + n)⁻ˣ for x > 1; inf at x = 1 and at q = 0, nan for x < 1 and q < 0."""
     if not (x >= 1.0 and q >= 0.0):
         return math.nan
@@ -188,7 +186,7 @@ def zeta(x, q):
 
 @record(None, domain={"x": (-50.0, 50.0)}, oracle="zeta(x)")
 def riemann_zeta(x):
-    """Riemann's zeta function, `scipy.special.zeta` of one argument; inf at 1, nan at -inf.
+    """Riemann's zeta function; inf at 1, nan at -inf.
 
     For x < 0 by its functional equation DLMF 25.4.1, with its zeros exact.
     """
@@ -201,10 +199,16 @@ def riemann_zeta(x):
     sine = _sin_pi(0.5 * x) if x > -4503599627370496.0 else math.nan
     if not x > -250.0:
         return sine * math.inf if sine != 0.0 else 0.0
-    factor = math.exp(math.lgamma(1.0 - x) + (x - 1.0) * _LOG_2PI)
+    factor = math.exp(math.lgamma(1.0 - x) + (x - 1.0) * math.log(2.0 * math.pi))
     if x > -150.0:
-        factor = math.gamma(1.0 - x) * math.exp((x - 1.0) * _LOG_2PI)
+        factor = math.gamma(1.0 - x) * math.exp((x - 1.0) * math.log(2.0 * math.pi))
     return 2.0 * factor * sine * _hurwitz(1.0 - x, 1.0)
+
+
+@means("zeta")
+def zeta(x, q=None):
+    """Riemann's zeta function of x, or Hurwitz's of x and q."""
+    return riemann_zeta(x) if q is None else hurwitz_zeta(x, q)
 
 
 @record(None, "0", scipy="multigammaln", whole=(1,), domain={"a": (2.0, 1e5), "d": (1, 2, 4)})
@@ -213,7 +217,7 @@ def multigammaln(a, d):
     order = 1.0 * d
     if not (1.0 <= order <= 10000.0 and order == math.floor(order)) or not 2.0 * a > order - 1.0:
         return math.nan
-    total = 0.25 * order * (order - 1.0) * _LOG_PI
+    total = 0.25 * order * (order - 1.0) * math.log(math.pi)
     for k in range(int(order)):
         total += loggamma(a - 0.5 * k)
     return total

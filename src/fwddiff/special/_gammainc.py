@@ -16,46 +16,12 @@ from fwddiff.special._error import erfcx, ndtri
 from fwddiff.special._gamma import lgamma1p, log_minus_digamma, stirling_rest
 from fwddiff.special._logistic import _log1p_rest, kl_div
 
-_LOG_2PI = 1.8378770664093455
-_SQRT_2PI = 2.5066282746310002
-
-# η / (λ - 1) in powers of η, where η² / 2 = λ - 1 - log(λ): from η^27 down to η^1 (DLMF 8.12.11 inverted).
-_TEMME = (
-    -1.65225312163981618e-16,
-    8.09952115670456133e-16,
-    -1.97522882943494428e-15,
-    -5.13911183424257262e-16,
-    2.85348938070474432e-14,
-    -1.39238872241816207e-13,
-    3.37176326240098538e-13,
-    1.10043920319561348e-13,
-    -5.02766928011417559e-12,
-    2.43619480206674162e-11,
-    -5.83077213255042507e-11,
-    -2.55141939949462498e-11,
-    9.14769958223679023e-10,
-    -4.38203601845335319e-9,
-    1.0261809784240308e-8,
-    6.70785354340149858e-9,
-    -1.76659527368260793e-7,
-    8.29671134095308601e-7,
-    -1.85406221071515996e-6,
-    -2.18544851067999216e-6,
-    0.0000391926317852243778,
-    -0.000178755144032921811,
-    0.0003527336860670194,
-    0.00115740740740740741,
-    -0.0148148148148148148,
-    0.0833333333333333333,
-    -0.333333333333333333,
-)
-
 
 def _log_prefactor(a, x):
     """log(xᵃ exp(-x) / Γ(a + 1)): for large `a` by the deviance, because the three terms cancel."""
     if a < 10.0:
         return a * math.log(x) - x - lgamma1p(a)
-    return -kl_div(a, x) - stirling_rest(a) - 0.5 * (_LOG_2PI + math.log(a))
+    return -kl_div(a, x) - stirling_rest(a) - 0.5 * math.log(2.0 * math.pi * a)
 
 
 def _series(a, x):
@@ -108,13 +74,43 @@ def _uniform_rest(a, eta):
     The function f(η) = S'/a - η S + … of Temme's expansion is solved for the powers of η from the high ones
     down: b[n - 1] = f[n] + (n + 1) b[n + 1] / a, and Γ(a) = √(2π/a) (a/e)ᵃ (1 + b[1] / a).
     """
+    # η / (λ - 1) in powers of η, from η^27 down to η.
+    coefficients = (
+        -1.65225312163981618e-16,
+        8.09952115670456133e-16,
+        -1.97522882943494428e-15,
+        -5.13911183424257262e-16,
+        2.85348938070474432e-14,
+        -1.39238872241816207e-13,
+        3.37176326240098538e-13,
+        1.10043920319561348e-13,
+        -5.02766928011417559e-12,
+        2.43619480206674162e-11,
+        -5.83077213255042507e-11,
+        -2.55141939949462498e-11,
+        9.14769958223679023e-10,
+        -4.38203601845335319e-9,
+        1.0261809784240308e-8,
+        6.70785354340149858e-9,
+        -1.76659527368260793e-7,
+        8.29671134095308601e-7,
+        -1.85406221071515996e-6,
+        -2.18544851067999216e-6,
+        0.0000391926317852243778,
+        -0.000178755144032921811,
+        0.0003527336860670194,
+        0.00115740740740740741,
+        -0.0148148148148148148,
+        0.0833333333333333333,
+        -0.333333333333333333,
+    )
     above = current = total = 0.0
     n = 27.0
-    for coefficient in _TEMME:
+    for coefficient in coefficients:
         above, current = current, coefficient + (n + 1.0) * above / a
         total = total * eta + current
         n -= 1.0
-    return total / ((1.0 + above / a) * _SQRT_2PI * math.sqrt(a))
+    return total / ((1.0 + above / a) * math.sqrt(2.0 * math.pi * a))
 
 
 def _is_uniform(a, x):

@@ -174,7 +174,11 @@ def kl_div(a, b):
 
 
 @record(
-    "pow(x, a - 1)", None, scipy="boxcox", domain={"x": (1e-100, 1e100), "a": (-3.0, 3.0)}, oracle="(x**a-1)/a"
+    "pow(x, a - 1)",
+    None,
+    scipy="boxcox",
+    domain={"x": (1e-100, 1e100), "a": (-3.0, 3.0)},
+    oracle="(x**a-1)/a",
 )
 def boxcox(x, a):
     """(xᵃ - 1) / a, log(x) at a = 0: smooth in a as log(x) exprel(a log(x))."""

@@ -6,11 +6,7 @@ called as they are. A family of functions is a file, listed here once.
 
 from fwddiff import rules
 from fwddiff._record import COMPOSED, RECORDS
-<<<<<<< HEAD
-from fwddiff.special import _bessel, _beta, _error, _gamma, _gammainc, _known, _logistic  # noqa: F401 - each records its functions
-=======
-from fwddiff.special import _bessel, _error, _gamma, _gammainc, _known, _logistic
->>>>>>> gamma
+from fwddiff.special import _bessel, _known  # noqa: F401 - each records its functions
 
 for _record in RECORDS.values():
     rules.include(_record)

@@ -66,12 +66,12 @@ def beta(a: float, b: float) -> float:
 
 
 def _is_inside(a: float, b: float, x: float) -> bool:
-    return 0.0 < a and 0.0 < b and a + b < math.inf and 0.0 < x < 1.0
+    return a > 0.0 and b > 0.0 and a + b < math.inf and x > 0.0 and x < 1.0
 
 
 def _at_limit(a: float, b: float, x: float) -> float:
     """I_x(a, b) where a, b or x is at a bound; nan outside."""
-    if not (a >= 0.0 and b >= 0.0 and 0.0 <= x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
+    if not (a >= 0.0 and b >= 0.0 and x >= 0.0 and x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
         return math.nan
     if x == 0.0 or x == 1.0:
         return x
@@ -174,9 +174,9 @@ def betainc_slope(a: float, b: float, x: float) -> float:
 
 
 def _density_at_limit(a: float, b: float, x: float) -> float:
-    if not (a >= 0.0 and b >= 0.0 and 0.0 <= x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
+    if not (a >= 0.0 and b >= 0.0 and x >= 0.0 and x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
         return math.nan
-    if a == 0.0 or b == 0.0 or a + b == math.inf or 0.0 < x < 1.0:
+    if a == 0.0 or b == 0.0 or a + b == math.inf or (x > 0.0 and x < 1.0):
         return 0.0
     here, other = (a, b) if x == 0.0 else (b, a)
     return math.inf if here < 1.0 else other if here == 1.0 else 0.0

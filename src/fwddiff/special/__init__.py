@@ -6,15 +6,7 @@ called as they are. A family of functions is a file, listed here once.
 
 from fwddiff import rules
 from fwddiff._record import COMPOSED, RECORDS
-from fwddiff.special import (  # noqa: F401 - each records its functions
-    _bessel,
-    _beta,
-    _error,
-    _gamma,
-    _gammainc,
-    _known,
-    _logistic,
-)
+from fwddiff.special import _bessel, _hypergeometric, _integrals, _known  # noqa: F401 - each records its functions
 
 for _record in RECORDS.values():
     rules.include(_record)

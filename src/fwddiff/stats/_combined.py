@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from fwddiff._magnitude import magnitude
 from fwddiff.stats._base import Distribution
-from fwddiff.stats._elementary import exp, log1mexp, log_sum
 from fwddiff.stats._counts import log_not
+from fwddiff.stats._elementary import exp, log1mexp, log_sum
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,19 @@ import math
 from typing import Any, ClassVar
 
 from fwddiff._magnitude import magnitude
-from fwddiff.special import betainc, betaincc, gammainc, gammaincc
-from fwddiff.special import log_betainc, log_betaincc, log_gammainc, log_gammaincc
+from fwddiff.special import (
+    betainc,
+    betaincc,
+    gammainc,
+    gammaincc,
+    log_betainc,
+    log_betaincc,
+    log_gammainc,
+    log_gammaincc,
+    log_gammastar,
+)
 from fwddiff.stats._base import Distribution
-from fwddiff.stats._elementary import deviance, exp, floor, log, stirling_error
+from fwddiff.stats._elementary import deviance, exp, floor, log
 
 
 class Counts(Distribution):
@@ -146,7 +155,7 @@ class Poisson(Counts):
             return -self.mu
         if self.mu == 0.0:
             return -math.inf
-        return -stirling_error(k) - deviance(k, self.mu) - 0.5 * math.log(k) - 0.9189385332046727
+        return -log_gammastar(k) - deviance(k, self.mu) - 0.5 * math.log(k) - 0.9189385332046727
 
     def _cdf(self, k):
         return gammaincc(k + 1.0, self.mu)
@@ -211,7 +220,7 @@ def binomial_logpmf(k, n, p, q):
         return n * log(p)
     if p == 0.0 or q == 0.0:
         return -math.inf
-    errors = stirling_error(n) - stirling_error(k) - stirling_error(n - k)
+    errors = log_gammastar(n) - log_gammastar(k) - log_gammastar(n - k)
     deviances = deviance(k, n * p) + deviance(n - k, n * q)
     return errors - deviances - 0.5 * (math.log(k / n) + math.log(n - k)) - 0.9189385332046727
 
@@ -350,8 +359,8 @@ def beta_binomial_logpmf(k, n, a, b):
     """
     s = a + b
     p, q, up, down, total = a / s, b / s, k + a, n - k + b, n + a + b
-    errors = stirling_error(up) + stirling_error(down) - stirling_error(total)
-    errors = errors - (stirling_error(a) + stirling_error(b) - stirling_error(s))
+    errors = log_gammastar(up) + log_gammastar(down) - log_gammastar(total)
+    errors = errors - (log_gammastar(a) + log_gammastar(b) - log_gammastar(s))
     logs = 0.5 * (math.log(a / up) + math.log(b / down) + math.log(total / s))
     deviances = deviance(up, total * p) + deviance(down, total * q)
     return binomial_logpmf(k, n, p, q) + deviances + logs + errors

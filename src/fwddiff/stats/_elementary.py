@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from fwddiff.special import log1pmx
+
 
 def exp(x: Any) -> Any:
     """e to the x; inf where it overflows, as in kernels."""
@@ -70,13 +72,6 @@ def log_of_power(a: Any, x: Any) -> Any:
     return -math.inf if a > 0.0 else math.inf
 
 
-def log1p_rest(x: Any) -> Any:
-    """log(1 + x) - x."""
-    if abs(x) >= 0.3:
-        return math.log1p(x) - x
-    return x * x * _log1p_rest_series(x)
-
-
 def log1p_rest_ratio(x: Any) -> Any:
     """(log(1 + x) - x) / x², -1/2 at 0."""
     if abs(x) >= 0.3:
@@ -106,37 +101,13 @@ def _artanh_rest(w: Any) -> Any:
     return total
 
 
-def expm1_ratio(x: Any) -> Any:
-    """(exp(x) - 1) / x, 1 at 0."""
-    if abs(x) >= 0.5:
-        return math.expm1(x) / x if x < 709.0 else x * math.inf
-    total = 1.0
-    for k in range(18, 1, -1):
-        total = 1.0 + x / k * total
-    return total
-
-
 def deviance(x: Any, m: Any) -> Any:
     """x log(x / m) + m - x for x, m >= 0: Loader's bd0, half the deviance of a Poisson variable."""
     if x == 0.0:
         return m
     if abs(m - x) < 0.3 * x:
-        return -x * log1p_rest((m - x) / x)
+        return -x * log1pmx((m - x) / x)
     return x * (math.log(x) - log(m)) + m - x
-
-
-def stirling_error(x: Any) -> Any:
-    """log Γ(x) - (x - 1/2) log x + x - log(2π) / 2 for x > 0. DLMF 5.11.1 from 16 on."""
-    if x < 16.0:
-        return math.lgamma(x) - (x - 0.5) * math.log(x) + x - 0.9189385332046727
-    w = 1.0 / (x * x)
-    series = 1.0 / 1188.0 - w * (691.0 / 360360.0 - w * (1.0 / 156.0 - w * (3617.0 / 122400.0)))
-    return (1.0 / 12.0 - w * (1.0 / 360.0 - w * (1.0 / 1260.0 - w * (1.0 / 1680.0 - w * series)))) / x
-
-
-def lgamma1p(x: Any) -> Any:
-    """log Γ(1 + x) for x > -1."""
-    return math.lgamma(1.0 + x) if abs(x) >= 0.3 else x * lgamma1p_ratio(x)
 
 
 def lgamma1p_ratio(x: Any) -> Any:

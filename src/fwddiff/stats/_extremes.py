@@ -6,11 +6,10 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
+from fwddiff.special import exprel, lgamma1p
 from fwddiff.stats._base import LocationScale
 from fwddiff.stats._elementary import (
     exp,
-    expm1_ratio,
-    lgamma1p,
     lgamma1p_difference,
     lgamma1p_ratio,
     log,
@@ -64,7 +63,7 @@ class GeneralizedPareto(LocationScale):
     def _of_hazard(self, h):
         if h == math.inf:
             return -1.0 / self.c if self.c < 0.0 else math.inf
-        return h * expm1_ratio(self.c * h)
+        return h * exprel(self.c * h)
 
     def _quantile(self, q):
         return self._of_hazard(-math.log1p(-q)) if q < 1.0 else self._of_hazard(math.inf)
@@ -129,7 +128,7 @@ class GeneralizedExtremeValue(LocationScale):
     def _of_gumbel(self, y):
         if abs(y) == math.inf:
             return 1.0 / self.c if self.c * y > 0.0 else y
-        return y * expm1_ratio(-self.c * y)
+        return y * exprel(-self.c * y)
 
     def _quantile(self, q):
         return self._of_gumbel(-log(-log(q)))
@@ -141,7 +140,7 @@ class GeneralizedExtremeValue(LocationScale):
         if self.c <= -1.0:
             return math.inf
         # (1 - Γ(1 + c)) / c
-        return -expm1_ratio(lgamma1p(self.c)) * lgamma1p_ratio(self.c)
+        return -exprel(lgamma1p(self.c)) * lgamma1p_ratio(self.c)
 
     def _variance(self):
         if self.c <= -0.5:
@@ -149,7 +148,7 @@ class GeneralizedExtremeValue(LocationScale):
         # (Γ(1 + 2c) - Γ(1 + c)²) / c²
         c = self.c
         difference = lgamma1p_difference(c)
-        return exp(2.0 * lgamma1p(c)) * expm1_ratio(c * c * difference) * difference
+        return exp(2.0 * lgamma1p(c)) * exprel(c * c * difference) * difference
 
     def _entropy(self):
         return 1.5772156649015329 - 0.5772156649015329 * self.c

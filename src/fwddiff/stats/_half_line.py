@@ -6,10 +6,10 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
-from fwddiff.special import log_ndtr, ndtr, ndtri
+from fwddiff.special import expit, lgamma1p, log_expit, log_ndtr, logit, ndtr, ndtri
 from fwddiff.stats._base import LocationScale
-from fwddiff.stats._elementary import exp, lgamma1p, lgamma1p_difference, log, log1mexp, log_of_power, power
-from fwddiff.stats._real import logistic_cdf, logistic_logcdf, logistic_logpdf, logistic_quantile
+from fwddiff.stats._elementary import exp, lgamma1p_difference, log, log1mexp, log_of_power, power
+from fwddiff.stats._real import logistic_logpdf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,22 +217,22 @@ class LogLogistic(LocationScale):
         return logistic_logpdf(self.c * math.log(z)) + math.log(self.c) - math.log(z)
 
     def _cdf(self, z):
-        return logistic_cdf(self.c * math.log(z)) if not z <= 0.0 else 0.0
+        return expit(self.c * math.log(z)) if not z <= 0.0 else 0.0
 
     def _sf(self, z):
-        return logistic_cdf(-self.c * math.log(z)) if not z <= 0.0 else 1.0
+        return expit(-self.c * math.log(z)) if not z <= 0.0 else 1.0
 
     def _logcdf(self, z):
-        return logistic_logcdf(self.c * math.log(z)) if not z <= 0.0 else -math.inf
+        return log_expit(self.c * math.log(z)) if not z <= 0.0 else -math.inf
 
     def _logsf(self, z):
-        return logistic_logcdf(-self.c * math.log(z)) if not z <= 0.0 else 0.0
+        return log_expit(-self.c * math.log(z)) if not z <= 0.0 else 0.0
 
     def _quantile(self, q):
-        return exp(logistic_quantile(q) / self.c)
+        return exp(logit(q) / self.c)
 
     def _isf(self, q):
-        return exp(-logistic_quantile(q) / self.c)
+        return exp(-logit(q) / self.c)
 
     def _mean(self):
         b = math.pi / self.c
@@ -256,7 +256,11 @@ def sine_rest(b):
     w = b * b
     return w * (
         1.0 / 6.0
-        + w * (1.0 / 180.0 + w * (1.0 / 2835.0 + w * (1.0 / 37800.0 + w * (1.0 / 467775.0 + w * (691.0 / 3831077250.0)))))
+        + w
+        * (
+            1.0 / 180.0
+            + w * (1.0 / 2835.0 + w * (1.0 / 37800.0 + w * (1.0 / 467775.0 + w * (691.0 / 3831077250.0))))
+        )
     )
 
 

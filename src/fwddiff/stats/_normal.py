@@ -6,8 +6,7 @@ import dataclasses
 import math
 from typing import Any, ClassVar
 
-from fwddiff._magnitude import magnitude
-from fwddiff.special import log_ndtr, ndtr, ndtri
+from fwddiff.special import log_ndtr, ndtr, ndtri_exp
 from fwddiff.stats._base import LocationScale
 from fwddiff.stats._elementary import log1mexp, log_sum
 from fwddiff.stats._quadrature import node, weight
@@ -37,20 +36,6 @@ def normal_log_mass(a, b):
         return upper + log1mexp(upper - lower)
     outside = ndtr(a) if a > -math.inf else 0.0
     return math.log1p(-outside - (ndtr(-b) if b < math.inf else 0.0))
-
-
-def log_ndtri(y):
-    """The z with log Φ(z) = y <= 0, by Newton's method, whose steps stay left of the root of this concave
-    function."""
-    if y > -2.0:
-        return ndtri(math.exp(y))
-    z = -math.sqrt(-2.0 * y)
-    for _ in range(40):
-        step = (y - log_ndtr(z)) / math.exp(normal_logpdf(z) - log_ndtr(z))
-        z = z + step
-        if magnitude(step, z) <= 1e-15:
-            break
-    return z
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +118,9 @@ def _truncated_quantile(a, b, q):
     total = normal_log_mass(a, b)
     if a < 0.0:
         below = log_ndtr(a) if a > -math.inf else -math.inf
-        return log_ndtri(log_sum(below, math.log(q) + total))
+        return ndtri_exp(log_sum(below, math.log(q) + total))
     above = log_ndtr(-b) if b < math.inf else -math.inf
-    return -log_ndtri(log_sum(above, math.log1p(-q) + total))
+    return -ndtri_exp(log_sum(above, math.log1p(-q) + total))
 
 
 def _truncated_variance(a, b):

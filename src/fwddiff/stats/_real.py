@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from fwddiff.special import log_ndtr, ndtr, ndtri
+from fwddiff.special import expit, log_expit, log_ndtr, logit, ndtr, ndtri
 from fwddiff.stats._base import LocationScale
 from fwddiff.stats._elementary import log, log1mexp
 
@@ -106,22 +106,22 @@ class Logistic(LocationScale):
         return logistic_logpdf(z)
 
     def _cdf(self, z):
-        return logistic_cdf(z)
+        return expit(z)
 
     def _sf(self, z):
-        return logistic_cdf(-z)
+        return expit(-z)
 
     def _logcdf(self, z):
-        return logistic_logcdf(z)
+        return log_expit(z)
 
     def _logsf(self, z):
-        return logistic_logcdf(-z)
+        return log_expit(-z)
 
     def _quantile(self, q):
-        return logistic_quantile(q)
+        return logit(q)
 
     def _isf(self, q):
-        return -logistic_quantile(q)
+        return -logit(q)
 
     def _mean(self):
         return 0.0
@@ -138,26 +138,6 @@ def logistic_logpdf(z):
     if z > 0.0:
         return -z - 2.0 * math.log1p(math.exp(-z))
     return z - 2.0 * math.log1p(math.exp(z))
-
-
-def logistic_cdf(z):
-    if z > 0.0:
-        return 1.0 / (1.0 + math.exp(-z))
-    return math.exp(z) / (1.0 + math.exp(z))
-
-
-def logistic_logcdf(z):
-    if z > 0.0:
-        return -math.log1p(math.exp(-z))
-    return z - math.log1p(math.exp(z))
-
-
-def logistic_quantile(q):
-    if 0.25 < q < 0.75:
-        return 2.0 * math.atanh(2.0 * q - 1.0)
-    if q == 1.0:
-        return math.inf
-    return log(q) - math.log1p(-q)
 
 
 @dataclasses.dataclass(frozen=True)

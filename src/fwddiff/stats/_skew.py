@@ -74,7 +74,9 @@ class SkewNormal(LocationScale):
             for k in range(16):
                 z = edge + half * (1.0 + node(k))
                 up, down = log_ndtr(self.a * z), log_ndtr(-self.a * z)
-                terms = math.exp(up) * (up + 0.6931471805599453) + math.exp(down) * (down + 0.6931471805599453)
+                terms = math.exp(up) * (up + 0.6931471805599453) + math.exp(down) * (
+                    down + 0.6931471805599453
+                )
                 rest = rest + half * weight(k) * 2.0 * math.exp(normal_logpdf(z)) * terms
             edge = end
         return 1.4189385332046727 - rest

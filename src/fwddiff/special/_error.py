@@ -85,7 +85,7 @@ def ierfcx(n, x):
     """
     order = 1.0 * n
     z = 1.0 * x
-    if not (0.0 <= order <= 1000.0 and order == math.floor(order)) or z != z:
+    if not (order >= 0.0 and order <= 1000.0 and order == math.floor(order)) or z != z:
         return math.nan
     if z < (1.5 if order < 2.0 else 0.5):
         before, value = 2.0 / math.sqrt(math.pi), erfcx(z)
@@ -248,7 +248,7 @@ def erfinv(x):
 @record("-sqrt(pi) / 2*exp(y*y)", scipy="erfcinv", domain={"x": (1e-300, 2.0)})
 def erfcinv(x):
     """The inverse of erfc; inf at 0, -inf at 2 and nan beyond. Error below 8 eps."""
-    if 0.0 < x < 0.1:
+    if x < 0.1 and x > 0.0:
         return math.sqrt(0.5) * _tail(math.sqrt(math.log(2.0) - math.log(x)))
     return -math.sqrt(0.5) * _quantile(0.5 * x, 0.5 * (2.0 - x), 0.5 * (x - 1.0))
 

@@ -119,7 +119,9 @@ def _is_uniform(a, x):
 
 def _is_outside(a, x):
     """Whether P and Q are 0, 1 or nan: at the ends of both arguments."""
-    return not (a >= 0.0 and 0.0 < x < math.inf and a < math.inf)
+    if a >= 0.0 and x > 0.0 and a < math.inf and x < math.inf:
+        return False
+    return True
 
 
 def _outside(a, x):

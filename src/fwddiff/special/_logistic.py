@@ -19,7 +19,7 @@ def expit(x):
 @record("1 / ((x + 0)*(1 - x))", scipy="logit", domain={"x": (1e-300, 1.0)}, oracle="log(x/(1 - x))")
 def logit(x):
     """log(x / (1 - x)); -inf at 0, inf at 1, nan outside."""
-    if not 0.0 < x < 1.0:
+    if not (x > 0.0 and x < 1.0):
         return -math.inf if x == 0.0 else (math.inf if x == 1.0 else math.nan)
     if 0.3 < x < 0.65:
         return math.log1p((2.0 * x - 1.0) / (1.0 - x))

@@ -66,8 +66,13 @@ _OPEN = ("fwddiff.special.", "fwddiff.stats.")
 
 def is_foreign(module: str | None) -> bool:
     """Whether a module belongs to Python or to a framework: its functions are not looked into."""
-    name = module or ""
-    return name.partition(".")[0] in _FOREIGN and not name.startswith(_OPEN)
+    return (module or "").partition(".")[0] in _FOREIGN and not is_open(module)
+
+
+def is_open(module: str | None) -> bool:
+    """Whether a module is of a package of ours that is written as a user would: looked into, but it does not
+    change between calls."""
+    return (module or "").startswith(_OPEN)
 
 
 def is_data(value: Any, owned: Owned) -> bool:

@@ -9,7 +9,10 @@ from fwddiff._record import COMPOSED, RECORDS
 from fwddiff.special import (  # noqa: F401 - each records its functions
     _bessel,
     _beta,
+    _beta_inverse,
+    _beta_laws,
     _beta_tail,
+    _binomial,
     _error,
     _gamma,
     _gammainc,
@@ -17,6 +20,7 @@ from fwddiff.special import (  # noqa: F401 - each records its functions
     _integrals,
     _known,
     _logistic,
+    _student,
 )
 
 for _record in RECORDS.values():

@@ -9,6 +9,10 @@ _PARAMETERS = {"a": (1e-2, 1e5), "b": (1e-2, 1e5)}
 _DOMAIN = {**_PARAMETERS, "x": (0.0, 1.0)}
 
 
+# Below, a parameter is as good as 0.
+TINY = 1e-290
+
+
 def _times_log1p(a: float, b: float) -> float:
     """a log(1 + b/a), a and b > 0."""
     return a * math.log1p(b / a) if b < 1e100 * a else a * (math.log(b) - math.log(a))
@@ -34,9 +38,9 @@ def _sign_of_gamma(x: float) -> float:
 @record(None, None, scipy="betaln", domain=_PARAMETERS, oracle="log(beta(a, b))")
 def betaln(a: float, b: float) -> float:
     """log|B(a, b)|; all digits where one argument is far above the other."""
+    if abs(a) == math.inf or abs(b) == math.inf:
+        return -math.inf if a > 0.0 and b > 0.0 and a != b else math.nan
     if a > 0.0 and b > 0.0:
-        if a == math.inf or b == math.inf:
-            return math.nan if a == b else -math.inf
         return _betaln_positive(a, b)
     if a != a or b != b:
         return math.nan
@@ -60,13 +64,15 @@ def beta(a: float, b: float) -> float:
     if size > 709.7:
         return math.inf
     small, large = (a, b) if a < b else (b, a)
+    if not abs(size) < math.inf:
+        return 0.0 if size < 0.0 else size
     if _is_pole(small):
         return (-1.0 if large % 2.0 != 0.0 else 1.0) * math.exp(size)
     return _sign_of_gamma(a) * _sign_of_gamma(b) * _sign_of_gamma(a + b) * math.exp(size)
 
 
 def _is_inside(a: float, b: float, x: float) -> bool:
-    return a > 0.0 and b > 0.0 and a + b < math.inf and x > 0.0 and x < 1.0
+    return a > TINY and b > TINY and a + b < math.inf and x > 0.0 and x < 1.0
 
 
 def _at_limit(a: float, b: float, x: float) -> float:
@@ -75,9 +81,11 @@ def _at_limit(a: float, b: float, x: float) -> float:
         return math.nan
     if x == 0.0 or x == 1.0:
         return x
-    if a == 0.0 or b == math.inf:
+    if a <= TINY and b <= TINY:
+        return b / (a + b)
+    if a <= TINY or b == math.inf:
         return 1.0
-    if b == 0.0 or a == math.inf:
+    if b <= TINY or a == math.inf:
         return 0.0
     return 0.5 if x == 0.5 else 1.0 if x > 0.5 else 0.0
 
@@ -100,7 +108,8 @@ def log_tail(a: float, b: float, x: float, y: float, bx: float, ay: float) -> fl
 def betainc(a: float, b: float, x: float) -> float:
     """I_x(a, b), the regularised incomplete beta function, DLMF 8.17.2; nan unless a, b >= 0 and 0 <= x <= 1.
 
-    Both tails keep their relative accuracy; 1 - I_x(a, b) has an error of about eps / a where a is small.
+    Both tails keep their relative accuracy; where a is below 1e-3 and I_x(a, b) near 1,
+    1 - I_x(a, b) has a relative error of about eps / a. At a or b = 0 the limits, with slopes 0.
     """
     if not _is_inside(a, b, x):
         return _at_limit(a, b, x)
@@ -119,14 +128,18 @@ def betaincc(a: float, b: float, x: float) -> float:
     return part if is_upper(x, y, b * x, a * y) else 1.0 - part
 
 
+def log_lower(a: float, b: float, x: float, y: float) -> float:
+    """log I_x(a, b) for y = 1 - x."""
+    part = log_tail(a, b, x, y, b * x, a * y)
+    return log_of_rest(part) if is_upper(x, y, b * x, a * y) else part
+
+
 @record(None, None, None, domain=_DOMAIN, oracle="log(betainc(a, b, 0, x, True))")
 def log_betainc(a: float, b: float, x: float) -> float:
     """log I_x(a, b), finite where I_x(a, b) underflows."""
     if not _is_inside(a, b, x):
         return log_or_infinite(_at_limit(a, b, x))
-    y = 1.0 - x
-    part = log_tail(a, b, x, y, b * x, a * y)
-    return log_of_rest(part) if is_upper(x, y, b * x, a * y) else part
+    return log_lower(a, b, x, 1.0 - x)
 
 
 @record(None, None, None, domain=_DOMAIN, oracle="log(betainc(a, b, x, 1, True))")
@@ -134,9 +147,7 @@ def log_betaincc(a: float, b: float, x: float) -> float:
     """log(1 - I_x(a, b)), finite where that underflows."""
     if not _is_inside(a, b, x):
         return log_or_infinite(1.0 - _at_limit(a, b, x))
-    y = 1.0 - x
-    part = log_tail(a, b, x, y, b * x, a * y)
-    return part if is_upper(x, y, b * x, a * y) else log_of_rest(part)
+    return log_lower(b, a, 1.0 - x, x)
 
 
 def log_or_infinite(p: float) -> float:
@@ -176,7 +187,7 @@ def betainc_slope(a: float, b: float, x: float) -> float:
 def _density_at_limit(a: float, b: float, x: float) -> float:
     if not (a >= 0.0 and b >= 0.0 and x >= 0.0 and x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
         return math.nan
-    if a == 0.0 or b == 0.0 or a + b == math.inf or (x > 0.0 and x < 1.0):
+    if a <= TINY or b <= TINY or a + b == math.inf or (x > 0.0 and x < 1.0):
         return 0.0
     here, other = (a, b) if x == 0.0 else (b, a)
     return math.inf if here < 1.0 else other if here == 1.0 else 0.0

@@ -58,7 +58,7 @@ def _deviance(a: float, m: float, d: float) -> float:
         return a * log1pmx(d / a)
     if m <= 0.0:
         return -math.inf
-    return a * math.log(m / (a + 1e-300)) - d
+    return a * math.log(m / a) - d
 
 
 def log_power(a: float, b: float, x: float, y: float, d: float) -> float:
@@ -102,7 +102,7 @@ def integral(n: float, x: float, y: float, d: float) -> float:
     g(u) = -a u - n log(1 + x (e⁻ᵘ - 1)), written by the smaller of x and y without cancelling terms:
     about d u - n x y u²/2. Gauss's rule with 24 points reaches to where exp(g) is e⁻⁴⁴.
     """
-    reach = 88.0 / (math.sqrt(d * d + 88.0 * n * x * y) - d)
+    reach = 88.0 / (math.hypot(d, math.sqrt(88.0 * n * x * y)) - d)
     total = 0.0
     for i in range(12):
         node = (
@@ -151,7 +151,7 @@ def _exponent(u: float, n: float, x: float, y: float, d: float) -> float:
 def ratio(a: float, b: float, x: float, y: float, bx: float, ay: float) -> float:
     """S = I_x(a, b) / P where x is not far above the mean: b x - a y <= ½."""
     if a < 2000.0 or b < 2000.0:
-        return fraction(1.0 / (a + 1e-300), x, bx, ay - bx)
+        return fraction(1.0 / a, x, bx, ay - bx)
     return integral(a + b, x, y, bx - ay)
 
 

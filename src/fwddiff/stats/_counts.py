@@ -40,7 +40,7 @@ class Counts(Distribution):
         n = floor(k)
         if not self._valid() or k != k:
             return math.nan
-        if n != k or n < 0.0 or n > self._last():
+        if n != k or n < 0.0 or n > self._last() or n == math.inf:
             return -math.inf
         return self._logpmf(n)
 

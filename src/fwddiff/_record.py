@@ -19,10 +19,11 @@ class Record:
     """One scalar function.
 
     Args:
-        function: The function in plain Python, with `math` and other recorded functions: it runs on floats
-            and, compiled or not, on dual numbers. One with all slopes and a `scipy_value` may call SciPy.
+        function: The function in plain Python, with `math` and other recorded functions, on floats.
+        code: What derivatives are taken of where a slope is `None`: plain Python that runs on floats and,
+            compiled or not, on dual numbers. The function itself, unless that is SciPy's.
         slopes: One text per argument, in the language of the rules table (`fwddiff.rules`); `None` where
-            the slope is that of `function` run on dual numbers. An argument that is a whole number has "0".
+            the slope is that of `code`. An argument that is a whole number has "0".
         scipy: Names in `scipy.special` that mean this function, with the arguments in this order.
         scipy_value: The name under which SciPy exports compiled code for the value in kernels (`name[k]`:
             result k of several), "" for that of `function`.
@@ -33,6 +34,7 @@ class Record:
     """
 
     function: Callable[..., float]
+    code: Callable[..., float]
     slopes: tuple[str | None, ...]
     scipy: tuple[str, ...] = ()
     scipy_value: str = ""
@@ -70,6 +72,7 @@ def record(
     *slopes: str | None,
     scipy: str = "",
     scipy_value: str = "",
+    code: Callable[..., float] | None = None,
     whole: tuple[int, ...] = (),
     domain: Domain | None = None,
     oracle: str = "",
@@ -80,6 +83,7 @@ def record(
     def recorded(function: Callable[..., float]) -> Callable[..., float]:
         made = Record(
             function=function,
+            code=code or function,
             slopes=slopes,
             scipy=tuple(scipy.split()),
             scipy_value=scipy_value,

@@ -40,6 +40,7 @@ from fwddiff._capture._values import (
     is_foreign,
     is_open,
     is_operation,
+    is_ours,
 )
 from fwddiff._errors import CaptureError
 
@@ -257,6 +258,8 @@ class _Planner:
         if path in self.edges[node] and (path == attributes(use.path) or has_code(value)):
             return True
         if is_data(value, self.owned):
+            if is_ours(node.live.__module__):
+                return True  # a constant of the code
             if imported:
                 refuse_import(node.live, at.name, value, self.owned)
                 self.guard.content(at.variable, value)

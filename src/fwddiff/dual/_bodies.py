@@ -18,7 +18,7 @@ from fwddiff import rules
 from fwddiff.dual import _chain
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._number import max_level
-from fwddiff.dual._parts import Operand
+from fwddiff.dual._parts import Operand, level_of, make, terms, value_at
 
 _PACKAGE = "fwddiff.special"
 
@@ -39,9 +39,15 @@ def stand_in(own: Callable, plain: Callable) -> Callable:
 
 
 def by_code(row: rules.Row, arguments: tuple[Operand, ...]) -> Operand:
-    """A row's function by its code, whose derivatives are the row's."""
+    """A row's function by its code, whose derivatives are the row's; the value is the row's own."""
     assert row.body is not None
-    return _each(on_duals(row.body), arguments, {})
+    found = _each(on_duals(row.body), arguments, {})
+    if row.record is None or not row.record.scipy_value:
+        return found
+    level = max(map(level_of, arguments))
+    value = _chain.call(row, *[value_at(a, level) for a in arguments])
+    count = len(next(a for a in arguments if level_of(a) == level).partials)
+    return make(value, list(terms(found, level, count)), level)
 
 
 _chain.by_code = by_code

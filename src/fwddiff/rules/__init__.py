@@ -119,7 +119,7 @@ def include(record: Record) -> Row:
         record.slopes,
         (record.function,),
         f"{record.name}({listing})",
-        record.function,
+        record.code,
         record,
     )
     TABLE[row.name], _recorded[row.name] = row, record.function

@@ -1,6 +1,6 @@
 """Bessel functions: values of SciPy; slopes in the argument by recurrences, in the order by integrals.
 
-Sources: DLMF 10.6 and 10.29 (slopes), 10.9 and 10.32 (integrals), 10.25 and 10.40 (series), 10.47 (spherical).
+Sources: DLMF 10.6, 10.29 (slopes), 10.9, 10.32 (integrals), 10.25, 10.40 (series), 10.47 (spherical).
 The trapezoidal rule is exact to rounding here: Trefethen and Weideman, SIAM Review 56 (2014).
 """
 
@@ -11,6 +11,11 @@ from fwddiff._record import from_scipy, means, record
 _X = (-50.0, 50.0)
 _POSITIVE = (1e-3, 50.0)
 _ORDER = (0.0, 20.0)
+
+
+def _is_moderate(v, x):
+    """Where slopes in the order are found."""
+    return 1e-100 < x < 1e5 and -1000.0 < v < 1000.0
 
 
 @record("-j1(x)", scipy="j0", scipy_value="j0", domain={"x": _X}, oracle="besselj(0, x)")
@@ -65,15 +70,28 @@ def k1(x):
 # Slopes by recurrences lose log10(x) digits, because exp(x) K and exp(-x) I hardly change: by the code.
 
 
-@record(None, scipy="i0e", scipy_value="i0e", domain={"x": (-1e4, 1e4)}, oracle="exp(-abs(x))*besseli(0, x)")
-def i0e(x):
-    """exp(-|x|) I₀(x)."""
+def _i0e(x):
+    if not abs(x) < math.inf:
+        return 0.0 * x if x == x else x
     return _scaled_i(0.0, abs(x)) if x != 0.0 else 1.0 - abs(x) + 0.75 * x * x
 
 
-@record(None, scipy="i1e", scipy_value="i1e", domain={"x": (-1e4, 1e4)}, oracle="exp(-abs(x))*besseli(1, x)")
-def i1e(x):
-    """exp(-|x|) I₁(x)."""
+@record(
+    None,
+    scipy="i0e",
+    scipy_value="i0e",
+    code=_i0e,
+    domain={"x": (-1e4, 1e4)},
+    oracle="exp(-abs(x))*besseli(0, x)",
+)
+def i0e(x):
+    """exp(-|x|) I₀(x)."""
+    return from_scipy("i0e", x)
+
+
+def _i1e(x):
+    if not abs(x) < math.inf:
+        return 0.0 * x if x == x else x
     if x == 0.0:
         return 0.5 * x - 0.5 * x * abs(x)
     return _scaled_i(1.0, x) if x > 0.0 else -_scaled_i(1.0, -x)
@@ -81,19 +99,20 @@ def i1e(x):
 
 @record(
     None,
-    None,
-    scipy="ive",
-    scipy_value="ive",
-    domain={"v": _ORDER, "x": (1e-3, 1e3)},
-    oracle="exp(-abs(x))*besseli(v, x)",
-    choices="nan for x < 0 and in the order at x = 0",
+    scipy="i1e",
+    scipy_value="i1e",
+    code=_i1e,
+    domain={"x": (-1e4, 1e4)},
+    oracle="exp(-abs(x))*besseli(1, x)",
 )
-def ive(v, x):
-    """exp(-|x|) I_v(x), real order."""
-    if x == 0.0:
-        return 1.0 + 0.0 * v if v == 0.0 else 0.0 * v
-    if not x > 0.0 or x == math.inf:
-        return 0.0 * v if x == math.inf else math.nan
+def i1e(x):
+    """exp(-|x|) I₁(x)."""
+    return from_scipy("i1e", x)
+
+
+def _ive(v, x):
+    if not _is_moderate(v, x):
+        return math.nan * (v + x)
     if v < 0.0:  # I₋ᵥ = Iᵥ + (2/π) sin(πv) Kᵥ, DLMF 10.27.2
         return _scaled_i(-v, x) + 2.0 / math.pi * math.sin(-math.pi * v) * _scaled_k(-v, x) * math.exp(
             -2.0 * x
@@ -103,18 +122,42 @@ def ive(v, x):
 
 @record(
     None,
+    None,
+    scipy="ive",
+    scipy_value="ive",
+    code=_ive,
+    domain={"v": _ORDER, "x": (1e-3, 1e3)},
+    oracle="exp(-abs(x))*besseli(v, x)",
+    choices="nan in the order for x <= 0, and beyond 1000 or for x beyond 1e5",
+)
+def ive(v, x):
+    """exp(-|x|) I_v(x), real order."""
+    return from_scipy("ive", v, x)
+
+
+def _iv(v, x):
+    return ive(v, x) * math.exp(x) if x < 709.0 else math.nan * (v + x)
+
+
+@record(
+    None,
     "(iv(v - 1, x) + iv(v + 1, x)) / 2",
     scipy="iv",
     scipy_value="iv",
+    code=_iv,
     domain={"v": _ORDER, "x": (1e-3, 100.0)},
     oracle="besseli(v, x)",
-    choices="nan for x < 0 in the order, and in the order at x = 0",
+    choices="nan in the order for x <= 0, and beyond 1000 or for x beyond 1e5",
 )
 def iv(v, x):
     """I_v(x), real order."""
-    if x > 709.0:
-        return math.inf + 0.0 * v
-    return ive(v, x) * math.exp(abs(x))
+    return from_scipy("iv", v, x)
+
+
+def _kve(v, x):
+    if not _is_moderate(v, x):
+        return math.nan * (v + x)
+    return _scaled_k(abs(v), x) if v != 0.0 else _scaled_k(v, x)
 
 
 @record(
@@ -122,17 +165,18 @@ def iv(v, x):
     None,
     scipy="kve",
     scipy_value="kve",
+    code=_kve,
     domain={"v": _ORDER, "x": (1e-3, 1e4)},
     oracle="exp(x)*besselk(v, x)",
-    choices="nan for x < 0",
+    choices="nan in the order for x <= 0, and beyond 1000 or for x beyond 1e5",
 )
 def kve(v, x):
     """exp(x) K_v(x), real order."""
-    if x == 0.0:
-        return math.inf + 0.0 * v
-    if not x > 0.0 or x == math.inf:
-        return 0.0 * v if x == math.inf else math.nan
-    return _scaled_k(abs(v), x) if v != 0.0 else _scaled_k(v, x)
+    return from_scipy("kve", v, x)
+
+
+def _kv(v, x):
+    return kve(v, x) * math.exp(-x) if x > 0.0 else math.nan * (v + x)
 
 
 @record(
@@ -140,27 +184,29 @@ def kve(v, x):
     "-(kv(v - 1, x) + kv(v + 1, x)) / 2",
     scipy="kv",
     scipy_value="kv",
+    code=_kv,
     domain={"v": _ORDER, "x": (1e-3, 500.0)},
     oracle="besselk(v, x)",
-    choices="nan for x < 0",
+    choices="nan in the order for x <= 0, and beyond 1000 or for x beyond 1e5",
 )
 def kv(v, x):
     """K_v(x), real order."""
-    return kve(v, x) * math.exp(-x) if x > -700.0 else math.nan
+    return from_scipy("kv", v, x)
 
 
 def _scaled_k(v, x):
     """exp(x) ∫ exp(-x cosh t) cosh(v t) dt from 0 to ∞ (DLMF 10.32.9), by the trapezoidal rule.
 
     The step follows the width (x² + v²)^(-1/4) of the peak at sinh t = v / x, and the strip |Im t| < π/2 in
-    which the integrand is analytic: an error below 1e-17 of the integral. Terms are relative to the largest.
+    which the integrand decays: with a step h the error is below exp(-π²/h + v (1 + log(2π / (v h)))) of the
+    integral, 1e-17. Terms are relative to the largest.
     """
     width = math.sqrt(math.hypot(x, v))
-    step = 0.7 / width if width > 2.8 else 0.25
-    top = math.asinh(v / x) if v < 1e300 * x else 0.0
-    peak = v * top - x * (math.cosh(top) - 1.0) if top < 700.0 else math.nan
-    if peak > 709.0:
-        return math.inf + 0.0 * v
+    step = 0.4 / width if width > 2.2 else 0.18
+    top = math.asinh(v / x)
+    peak = v * top - x * (math.cosh(top) - 1.0)
+    if peak > 700.0:
+        return math.inf * (1.0 + v)
     total = 0.5 * math.exp(-peak)
     for k in range(1, 4000):
         t = k * step
@@ -211,21 +257,11 @@ def _scaled_i(v, x):
 # --- J and Y of real order ----------------------------------------------------------------------------------
 
 
-@record(
-    None,
-    "(jv(v - 1, x) - jv(v + 1, x)) / 2",
-    scipy="jv jn",
-    scipy_value="jv",
-    domain={"v": _ORDER, "x": _POSITIVE},
-    oracle="besselj(v, x)",
-    choices="nan in the order for x <= 0",
-)
-def jv(v, x):
-    """J_v(x), real order: Schläfli's integral along a line through the saddle point (DLMF 10.9.6 shifted by α,
-    cosh α = v / x, where v > x): the integrand is then no larger than the function.
-    """
-    if not x > 0.0:
-        return math.nan
+def _jv(v, x):
+    """Schläfli's integral along a line through the saddle point (DLMF 10.9.6 shifted by α, cosh α = v / x,
+    where v > x): the integrand is then no larger than the function."""
+    if not _is_moderate(v, x):
+        return math.nan * (v + x)
     shift = math.acosh(v / x) if v > x else 0.0
     rise, speed = x * math.sinh(shift), x * math.cosh(shift)
     scale = rise - v * shift
@@ -246,17 +282,23 @@ def jv(v, x):
 
 @record(
     None,
-    "(yv(v - 1, x) - yv(v + 1, x)) / 2",
-    scipy="yv yn",
-    scipy_value="yv",
+    "(jv(v - 1, x) - jv(v + 1, x)) / 2",
+    scipy="jv jn",
+    scipy_value="jv",
+    code=_jv,
     domain={"v": _ORDER, "x": _POSITIVE},
-    oracle="bessely(v, x)",
-    choices="nan for x <= 0",
+    oracle="besselj(v, x)",
+    choices="nan in the order for x <= 0, and beyond 1000 or for x beyond 1e5",
 )
-def yv(v, x):
-    """Y_v(x), real order (DLMF 10.9.7)."""
-    if not x > 0.0:
-        return math.nan
+def jv(v, x):
+    """J_v(x), real order."""
+    return from_scipy("jv", v, x)
+
+
+def _yv(v, x):
+    """DLMF 10.9.7."""
+    if not _is_moderate(v, x):
+        return math.nan * (v + x)
     arc = 0.0
     panels = int(4.0 + 0.3 * (x + abs(v)))
     width = math.pi / panels
@@ -266,6 +308,21 @@ def yv(v, x):
             arc = arc + _weight(node) * math.sin(x * math.sin(angle) - v * angle)
     up, down = _tail(-v, x, 0.0), _tail(v, x, 0.0)
     return (arc * 0.5 * width - up - math.cos(math.pi * v) * down) / math.pi
+
+
+@record(
+    None,
+    "(yv(v - 1, x) - yv(v + 1, x)) / 2",
+    scipy="yv yn",
+    scipy_value="yv",
+    code=_yv,
+    domain={"v": _ORDER, "x": _POSITIVE},
+    oracle="bessely(v, x)",
+    choices="nan in the order for x <= 0, and beyond 1000 or for x beyond 1e5",
+)
+def yv(v, x):
+    """Y_v(x), real order."""
+    return from_scipy("yv", v, x)
 
 
 def _tail(v, x, start):
@@ -330,6 +387,8 @@ def spherical_yn(n, x):
         return 0.0
     before, value = math.sin(x) / x, -math.cos(x) / x
     for k in range(n):
+        if abs(value) == math.inf:
+            break
         before, value = value, (2.0 * k + 1.0) / x * value - before
     return value
 

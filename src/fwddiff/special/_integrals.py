@@ -1,5 +1,5 @@
-"""Integrals of elementary functions: exponential, Fresnel's, of sines; elliptic ones by the arithmetic-geometric
-mean; Lambert's W.
+"""Integrals of elementary functions: exponential, Fresnel's, of sines; elliptic ones by the
+arithmetic-geometric mean; Lambert's W.
 
 Sources: DLMF 4.13 (W), 6 (exponential, sines), 7.2 (Fresnel), 19.8 (elliptic).
 """
@@ -79,22 +79,25 @@ def sici(x):
 # quadratically, derivatives a step behind.
 
 
+def _ellipk(m):
+    return ellipkm1(1.0 - m)
+
+
 @record(
     None,
     scipy="ellipk",
     scipy_value="ellipk",
+    code=_ellipk,
     domain={"m": (-50.0, 0.999)},
     oracle="ellipk(m)",
     choices="inf at m = 1; nan beyond",
 )
 def ellipk(m):
     """K(m) = ∫ (1 - m sin² t)^(-1/2) dt from 0 to π/2, of the parameter m = k²; π / (2 AGM(1, √(1 - m)))."""
-    return ellipkm1(1.0 - m)
+    return from_scipy("ellipk", m)
 
 
-@record(None, scipy="ellipkm1", scipy_value="ellipkm1", domain={"p": (1e-10, 50.0)}, oracle="ellipk(1 - p)")
-def ellipkm1(p):
-    """K(1 - p), exact for small p."""
+def _ellipkm1(p):
     if not p > 0.0 or p == math.inf:
         return math.inf if p == 0.0 else 0.0 * p if p == math.inf else math.nan
     a, b = 1.0, math.sqrt(p)
@@ -109,14 +112,18 @@ def ellipkm1(p):
 
 @record(
     None,
-    scipy="ellipe",
-    scipy_value="ellipe",
-    domain={"m": (-50.0, 0.999)},
-    oracle="ellipe(m)",
-    choices="-inf at m = 1; nan beyond",
+    scipy="ellipkm1",
+    scipy_value="ellipkm1",
+    code=_ellipkm1,
+    domain={"p": (1e-10, 50.0)},
+    oracle="ellipk(1 - p)",
 )
-def ellipe(m):
-    """E(m) = ∫ (1 - m sin² t)^(1/2) dt from 0 to π/2 (DLMF 19.8.6)."""
+def ellipkm1(p):
+    """K(1 - p), exact for small p."""
+    return from_scipy("ellipkm1", p)
+
+
+def _ellipe(m):
     if m >= 1.0 or m != m:
         return 1.0 - math.sqrt(1.0 - m) if m == 1.0 else math.nan
     a, b, total, weight = 1.0, math.sqrt(1.0 - m), 1.0 - 0.5 * m, 0.5
@@ -128,6 +135,20 @@ def ellipe(m):
         if abs(c) < 1e-9 * a and k > 2:
             break
     return 0.5 * math.pi / (0.5 * (a + b)) * total
+
+
+@record(
+    None,
+    scipy="ellipe",
+    scipy_value="ellipe",
+    code=_ellipe,
+    domain={"m": (-50.0, 0.999)},
+    oracle="ellipe(m)",
+    choices="-inf at m = 1; nan beyond",
+)
+def ellipe(m):
+    """E(m) = ∫ (1 - m sin² t)^(1/2) dt from 0 to π/2 (DLMF 19.8.6)."""
+    return from_scipy("ellipe", m)
 
 
 # --- Lambert's W --------------------------------------------------------------------------------------------
@@ -188,7 +209,7 @@ def _halley(w, x):
 
 @means("lambertw")
 def lambertw(z, k=0):
-    """The real branches k = 0 and k = -1; nan where W is complex, and for other k. Unlike SciPy's, a float."""
+    """The real branches k = 0 and k = -1, as floats; nan where W is complex, and for other k."""
     if k == 0:
         return lambertw0(z)
     return lambertwm1(z) if k == -1 else math.nan

@@ -206,9 +206,9 @@ class Rewriter:
         if own is None:
             return None
         row = recorded(own)
-        if not is_plain() and row is not None and row.record is not None and row.record.scipy_value:
-            raise CompileError(f"`{own.__name__}` is SciPy's, and is not there for code of this kind")
-        entry = None if row is not None and is_plain() else self.dispatcher(plan(own))
+        if row is not None and row.body is not None and not is_plain():
+            return self.dispatcher(plan(row.body))
+        entry = None if row is not None else self.dispatcher(plan(own))
         if not is_plain():
             return entry
         if own not in _registered:

@@ -154,7 +154,7 @@ def register_special(function, entry=None) -> None:
         typer.__defaults__ = call.__defaults__ = defaults
         return typer
 
-    overload(fused)(typing(lambda *kinds: any(map(is_smooth, kinds)), entry or function))
+    overload(fused)(typing(lambda *kinds: all(map(_is_scalar, kinds)), entry or function))
     register_function(fused, len(names))
     array_overload(function)(typing(involves_smooth_array, fused))
     if entry is not None:

@@ -35,8 +35,7 @@ from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
-from fwddiff.engines.numba.ssa.function import Array, Function, called_with, returning
-from fwddiff.engines.numba.ssa.writer import number
+from fwddiff.engines.numba.ssa.function import Array, Function, returning
 from numba.core import errors, types
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -99,31 +98,11 @@ def body(name: str) -> Function:
     """
     row = rules.TABLE[name]
     assert row.body is not None
-    planned = plan(row.body)
     whole = rules.INTEGER_ARGUMENTS.get(name, ())
-    given = [0 if k in whole else 0.0 for k in range(len(row.arguments))]
-    constants, structures = _constants(planned)
-    arguments = _tree.flatten(tuple(given))[1]
-    problem = Problem(planned, arguments, structures, {}, tuple(map(_slot_of, (*given, *constants))))
-    core = translate(problem)
-    count, text = len(given), polls.never(core.text)
-    if constants:
-        kinds = core.inputs[count:]
-        values = [number(str(kind), x) for kind, x in zip(kinds, constants, strict=True)]
-        text += called_with(core.symbol, core.inputs[:count], values)
-    symbol = f"{core.symbol}_bound" if constants else core.symbol
-    return returning(text, symbol, core.inputs[:count], core.outputs)
-
-
-def _constants(planned: Any) -> tuple[list[Any], tuple[Any, ...]]:
-    """Numbers that our functions name, and how they nest: ours do not change."""
-    flat = [_tree.flatten(value) for value in planned.values()]
-    return [x for leaves, _ in flat for x in leaves], tuple(structure for _, structure in flat)
-
-
-def _slot_of(x: float) -> Slot:
-    is_whole = isinstance(x, int)
-    return Slot(np.dtype(np.int64 if is_whole else np.float64), differentiable=not is_whole)
+    given = tuple(0 if k in whole else 0.0 for k in range(len(row.arguments)))
+    slots = tuple(Slot(np.dtype(type(x)), differentiable=isinstance(x, float)) for x in given)
+    core = translate(Problem(plan(row.body), _tree.flatten(given)[1], (), {}, slots))
+    return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
 
 
 def _cause(error: BaseException) -> Exception:

@@ -115,6 +115,8 @@ def carriers(i: Instruction) -> list[Value]:
         return i.operands
     if name in LOCALLY_CONSTANT:
         return []
+    if name == "graft":
+        return i.operands[1:]
     if name == "powi":
         return i.operands[:1]
     if name == "seed":

@@ -14,8 +14,9 @@ from fwddiff import rules
 from fwddiff.engines.numba.ssa import special
 from fwddiff.engines.numba.ssa.activity import Activity
 from fwddiff.engines.numba.ssa.code import Instruction
-from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of, simplified
+from fwddiff.engines.numba.ssa.function import Function, as_core, simplified
 from fwddiff.engines.numba.ssa.functions import meaning
+from fwddiff.engines.numba.ssa.writer import PURE
 
 
 def expanded(base: Function, active: Sequence[int], bodies: special.Bodies) -> Function:
@@ -39,20 +40,30 @@ def _is_asked_for(i: Instruction, activity: Activity) -> bool:
 def _with_code(base: Function, calls: dict[str, Instruction], bodies: special.Bodies) -> Function:
     text, defined, outside = base.text, [], {}
     for callee, i in calls.items():
-        function, name = bodies(meaning(callee) or ""), f"{callee}.code"
+        row = rules.TABLE[meaning(callee) or ""]
+        function, name = bodies(row.name), f"{callee}.code"
         assert i.result is not None
-        text = re.sub(rf'^declare [^\n]*@"?{re.escape(callee)}"?\([^\n]*\n', "", text, flags=re.M)
-        kinds = [o.type for o in i.operands]
-        assert len(kinds) == len(numbers_of(function.inputs))
-        defined.append(as_core(function, name))
-        defined.append(special.value_of_core(callee, name, kinds, i.result.type, "inlined"))
+        # The calls are renamed, because the value may be one of the function itself.
+        text = re.sub(
+            rf'(call [^@\n]*@"?{re.escape(callee)})"?\(', rf'call {i.result.type} @"{name}.put"(', text
+        )
+        value = callee if row.record is not None and row.record.scipy_value else ""
+        defined += [
+            as_core(function, name),
+            special.put(f"{name}.put", name, [o.type for o in i.operands], i.result.type, value),
+        ]
         outside |= function.code.outside
-    kept = [line for line in outside.values() if not _is_there(line, text, calls)]
-    return simplified("\n".join([text, *defined, *kept]), base.symbol, base.inputs, base.outputs)
+    added = "\n".join(defined)
+    for name in ("fwddiff.graft", "fwddiff.constant"):
+        for kind in ("double", "float"):
+            symbol = name + ".f32" * (kind == "float")
+            kinds = ", ".join([kind] * (1 + (name == "fwddiff.graft")))
+            if f'@"{symbol}"(' in added:
+                outside.setdefault(symbol, f'declare {kind} @"{symbol}"({kinds}) {PURE}')
+    kept = [line for name, line in outside.items() if not _is_declared(name, text)]
+    return simplified("\n".join([text, added, *kept]), base.symbol, base.inputs, base.outputs)
 
 
-def _is_there(declaration: str, text: str, calls: dict[str, Instruction]) -> bool:
-    found = re.search(r'@"?([\w.$-]+)"?\(', declaration)
-    name = found.group(1) if found else ""
-    there = re.search(rf'^declare [^\n]*@"?{re.escape(name)}"?\(', text, flags=re.M)
-    return name in calls or name == "fwddiff.return" or there is not None
+def _is_declared(name: str, text: str) -> bool:
+    found = re.search(rf'^declare [^\n]*@"?{re.escape(name)}"?\(', text, flags=re.M)
+    return name == "fwddiff.return" or found is not None

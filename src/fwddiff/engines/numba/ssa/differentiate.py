@@ -284,6 +284,8 @@ class Differentiated:
                     for k, p in partials.items()
                 }
             return {k: self.writer.call(i.callee, y.type, [p]) for k, p in partials.items()}
+        if name == "graft":
+            return self._chain(y, [(i.operands[1], "1", None)])
         if name == "skipped":
             return self._row("multiply", i.operands, y)
         if name.startswith("weighted"):

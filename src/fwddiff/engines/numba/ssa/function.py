@@ -164,16 +164,6 @@ def called(writer: Writer, symbol: str, inputs: Sequence[Kind], outputs: Sequenc
     )
 
 
-def called_with(symbol: str, inputs: Sequence[Kind], constants: Sequence[Value]) -> str:
-    """Text of `<symbol>_bound`, a core that calls another with constants behind its own arguments."""
-    own = parameters(inputs)
-    listing = ", ".join([*filter(None, [own]), *map(str, constants)])
-    return (
-        f'define i32 @"{symbol}_bound"(ptr %ret, ptr %exc, {own}) {{\n'
-        f'  %status = call i32 @"{symbol}"(ptr %ret, ptr %exc, {listing})\n  ret i32 %status\n}}\n'
-    )
-
-
 def results_of_call(writer, symbol, results: Value, exception: Value, arguments: str, outputs) -> list[Value]:
     listing = ", ".join(filter(None, (str(results), str(exception), arguments)))
     status = writer.assign("i32", f'call i32 @"{symbol}"({listing})')

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from fwddiff import rules
 from fwddiff._native import exported
-from fwddiff.engines.numba.ssa.code import Refused, Value
+from fwddiff.engines.numba.ssa.code import Refused, Value, is_float
 from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of
 from fwddiff.engines.numba.ssa.writer import Writer
 
@@ -43,25 +43,38 @@ def _of_body(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Seq
     kinds = numbers_of(function.inputs)
     writer.outside |= function.code.outside
     writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
-    writer.outside[symbol] = value_of_core(symbol, f"{symbol}_core", kinds, "double", "internal")
+    w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
+    result = _called(w, f"{symbol}_core", given)
+    writer.outside[symbol] = _definition(w, symbol, given, result, ATTRIBUTES)
     return kinds
 
 
 ATTRIBUTES = "noinline nounwind willreturn memory(none)"
 
 
-def value_of_core(symbol: str, core: str, kinds: Sequence[str], kind: str, how: str) -> str:
-    """Definition of a function of numbers of these kinds, which gives the one result of a core of doubles
-    that never raises. `how`: "internal" for one that stays a function, "inlined" for one that does not."""
-    w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
+def _called(w: Writer, core: str, given: Sequence[Value]) -> Value:
+    """The one result of a core of doubles that never raises."""
     room = w.assign("ptr", "alloca [1 x double], align 8")
     exception = w.assign("ptr", "alloca ptr, align 8")
     wide = [w.convert(v, "double") if v.type == "float" else v for v in given]
     w.assign("i32", f'call i32 @"{core}"({room}, {exception}, {", ".join(map(str, wide))})')
-    result = w.convert(w.assign("double", f"load double, {room}, align 8"), kind)
-    attributes = ATTRIBUTES if how == "internal" else "alwaysinline"
-    body = "\n".join([*w.lines, f"  ret {result}"])
-    return f'define internal {kind} @"{symbol}"({", ".join(map(str, given))}) {attributes} {{\n{body}\n}}\n'
+    return w.assign("double", f"load double, {room}, align 8")
+
+
+def _definition(w: Writer, symbol: str, given: Sequence[Value], result: Value, attributes: str) -> str:
+    body, listing = "\n".join([*w.lines, f"  ret {result}"]), ", ".join(map(str, given))
+    return f'define internal {result.type} @"{symbol}"({listing}) {attributes} {{\n{body}\n}}\n'
+
+
+def put(symbol: str, core: str, kinds: Sequence[str], kind: str, value: str) -> str:
+    """Definition of a function that is put in the place of calls that derivatives are taken of: by the core,
+    with the value of the function `value`, if that is another. A value never depends on what is asked."""
+    w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
+    result = w.convert(_called(w, core, given), kind)
+    if value:
+        fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
+        result = w.table("graft", [w.call(value, kind, fixed), result])
+    return _definition(w, symbol, given, result, "alwaysinline")
 
 
 def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:
@@ -77,9 +90,8 @@ def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Se
         result = w.assign("double", f"load double, {rooms[found.position]}, align 8")
     else:
         result = w.assign("double", f"call double @{found.symbol}({listing})")
-    body, kind = "\n".join([*w.lines, f"  ret {result}"]), "void" if rooms else "double"
+    kind = "void" if rooms else "double"
     taken = ", ".join(v.type for v in [*given, *rooms, *skip])
     writer.outside[found.symbol] = f"declare {kind} @{found.symbol}({taken}) nounwind willreturn"
-    parameters = ", ".join(map(str, given))
-    writer.outside[symbol] = f"define internal double @{symbol}({parameters}) {ATTRIBUTES} {{\n{body}\n}}\n"
+    writer.outside[symbol] = _definition(w, symbol, given, result, ATTRIBUTES)
     return found.arguments

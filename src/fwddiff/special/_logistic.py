@@ -43,9 +43,35 @@ def exprel(x):
     """(exp(x) - 1) / x, 1 at 0. Around 0 its power series, because the derivatives of the quotient cancel."""
     z = 1.0 * x
     if abs(z) < 1.5:
-        total = 0.0
-        for back in range(24):
-            total = 1.0 + total * z / (25.0 - back)
+        inverses = (
+            1.0 / 25,
+            1.0 / 24,
+            1.0 / 23,
+            1.0 / 22,
+            1.0 / 21,
+            1.0 / 20,
+            1.0 / 19,
+            1.0 / 18,
+            1.0 / 17,
+            1.0 / 16,
+            1.0 / 15,
+            1.0 / 14,
+            1.0 / 13,
+            1.0 / 12,
+            1.0 / 11,
+            1.0 / 10,
+            1.0 / 9,
+            1.0 / 8,
+            1.0 / 7,
+            1.0 / 6,
+            1.0 / 5,
+            1.0 / 4,
+            1.0 / 3,
+            1.0 / 2,
+        )
+        total = 1.0
+        for inverse in inverses:
+            total = 1.0 + total * z * inverse
         return total
     if z > 700.0:
         # In two factors, because exp(x) overflows first. The second bound is that of exp in Python.
@@ -64,9 +90,29 @@ def _log1prel(t):
 
 def _atanh_rest(w):
     """(atanh(r) - r) / r³ = 1/3 + w/5 + w²/7 + …, w = r² <= 1/9."""
+    coefficients = (
+        1.0 / 37,
+        1.0 / 35,
+        1.0 / 33,
+        1.0 / 31,
+        1.0 / 29,
+        1.0 / 27,
+        1.0 / 25,
+        1.0 / 23,
+        1.0 / 21,
+        1.0 / 19,
+        1.0 / 17,
+        1.0 / 15,
+        1.0 / 13,
+        1.0 / 11,
+        1.0 / 9,
+        1.0 / 7,
+        1.0 / 5,
+        1.0 / 3,
+    )
     total = 0.0
-    for back in range(18):
-        total = total * w + 1.0 / (37.0 - 2.0 * back)
+    for coefficient in coefficients:
+        total = total * w + coefficient
     return total
 
 

@@ -9,8 +9,6 @@ _PARAMETERS = {"a": (1e-2, 1e5), "b": (1e-2, 1e5)}
 _DOMAIN = {**_PARAMETERS, "x": (0.0, 1.0)}
 
 
-# Below, a parameter is as good as 0.
-TINY = 1e-290
 
 
 def _times_log1p(a: float, b: float) -> float:
@@ -72,7 +70,7 @@ def beta(a: float, b: float) -> float:
 
 
 def _is_inside(a: float, b: float, x: float) -> bool:
-    return a > TINY and b > TINY and a + b < math.inf and x > 0.0 and x < 1.0
+    return a > 1e-290 and b > 1e-290 and a + b < math.inf and x > 0.0 and x < 1.0
 
 
 def _at_limit(a: float, b: float, x: float) -> float:
@@ -81,11 +79,11 @@ def _at_limit(a: float, b: float, x: float) -> float:
         return math.nan
     if x == 0.0 or x == 1.0:
         return x
-    if a <= TINY and b <= TINY:
+    if a <= 1e-290 and b <= 1e-290:
         return b / (a + b)
-    if a <= TINY or b == math.inf:
+    if a <= 1e-290 or b == math.inf:
         return 1.0
-    if b <= TINY or a == math.inf:
+    if b <= 1e-290 or a == math.inf:
         return 0.0
     return 0.5 if x == 0.5 else 1.0 if x > 0.5 else 0.0
 
@@ -187,7 +185,7 @@ def betainc_slope(a: float, b: float, x: float) -> float:
 def _density_at_limit(a: float, b: float, x: float) -> float:
     if not (a >= 0.0 and b >= 0.0 and x >= 0.0 and x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
         return math.nan
-    if a <= TINY or b <= TINY or a + b == math.inf or (x > 0.0 and x < 1.0):
+    if a <= 1e-290 or b <= 1e-290 or a + b == math.inf or (x > 0.0 and x < 1.0):
         return 0.0
     here, other = (a, b) if x == 0.0 else (b, a)
     return math.inf if here < 1.0 else other if here == 1.0 else 0.0

@@ -9,11 +9,17 @@ import math
 
 from fwddiff._magnitude import magnitude
 from fwddiff._record import record
-from fwddiff.special._beta import TINY, betaln, log_lower
+from fwddiff.special._beta import betaln, log_lower
 from fwddiff.special._beta_tail import is_upper, log_power, ratio
 
 _HELD = "held constant: derivatives come with the steps of Newton's iteration that follow"
 _DOMAIN = {"a": (1e-2, 1e5), "b": (1e-2, 1e5), "p": (1e-300, 1.0)}
+
+
+def logistic(s: float) -> float:
+    """x with log(x / (1 - x)) = s; neither x nor its derivatives overflow on the way."""
+    e = math.exp(-abs(s))
+    return e / (1.0 + e) if s < 0.0 else 1.0 / (1.0 + e)
 
 
 def newton(a: float, b: float, p: float, x: float, y: float, bx: float, ay: float) -> float:
@@ -48,7 +54,7 @@ def _lower_root(a: float, b: float, p: float) -> float:
         return s
     s = min(s, 700.0)
     for _ in range(100):
-        x, y = 1.0 / (1.0 + math.exp(-s)), 1.0 / (1.0 + math.exp(s))
+        x, y = logistic(s), logistic(-s)
         step = newton(a, b, p, x, y, b * x, a * y)
         s = min(max(s - step, -700.0), 700.0)
         if abs(step) <= 1e-4:
@@ -71,7 +77,7 @@ def _logit(a: float, b: float, p: float, q: float) -> float:
     for _ in range(8):
         if abs(s) > 699.0:
             break
-        x, y = 1.0 / (1.0 + math.exp(-s)), 1.0 / (1.0 + math.exp(s))
+        x, y = logistic(s), logistic(-s)
         step = newton(a, b, p, x, y, b * x, a * y)
         s -= step
         if magnitude(step, s) <= 1e-9:
@@ -91,14 +97,14 @@ def _quantile(a: float, b: float, p: float, q: float) -> float:
         return math.nan
     if a == math.inf or b == math.inf:
         return 1.0 if a == math.inf else 0.0
-    if a <= TINY or b <= TINY:
+    if a <= 1e-290 or b <= 1e-290:
         return 0.0 if p < b / (a + b) else 1.0
     if p == 0.0:
         return at_end(p, a, b)
     if q == 0.0:
         return 1.0 - at_end(q, b, a)
     s = _logit(a, b, p, q)
-    return math.exp(s) if s < -700.0 else 1.0 / (1.0 + math.exp(-s))
+    return logistic(s)
 
 
 @record(None, None, None, scipy="betaincinv", domain=_DOMAIN, choices="at p = 0 and 1 the limits of the slope in p")
@@ -140,7 +146,7 @@ def btdtria_rate(v: float, b: float, p: float, q: float, x: float, y: float) -> 
 
 def _parameter(b: float, p: float, q: float, x: float, y: float) -> float:
     """a with I_x(a, b) = p = 1 - q. A chord instead of the tangent: each step takes derivatives one order further."""
-    if not (b > TINY and b < 1e130 and p >= 0.0 and q >= 0.0 and x > 0.0 and y > 0.0):
+    if not (b > 1e-290 and b < 1e130 and p >= 0.0 and q >= 0.0 and x > 0.0 and y > 0.0):
         return math.nan
     if p == 0.0 or q == 0.0:
         return math.inf if p == 0.0 else 0.0

@@ -5,7 +5,7 @@ import math
 
 from fwddiff._magnitude import magnitude
 from fwddiff._record import record
-from fwddiff.special._beta import TINY, betainc, betaincc, tail
+from fwddiff.special._beta import betainc, betaincc, tail
 from fwddiff.special._beta_inverse import at_end, betainccinv, betaincinv, betaincinv_start, newton
 from fwddiff.special._beta_tail import is_upper, log_power
 
@@ -108,7 +108,7 @@ def nbdtri(k: float, n: float, p: float) -> float:
 
 
 def _is_degrees(dfn: float, dfd: float) -> bool:
-    return dfn > 2.0 * TINY and dfd > 2.0 * TINY and dfn + dfd < math.inf
+    return dfn > 2e-290 and dfd > 2e-290 and dfn + dfd < math.inf
 
 
 def _parts(dfn: float, dfd: float, f: float) -> tuple[float, float, float, float]:

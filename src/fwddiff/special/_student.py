@@ -149,7 +149,7 @@ def stdtrit(df: float, p: float) -> float:
         if _is_central(df, t):
             step = t * _central(df, t) - (lower - 0.5) / stdtr_slope(df, t)
         else:
-            step = (lower * math.exp(-_log_lower(df, t)) - 1.0) * t * _outer(df, t)
+            step = math.expm1(math.log(lower) - _log_lower(df, t)) * t * _outer(df, t)
         bend = -(1.0 + 1.0 / df) * t / (1.0 + t * t / df)
         step *= 1.0 + 0.5 * bend * step
         t -= step

@@ -38,7 +38,6 @@ from fwddiff._capture._values import (
     held_rule,
     is_data,
     is_foreign,
-    is_open,
     is_operation,
     is_ours,
 )
@@ -372,7 +371,7 @@ class _Planner:
 
     def struct_class(self, cls: type, place: str) -> None:
         """Members of a class that the user wrote: methods, and constants that these may name."""
-        if cls in self.classes or not is_struct_class(cls) or is_open(cls.__module__):
+        if cls in self.classes or not is_struct_class(cls) or is_ours(cls.__module__):
             return
         self.classes.add(cls)
         for name, member in _written_members(cls):

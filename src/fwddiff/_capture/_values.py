@@ -71,17 +71,7 @@ def is_ours(module: str | None) -> bool:
 
 def is_foreign(module: str | None) -> bool:
     """Whether a module belongs to Python or to a framework: its functions are not looked into."""
-<<<<<<< HEAD
-    return (module or "").partition(".")[0] in _FOREIGN and not is_open(module)
-
-
-def is_open(module: str | None) -> bool:
-    """Whether a module is of a package of ours that is written as a user would: looked into, but it does not
-    change between calls."""
-    return (module or "").startswith(_OPEN)
-=======
     return (module or "").partition(".")[0] in _FOREIGN and not is_ours(module)
->>>>>>> special
 
 
 def is_data(value: Any, owned: Owned) -> bool:

@@ -16,6 +16,7 @@ from fwddiff.special import (  # noqa: F401 - each records its functions
     _error,
     _gamma,
     _gammainc,
+    _gammaincinv,
     _hypergeometric,
     _integrals,
     _known,

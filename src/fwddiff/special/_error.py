@@ -26,7 +26,7 @@ def _exp_square(x, factor):
 
 
 def _erfcx_above(z):
-    """erfcx for z >= 0: a Chebyshev series of (1 + 2z) erfcx(z), summed to powers of (z - 3.75) / (z + 3.75)."""
+    """erfcx for z >= 0: a Chebyshev series in (z - 3.75) / (z + 3.75), divided by 1 + 2z."""
     if z > 1e8:
         return 1.0 / (math.sqrt(math.pi) * z)
     coefficients = (
@@ -282,7 +282,7 @@ def dawsn(x):
 
 
 def _owens_t_small(h, a):
-    """2π exp(h²/2) T(h, a) for h >= 0, 0 <= a <= 1: its integral up to 8.6 standard deviations (Gauss-Legendre)."""
+    """2π exp(h²/2) T(h, a), h >= 0, 0 <= a <= 1: its integral up to 8.6 deviations (Gauss-Legendre)."""
     nodes = (
         0.0640568928626056261,
         0.191118867473616309,

@@ -1,4 +1,4 @@
-"""The gamma function's relatives of one argument, and sums of them; `fwddiff._special` has digamma, polygamma.
+"""Relatives of the gamma function and zeta functions; `fwddiff._special` has digamma and polygamma.
 
 Source: NIST DLMF chapters 5 and 25.
 """
@@ -213,7 +213,7 @@ def zeta(x, q=None):
 
 @record(None, "0", scipy="multigammaln", whole=(1,), domain={"a": (2.0, 1e5), "d": (1, 2, 4)})
 def multigammaln(a, d):
-    """log of the multivariate gamma function of dimension d; nan unless a > (d - 1) / 2 and d is whole, >= 1."""
+    """log of the multivariate gamma function of dimension d >= 1; nan unless a > (d - 1) / 2."""
     order = 1.0 * d
     if not (1.0 <= order <= 10000.0 and order == math.floor(order)) or not 2.0 * a > order - 1.0:
         return math.nan

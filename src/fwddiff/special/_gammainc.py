@@ -10,10 +10,9 @@ algorithms for the computation and inversion of the incomplete gamma function ra
 
 import math
 
-from fwddiff._magnitude import magnitude
 from fwddiff._record import record
-from fwddiff.special._error import erfcx, ndtri
-from fwddiff.special._gamma import lgamma1p, log_minus_digamma, stirling_rest
+from fwddiff.special._error import erfcx
+from fwddiff.special._gamma import lgamma1p, stirling_rest
 from fwddiff.special._logistic import _log1p_rest, kl_div
 
 
@@ -32,43 +31,49 @@ def _log_prefactor(a, x):
     return -kl_div(a, x) - stirling_rest(a) - 0.5 * math.log(2.0 * math.pi * a)
 
 
+def _is_series(a, x):
+    """Where the series for P is best. Up to 1.5 deviations above the mean the complement loses one digit."""
+    return x < 2.0 if a < 1.0 else x < a + 1.5 * math.sqrt(a)
+
+
 def _series(a, x):
-    """P divided by the prefactor, for x < a + 1: DLMF 8.11.4."""
+    """P divided by the prefactor: DLMF 8.11.4.
+
+    64 terms are enough for second derivatives where a < 12, and for x < a / 2. Not fewer: a loop that stops
+    by itself takes four times as long, because elements side by side wait for each other.
+    """
     term = total = 1.0
-    for k in range(1, 500):
+    for k in range(1, 65):
         inverse = 1.0 / (a + k)
         term *= x * inverse
         total += term
-        if magnitude(term) <= 1e-17:
-            break
     return total
 
 
 def _fraction(a, x):
-    """Q divided by the prefactor, for x >= max(a, 1.1): DLMF 8.9.2, contracted, from its end.
+    """Q divided by the prefactor: DLMF 8.9.2, contracted, from its end, as one fraction above / below.
 
-    The number of steps is enough for second derivatives too: by trial over a <= 25, and for 2a < x beyond.
+    54 steps are enough for second derivatives at x >= 2; the scale keeps all products below 1e90.
     """
-    steps = int(10.0 + 85.0 / x) if a < 12.0 else 27
-    rest = 0.0
-    for back in range(steps):
-        n = steps - back
-        inverse = 1.0 / (x + (2.0 * n + 1.0 - a) + rest)
-        rest = n * (a - n) * inverse
-    return a / (x + (1.0 - a) + rest)
+    scale = 1.0 / (x + a + 1.0)
+    above = 0.0
+    below = 1.0
+    for back in range(54):
+        n = 54.0 - back
+        numerator = n * ((a - n) * scale) * scale * below
+        below = (x + (2.0 * n + 1.0 - a)) * scale * below + above
+        above = numerator
+    return a * scale * below / ((x + (1.0 - a)) * scale * below + above)
 
 
 def _small_upper(a, x):
-    """Q for 0 <= a < 1 and x < 1.1, where it may be as small as `a`: DLMF 8.7.1, less 1."""
+    """Q for 0 <= a < 1 and x < 2, where it may be as small as `a`: DLMF 8.7.1, less 1."""
     exponent = a * math.log(x) - lgamma1p(a)
     term = 1.0
     total = 0.0
-    for n in range(1, 40):
+    for n in range(1, 31):
         term *= -x / n
-        step = term / (a + n)
-        total += step
-        if magnitude(step) <= 1e-18:
-            break
+        total += term / (a + n)
     return -math.expm1(exponent) - a * math.exp(exponent) * total
 
 
@@ -79,7 +84,7 @@ def _eta(a, x):
 
 
 def _uniform_rest(a, eta):
-    """exp(aη²/2) (Q - erfc(η √(a/2)) / 2), a >= 25: Gil, Segura and Temme, section 2.5.
+    """exp(aη²/2) (Q - erfc(η √(a/2)) / 2), a >= 12: Gil, Segura and Temme, section 2.5.
 
     The function f(η) = S'/a - η S + … of Temme's expansion is solved for the powers of η from the high ones
     down: b[n - 1] = f[n] + (n + 1) b[n + 1] / a, and Γ(a) = √(2π/a) (a/e)ᵃ (1 + b[1] / a).
@@ -125,11 +130,11 @@ def _uniform_rest(a, eta):
 
 
 def _is_uniform(a, x):
-    return a >= 25.0 and 0.5 * a <= x <= 2.0 * a
+    return a >= 12.0 and 0.5 * a <= x <= 2.0 * a
 
 
 def _is_outside(a, x):
-    """Whether P and Q are 0, 1 or nan: at the ends of both arguments. 1e308: a test of inf keeps code scalar."""
+    """Whether P and Q are 0, 1 or nan: at the ends of both. A test of inf would keep code scalar."""
     return not (a >= 0.0 and a < 1e308 and x > 0.0 and x < 1e308)
 
 
@@ -143,8 +148,8 @@ def _outside(a, x):
 @record(
     "where(x == 0, where(a > 1, 0, y*log(x + 0)), "
     "y*(log_minus_digamma(a) + where(abs(x - a) < a, log1p((x - a) / a), log(x / a))))",
-    "where(x == 0, where(a > 2, 0, where(a == 2, 1, where(a > 1, 1 / (x + 0), where(a == 1, -1, -1 / (x + 0))))), "
-    "y*((a - x - 1) / x))",
+    "where(x == 0, where(a > 2, 0, where(a == 2, 1, where(a > 1, 1 / (x + 0), "
+    "where(a == 1, -1, -1 / (x + 0))))), y*((a - x - 1) / x))",
     domain={"a": (1e-2, 1e5), "x": (1e-300, 2e5)},
     oracle="exp((a - 1)*log(x) - x - loggamma(a))",
 )
@@ -174,7 +179,7 @@ def gammainc(a, x):
         eta = _eta(a, x)
         z = eta * math.sqrt(0.5 * a)
         return 0.5 * math.erfc(-z) - math.exp(-z * z) * _uniform_rest(a, eta)
-    if (x < 1.1 and a < 1.0) or x < a:
+    if _is_series(a, x):
         return math.exp(_log_prefactor(a, x)) * _series(a, x)
     return 1.0 - math.exp(_log_prefactor(a, x)) * _fraction(a, x)
 
@@ -194,9 +199,9 @@ def gammaincc(a, x):
         eta = _eta(a, x)
         z = eta * math.sqrt(0.5 * a)
         return 0.5 * math.erfc(z) + math.exp(-z * z) * _uniform_rest(a, eta)
-    if x < 1.1 and a < 1.0:
-        return _small_upper(a, x)
-    if x < a:
+    if _is_series(a, x):
+        if a < 1.0:
+            return _small_upper(a, x)
         return 1.0 - math.exp(_log_prefactor(a, x)) * _series(a, x)
     return math.exp(_log_prefactor(a, x)) * _fraction(a, x)
 
@@ -219,10 +224,8 @@ def log_gammainc(a, x):
     if _is_outside(a, x):
         p = _outside(a, x)
         return 0.0 if p == 1.0 else (-math.inf if p == 0.0 else p)
-    if x > a and (x >= 1.1 or a >= 1.0):
+    if x > a:
         return math.log1p(-gammaincc(a, x))
-    if x < 1.1 and a < 1.0 and a < 0.1 * x:
-        return math.log1p(-_small_upper(a, x))
     if _is_uniform(a, x):
         return _log_uniform(a, x, -1.0)
     return _log_prefactor(a, x) + math.log(_series(a, x))
@@ -239,10 +242,10 @@ def log_gammaincc(a, x):
     if _is_outside(a, x):
         p = _outside(a, x)
         return 0.0 if p == 0.0 else (-math.inf if p == 1.0 else p)
-    if x < 1.1 and a < 1.0:
+    if a < 1.0 and x < 2.0:
         upper = _small_upper(a, x)
         return math.log(upper) if upper > 0.0 else -math.inf
-    if x < a:
+    if x < a or _is_series(a, x):
         return math.log1p(-gammainc(a, x))
     if _is_uniform(a, x):
         return _log_uniform(a, x, 1.0)

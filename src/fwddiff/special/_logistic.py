@@ -117,7 +117,7 @@ def _atanh_rest(w):
 
 
 def _log1p_rest(t):
-    """(t - log(1 + t)) / t², 1/2 at 0, for -1/2 <= t <= 1, with r = t / (2 + t) for log(1 + t) = 2 atanh(r)."""
+    """(t - log(1 + t)) / t², 1/2 at 0, for -1/2 <= t <= 1: log(1 + t) = 2 atanh(r), r = t / (2 + t)."""
     s = 1.0 / (2.0 + t)
     r = t * s
     return s - 2.0 * r * s * s * _atanh_rest(r * r)
@@ -138,7 +138,7 @@ def _log_ratio(a, b):
     scipy="xlogy",
     domain={"a": (-1e3, 1e3), "b": (1e-300, 1e300)},
     oracle="a*log(b)",
-    choices="at a = 0 and b <= 0, where the value is 0, both slopes are 0, as in PyTorch; the limit in a is -inf",
+    choices="at a = 0 and b <= 0, where the value is 0, both slopes are 0; the limit in a is -inf",
 )
 def xlogy(a, b):
     """a log(b), 0 where a = 0 whatever b is (but nan)."""
@@ -229,7 +229,7 @@ def kl_div(a, b):
 def boxcox(x, a):
     """(xᵃ - 1) / a, log(x) at a = 0: smooth in a as log(x) exprel(a log(x))."""
     if not x > 0.0:
-        if not x == 0.0 or a != a:
+        if x != 0.0 or a != a:
             return math.nan
         return -1.0 / a if a > 0.0 else -math.inf
     return _power_rel(math.log(x) if x < math.inf else math.inf, a)
@@ -252,7 +252,7 @@ def _power_rel(u, a):
 def boxcox1p(x, a):
     """((1 + x)ᵃ - 1) / a, log(1 + x) at a = 0."""
     if not x > -1.0:
-        if not x == -1.0 or a != a:
+        if x != -1.0 or a != a:
             return math.nan
         return -1.0 / a if a > 0.0 else -math.inf
     return _power_rel(math.log1p(x) if x < math.inf else math.inf, a)
@@ -303,7 +303,7 @@ def inv_boxcox1p(x, a):
     "where(delta < 0, 0, where(abs(r) <= delta, r, delta*sign(r)))",
     scipy="huber",
     domain={"delta": (0.0, 10.0), "r": (-100.0, 100.0)},
-    choices="0 for delta < 0, where the value is inf; second derivatives at |r| = delta are those of the parabola",
+    choices="0 for delta < 0, where the value is inf; at |r| = delta second derivatives of the parabola",
 )
 def huber(delta, r):
     """Huber's loss: r²/2 for |r| <= delta, else delta (|r| - delta/2); inf for delta < 0."""

@@ -35,6 +35,7 @@ LAYERS = (
     "_call",
     "_function",
     "_signature",
+    "stats",
     "_host",
     "_dual_host",
     "hosts",

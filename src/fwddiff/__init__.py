@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fwddiff import stats as stats
     from fwddiff import testing as testing
     from fwddiff._chainrules import frule as frule
     from fwddiff._chainrules import rrule as rrule
@@ -55,6 +56,7 @@ _HOMES = {
     "Explanation": "_explain",
     "explain": "_explain",
     "magnitude": "_magnitude",
+    "stats": "stats",
     "testing": "testing",
     **dict.fromkeys(
         [

@@ -221,8 +221,8 @@ def oracle(name, method, counts):
     return function
 
 
-def derivatives(function, arguments, active):
-    """Value, gradient and Hessian with respect to the arguments at the positions `active`."""
+def derivatives(function, arguments, active, second=True):
+    """Value, gradient and, where asked for, Hessian with respect to the arguments at the positions `active`."""
     with mp.workdps(DIGITS):
         point = [mp.mpf(a) for a in arguments]
         step = mp.mpf(10) ** -12
@@ -237,6 +237,8 @@ def derivatives(function, arguments, active):
         for i in active:
             up[i], down[i] = at((i, 1)), at((i, -1))
         gradient = [(up[i] - down[i]) / (2 * step) for i in active]
+        if not second:
+            return float(value), [float(d) for d in gradient], None
         hessian = [[mp.mpf(0)] * len(active) for _ in active]
         for (m, i), (n, j) in itertools.combinations_with_replacement(enumerate(active), 2):
             if i == j:

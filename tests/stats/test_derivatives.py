@@ -10,8 +10,8 @@ from fwddiff import stats
 from fwddiff.stats._counts import Counts
 from support.distributions import derivatives, oracle
 
-# Shapes, and values: in both tails, about 40 deviations out where there are such, and in between. Location 0.3,
-# scale 1.7, which leaves no special point where it would be by itself.
+# Shapes, and values: in both tails, about 40 deviations out where there are such, and in between. Location
+# 0.3, scale 1.7, which leaves no special point where it would be by itself.
 LOC, SCALE = 0.3, 1.7
 POINTS = [
     ("Normal", (), (-68.0, 0.4, 68.0)),
@@ -70,7 +70,7 @@ def active_positions(name, arguments, counts):
 
 
 def assert_close(found, expected, tolerance, floor=0.0):
-    """Relative to each number, and to the largest where others have cancelled; `floor`: rounding of what has."""
+    """Relative to each number, and to the largest where others have cancelled; `floor`: rounding."""
     found, expected = np.asarray(found, float), np.asarray(expected)
     scale = np.maximum(np.abs(expected), 1e-3 * np.max(np.abs(expected)))
     assert np.all(np.abs(found - expected) <= tolerance * scale + floor + 1e-290), (found, expected)
@@ -93,7 +93,9 @@ def test_to_second_order(name, shapes, values, method):
         assert_close(getattr(cls(*parameters), method)(x), value, 1e-11)
         assert_close(fd.gradient(function, point, backend="numpy"), gradient, 1e-11)
         if second:
-            assert_close(fd.hessian(function, point, backend="numpy"), hessian, 1e-10, 1e-14 * np.max(np.abs(gradient)))
+            assert_close(
+                fd.hessian(function, point, backend="numpy"), hessian, 1e-10, 1e-14 * np.max(np.abs(gradient))
+            )
 
 
 @pytest.mark.parametrize(("name", "shapes", "values"), POINTS, ids=[f"{p[0]}{p[1]}" for p in POINTS])
@@ -136,5 +138,6 @@ def test_quantiles_undo_cdfs_with_their_derivatives(name, shapes, values):
 
         gradient = fd.gradient(round_trip, np.array([q, *parameters]), backend="numpy")
         np.testing.assert_allclose(gradient[0] * q, 1.0, rtol=1e-8)
-        slopes = fd.gradient(lambda v: getattr(cls(*v), "log" + there)(x), parameters, backend="numpy")
+        forth = of_parameters(cls, "log" + there, x, tuple(parameters), range(1, 1 + len(parameters)))
+        slopes = fd.gradient(forth, parameters, backend="numpy")
         np.testing.assert_allclose(gradient[1:], 0.0, atol=1e-8 * max(1.0, np.max(np.abs(slopes))))

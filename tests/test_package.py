@@ -40,6 +40,7 @@ LAYERS = (
     "_call",
     "_function",
     "_signature",
+    "stats",
     "_host",
     "_dual_host",
     "hosts",

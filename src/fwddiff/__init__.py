@@ -18,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fwddiff import stats as stats
     from fwddiff import testing as testing
     from fwddiff._buffers import DiffCache as DiffCache
     from fwddiff._buffers import LazyBufferCache as LazyBufferCache
@@ -75,6 +76,7 @@ _HOMES = {
     "explain": "_explain",
     "implicit": "_implicit",
     "magnitude": "_magnitude",
+    "stats": "stats",
     "testing": "testing",
     **dict.fromkeys(["DiffCache", "LazyBufferCache", "get_tmp"], "_buffers"),
     **dict.fromkeys(

@@ -19,7 +19,7 @@ from fwddiff.rules._callables import OWN, VALUES, functions_of, scalar_functions
 from fwddiff.rules._frameworks import elementwise, is_frameworks, tensor_methods
 from fwddiff.rules._language import check_partial, check_value, parse_signature
 from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
-from fwddiff.rules._scipy import close_to, meant_by, name_of
+from fwddiff.rules._scipy import close_to, distribution_function, meant_by, name_of
 
 __all__ = [
     "CHOICES",
@@ -32,6 +32,7 @@ __all__ = [
     "built_in",
     "check_recorded",
     "close_to",
+    "distribution_function",
     "elementwise",
     "include",
     "is_frameworks",

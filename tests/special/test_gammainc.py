@@ -143,7 +143,6 @@ def test_inverses(name, tail):
             np.testing.assert_allclose(float(tail(mpmath.mpf(a), mpmath.mpf(found[0]))), p, 2e-12)
             assert np.all(np.isfinite(found[:3]))
             with np.errstate(over="ignore", invalid="ignore"):
-                with np.errstate(over="ignore", invalid="ignore"):
                 expected = _inverse_partials(a, found[0], tail)
             np.testing.assert_allclose(found[1:3], expected[:2], 1e-9, err_msg=f"{name}{(a, p)}")
             if p > 1e-60 and found[0] > 1e-100:  # else the reference's doubles overflow

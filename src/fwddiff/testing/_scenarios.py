@@ -19,8 +19,13 @@ class Scenario:
 
     `arguments` are those of `operation` ("whole", "broadcast" or "sum"); `gradient(*arguments)` mirrors them
     (`None` for what has no derivative) and belongs to the sum of all outputs; without it, differences decide.
-    `formula(xp, *arguments)` is the elementwise function as a user of a host writes it with `xp`, the host's
-    `numpy`; without it, the scenario is not benchmarked.
+    `formula(xp, *arguments)` is the function (that of numbers: for whole arrays of them) as a user of a host
+    writes it with `xp`, the host's `numpy`; without it, the scenario is not benchmarked.
+
+    For `run` there is more to say. `kinds` are words for what is special. `jacobian(*arguments)` is a tuple,
+    with an array of the shape result + argument for each float leaf, and `hessian(*arguments)` the second
+    derivatives of a function of one argument. `writes` is the shape of the array that `function(out,
+    *arguments)` writes its result into.
     """
 
     name: str
@@ -29,6 +34,10 @@ class Scenario:
     gradient: Callable | None = None
     operation: str = "broadcast"
     formula: Callable | None = None
+    kinds: tuple[str, ...] = ()
+    jacobian: Callable | None = None
+    hessian: Callable | None = None
+    writes: tuple[int, ...] | None = None
 
     def operation_of(self, wrapped: Any = None) -> Operation:
         """The operation to check: of `wrapped`, or of the function freshly wrapped."""

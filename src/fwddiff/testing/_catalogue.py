@@ -47,7 +47,7 @@ def _thrown(t):
 
 def _springs(x, stiffness):
     total = 0.0
-    for k in range(x.size - 1):
+    for k in range(len(x) - 1):
         total += stiffness * (x[k + 1] - x[k]) ** 4
     return total
 
@@ -61,9 +61,9 @@ def _springs_slopes(x, stiffness):
 
 
 def _diffusion(u, rate):
-    out = np.empty(u.size)
-    for k in range(u.size):
-        out[k] = rate * (u[k - 1] - 2.0 * u[k] + u[(k + 1) % u.size]) + u[k] * u[k]
+    out = np.empty(len(u))
+    for k in range(len(u)):
+        out[k] = rate * (u[k - 1] - 2.0 * u[k] + u[(k + 1) % len(u)]) + u[k] * u[k]
     return out
 
 
@@ -150,9 +150,9 @@ def _buffered_slope(x):
 
 
 def _running(x):
-    sums = np.zeros(x.size)
+    sums = np.zeros(len(x))
     sums[0] = x[0]
-    for k in range(1, x.size):
+    for k in range(1, len(x)):
         sums[k] = sums[k - 1]
         sums[k] += x[k] * sums[k - 1]
     return sums[-1]
@@ -191,7 +191,7 @@ def _early(x):
 
 # --- deep ---------------------------------------------------------------------------------------------------
 
-_YEARS = 250
+_YEARS = 100
 
 
 def _interest(rate):

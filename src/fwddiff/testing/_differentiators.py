@@ -118,7 +118,7 @@ def _returning(function: Callable, shape: tuple[int, ...], xp: Any) -> Callable:
     """A function that writes its result, as one that returns it."""
 
     def returning(*args: Any) -> Any:
-        out = xp.zeros(shape)
+        out = xp.zeros(shape, dtype=xp.float64)
         function(out, *args)
         return out
 

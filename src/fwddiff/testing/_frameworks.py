@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -28,6 +29,10 @@ class _Framework(Protocol):
     def run(self, f: Callable, *args: Any) -> Any:
         """`f(*args)`, compiled if that is the framework's habit and `f` allows."""
 
+    def double(self) -> contextlib.AbstractContextManager:
+        """Within it, arrays have double precision."""
+        return contextlib.nullcontext()
+
 
 def operators(framework: str, names: Sequence[str]) -> dict[str, Callable]:
     """Name of an operator → `make(f, argnum)`."""
@@ -50,11 +55,13 @@ class _Call:
     def __call__(self, *args: Any) -> Any:
         base, given = base_of(self.operator), None
         if base in ("pushforward", "hvp", "pullback"):
-            given, args = self._converted(args[1]), (args[0], *args[2:])
+            given, args = args[1], (args[0], *args[2:])
             if base != "pullback" and self.is_single:
                 given = (given,)
-        parts = self.framework.run(self._parts, self._converted(args), given)
-        return self._converted(parts if len(parts) > 1 else parts[0], self.framework.plain)
+        with self.framework.double():
+            args = self._converted(args)
+            parts = self.framework.run(self._parts, args, self._converted(given))
+            return self._converted(parts if len(parts) > 1 else parts[0], self.framework.plain)
 
     def _converted(self, tree: Any, convert: Callable | None = None) -> Any:
         leaves, spec = _tree.flatten(tree)
@@ -122,21 +129,18 @@ class _Jax(_Framework):
     def plain(self, leaf: Any) -> Any:
         return np.asarray(leaf)
 
+    def double(self) -> contextlib.AbstractContextManager:
+        return double_precision(self.jax)
+
     def run(self, f: Callable, *args: Any) -> Any:
-        with double_precision(self.jax):
-            args = self.jax.tree_util.tree_map(self.array, args, is_leaf=_is_no_container)
-            if self.compiled is None:
-                self.compiled = self.jax.jit(f)
-            if not self.is_eager:
-                try:
-                    return self.jax.block_until_ready(self.compiled(*args))
-                except self.jax.errors.JAXTypeError:
-                    self.is_eager = True
-            return f(*args)
-
-
-def _is_no_container(tree: Any) -> bool:
-    return isinstance(tree, np.ndarray)
+        if self.compiled is None:
+            self.compiled = self.jax.jit(f)
+        if not self.is_eager:
+            try:
+                return self.jax.block_until_ready(self.compiled(*args))
+            except (self.jax.errors.JAXTypeError, TypeError):
+                self.is_eager = True
+        return f(*args)
 
 
 class _Torch(_Framework):
@@ -146,7 +150,9 @@ class _Torch(_Framework):
         self.compute = _Transforms(func.grad, func.jacfwd, func.jacrev, func.jvp, func.vjp).compute
 
     def array(self, leaf: Any) -> Any:
-        return self.torch.as_tensor(leaf) if isinstance(leaf, np.ndarray) else self.torch.tensor(leaf).double()
+        if isinstance(leaf, np.ndarray):
+            return self.torch.tensor(leaf)
+        return self.torch.tensor(leaf, dtype=self.torch.float64)
 
     def plain(self, leaf: Any) -> Any:
         return leaf.detach().numpy() if isinstance(leaf, self.torch.Tensor) else leaf
@@ -180,9 +186,16 @@ class _Autograd(_Framework):
             return tuple(ag.jacobian(f, k)(*xs) for k in n)
         if base == "hessian":
             return tuple(tuple(ag.jacobian(ag.jacobian(f, i), j)(*xs) for j in n) for i in n)
+        self._expect_known(f(*xs))
         if base == "pullback":
             return self.core.make_vjp(lambda xs: f(*xs), xs)[0](given)
         return self._pushed(base, f, xs, (1.0,) if base == "derivative" else given)
+
+    @staticmethod
+    def _expect_known(result: Any) -> None:
+        """Other containers would hide what they hold, and have the derivative zero."""
+        if not _tree.flatten(result)[1].is_leaf() and type(result) not in (tuple, list, dict):
+            raise NotImplementedError(f"autograd does not see what a {type(result).__name__} holds")
 
     def _pushed(self, base: str, f: Callable, xs: Arguments, given: Any) -> Any:
         gradient = lambda xs: self.container([self.autograd.grad(f, k)(*xs) for k in range(len(xs))])  # noqa: E731

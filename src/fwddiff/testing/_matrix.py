@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from fwddiff.testing._reference import Reference
 from fwddiff.testing._scenarios import Scenario
 
 _RTOL, _ATOL = 1e-9, 1e-11
+_LONGEST_REASON = 240
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
 
 
 def run(
@@ -113,9 +116,9 @@ def _measured(
 
 
 def _reason(error: Exception) -> str:
-    """The first sentence or line of a message."""
+    """The first line of a message, without addresses: they differ from call to call."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+    return _ADDRESS.sub("0x…", text.splitlines()[0])[:_LONGEST_REASON]
 
 
 # --- comparison ---------------------------------------------------------------------------------------------

@@ -141,6 +141,7 @@ def scenarios(n: int = 5) -> list[Scenario]:
             (positive, others),
             _exponential_gradient,
             formula=lambda xp, theta, x: -xp.log(theta) - x / theta,
+            kinds=("array",),
         ),
         Scenario(
             "Huber loss",
@@ -150,9 +151,15 @@ def scenarios(n: int = 5) -> list[Scenario]:
             formula=lambda xp, x, width: xp.where(
                 xp.abs(x) <= width, 0.5 * x * x, width * (xp.abs(x) - 0.5 * width)
             ),
+            kinds=("array", "branching"),
         ),
         Scenario(
-            "Kepler's equation", _kepler, (positive, others / 4), _kepler_gradient, formula=_kepler_formula
+            "Kepler's equation",
+            _kepler,
+            (positive, others / 4),
+            _kepler_gradient,
+            formula=_kepler_formula,
+            kinds=("array", "while"),
         ),
         Scenario(
             "normal log-likelihood",
@@ -161,13 +168,22 @@ def scenarios(n: int = 5) -> list[Scenario]:
             _normal_gradient,
             "sum",
             formula=lambda xp, mean, deviation, x: -0.5 * ((x - mean) / deviation) ** 2 - xp.log(deviation),
+            kinds=("number", "array"),
         ),
-        Scenario("Weibull struct", _weibull, (Weibull(positive, 1.7), others)),
-        Scenario("Rosenbrock", _rosenbrock, (signed[: min(n, 9)],), _rosenbrock_gradient, "whole"),
+        Scenario("Weibull struct", _weibull, (Weibull(positive, 1.7), others), kinds=("nested", "array")),
+        Scenario(
+            "Rosenbrock",
+            _rosenbrock,
+            (signed[: min(n, 9)],),
+            _rosenbrock_gradient,
+            "whole",
+            kinds=("array",),
+        ),
         Scenario(
             "integers and None",
             _count,
             (positive, np.arange(n) % 4, None),
             lambda x, n, nothing: (n * x ** (n - 1.0), None, None),
+            kinds=("array", "nested"),
         ),
     ]

@@ -1,6 +1,6 @@
-"""Runs the catalogue of `fd.testing.run` and writes docs/scenarios.json, .png and .md: `python
-docs/generate_scenarios.py`. With `--page`, the page alone, from the results that are there; a test keeps it up
-to date."""
+"""Runs the catalogue of `fd.testing.run` and writes docs/scenarios.json, .png and .md:
+`python docs/generate_scenarios.py`. With `--page`, the page alone, from the results that are there; a test
+keeps it up to date."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ _START = """# Scenarios
 
 <!-- Written by docs/generate_scenarios.py: do not edit. -->
 
-Made by `make scenarios`. Every operator that makes sense for a scenario, in every backend: `numba` and `numpy` are fwddiff's
-engines, which differentiate the plain Python function; "itself" is a framework without fwddiff, by its own functions (`jax.grad`,
-`torch.func.jvp`, `autograd.jacobian`, …), on a formula that is written for it where the scenario has one, else on
-the same plain function. A result is right if structure, shapes and numbers agree with closed forms, or with differences
-of the plain function where there are none. fwddiff's operators are called at once, again (which takes a quicker way), and prepared.
+Made by `make scenarios`. Every operator that makes sense for a scenario, in every backend: `numba` and
+`numpy` are fwddiff's engines, which differentiate the plain Python function; "itself" is a framework without
+fwddiff, by its own functions (`jax.grad`, `torch.func.jvp`, `autograd.jacobian`, …), on a formula that is
+written for it where the scenario has one, else on the same plain function. A result is right if structure,
+shapes and numbers agree with closed forms, or with differences of the plain function where there are none.
+fwddiff's operators are called at once, again (which takes a quicker way), and prepared.
 
 ![Scenarios × operators, one panel for each backend](scenarios.png)
 
@@ -30,9 +31,10 @@ of the plain function where there are none. fwddiff's operators are called at on
 _COSTS = """
 ## What they cost
 
-Medians over the cells that are right in all of these backends, so that a row compares like with like. Passes are runs of the function in
-one call: an engine's carry many partials each, JAX's compiled code runs none in Python. Bytes are the most that Python and
-NumPy hold at once, result included; PyTorch and JAX have memory of their own.
+Medians over the cells that are right in all of these backends, so that rows compare like with like. They are
+small problems: most of the time is that of the call. Passes are runs of the function in one call: an engine's
+carry many partials each, JAX's compiled code runs none in Python. Bytes are the most that Python and NumPy hold
+at once, result included; PyTorch and JAX have memory of their own.
 
 """
 _REASONS = """
@@ -45,7 +47,7 @@ One line for each scenario; where operators are told for different reasons, the 
 
 def main() -> None:
     if "--page" not in sys.argv:
-        outcomes = testing.run(seconds=0.005)
+        outcomes = testing.run(seconds=0.002)
         outcomes.json(PAGE.with_suffix(".json"))
         outcomes.picture(PAGE.with_suffix(".png"))
     PAGE.write_text(page(Outcomes.from_json(PAGE.with_suffix(".json").read_text())), encoding="utf-8")
@@ -75,9 +77,13 @@ def _costs(outcomes: Outcomes) -> list[list[str]]:
 
 
 def _medians(cells: list) -> list[str]:
-    columns = ([c.seconds and c.seconds * 1e6 for c in cells], [c.passes for c in cells], [c.bytes for c in cells])
+    columns = (
+        [c.seconds and c.seconds * 1e6 for c in cells],
+        [c.passes for c in cells],
+        [c.bytes for c in cells],
+    )
     known = [[number for number in column if number is not None] for column in columns]
-    words = ("{:,.1f}", "{:,.0f}", "{:,.0f}")
+    words = ("{:,.0f}", "{:,.0f}", "{:,.0f}")
     return [word.format(statistics.median(k)) if k else "" for word, k in zip(words, known, strict=True)]
 
 
@@ -104,7 +110,13 @@ def _lines(troubles: list) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("[", "\\[")
+    return (
+        text.replace("<", "&lt;")
+        .replace("|", "\\|")
+        .replace("*", "\\*")
+        .replace("_", "\\_")
+        .replace("[", "\\[")
+    )
 
 
 if __name__ == "__main__":

@@ -36,10 +36,11 @@ class _Framework(Protocol):
 
 def operators(framework: str, names: Sequence[str]) -> dict[str, Callable]:
     """Name of an operator → `make(f, argnum)`."""
-    kinds: dict[str, Callable[[], _Framework]] = {"jax": _Jax, "torch": _Torch, "autograd": _Autograd}
+    kinds: dict[str, Callable[[Callable], _Framework]]
+    kinds = {"jax": _Jax, "torch": _Torch, "autograd": _Autograd}
 
     def maker(name: str) -> Callable:
-        return lambda f, argnum: _Call(kinds[framework](), name, f, argnum)
+        return lambda f, argnum: _Call(kinds[framework](f), name, f, argnum)
 
     return {name: maker(name) for name in names}
 
@@ -116,11 +117,12 @@ class _Transforms(NamedTuple):
 
 
 class _Jax(_Framework):
-    """Compiled; where tracing fails, as `f` branches on values, with the values at hand."""
+    """Formulas are compiled, unless they branch on values. Plain functions are not: loops would be unrolled,
+    and XLA takes minutes for long ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, f: Callable) -> None:
         jax = importlib.import_module("jax")
-        self.jax, self.compiled, self.is_eager = jax, None, False
+        self.jax, self.compiled, self.is_eager = jax, None, not getattr(f, "is_formula", False)
         self.compute = _Transforms(jax.grad, jax.jacfwd, jax.jacrev, jax.jvp, jax.vjp).compute
 
     def array(self, leaf: Any) -> Any:
@@ -144,7 +146,7 @@ class _Jax(_Framework):
 
 
 class _Torch(_Framework):
-    def __init__(self) -> None:
+    def __init__(self, _: Callable) -> None:
         self.torch = importlib.import_module("torch")
         func = self.torch.func
         self.compute = _Transforms(func.grad, func.jacfwd, func.jacrev, func.jvp, func.vjp).compute
@@ -164,7 +166,7 @@ class _Torch(_Framework):
 class _Autograd(_Framework):
     """HIPS autograd; its forward mode has not all functions that its reverse mode has."""
 
-    def __init__(self) -> None:
+    def __init__(self, _: Callable) -> None:
         self.autograd = importlib.import_module("autograd")
         self.core = importlib.import_module("autograd.core")
         self.container = importlib.import_module("autograd.builtins").tuple

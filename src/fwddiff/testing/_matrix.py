@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from fwddiff import _tree
 from fwddiff._errors import ArgumentError
+from fwddiff.testing._catalogue import catalogue
 from fwddiff.testing._differences import Difference
 from fwddiff.testing._differentiators import OPERATORS, Differentiator, differentiators
 from fwddiff.testing._measure import bytes_of, runs_of, seconds_of
 from fwddiff.testing._outcomes import Cell, Outcomes
-from fwddiff.testing._catalogue import catalogue
 from fwddiff.testing._reference import Reference
 from fwddiff.testing._scenarios import Scenario
 
@@ -32,13 +33,13 @@ def run(
 ) -> Outcomes:
     """Run every operator that makes sense for a scenario in every backend.
 
-    Each result is compared, structure, shapes and numbers, with closed forms where the scenario has them, else
-    with differences of its plain function. fwddiff's own operators are called at once, again, and
+    Each result is compared, structure, shapes and numbers, with closed forms where the scenario has them,
+    else with differences of its plain function. fwddiff's own operators are called at once, again, and
     prepared.
 
     Args:
-        backends: Names or `Differentiator`s; by default the engines and the frameworks that are installed. See
-            `differentiators`.
+        backends: Names or `Differentiator`s; by default the engines and the installed frameworks, as
+            `differentiators()` lists them.
         scenarios: By default `catalogue()`.
         operators: Names of operators; by default all of them.
         seconds: How long to time each cell, besides the calls that check it; 0 measures nothing: no times,
@@ -49,7 +50,8 @@ def run(
         wrong result or a refusal.
 
     Raises:
-        ArgumentError: a name is unknown, or a scenario has no float argument or no derivative to compare with.
+        ArgumentError: a name is unknown, or a scenario has no float argument, or no derivative to
+            compare with.
     """
     chosen = differentiators(backends)
     names = list(OPERATORS if operators is None else operators)
@@ -69,7 +71,9 @@ def _cells(
         if reference.makes_sense(operator):
             expected = reference.expected(operator)
             for backend in backends:
-                yield _cell(backend, operator, reference, expected, seconds)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    yield _cell(backend, operator, reference, expected, seconds)
 
 
 def _cell(

@@ -13,8 +13,11 @@ _ROUNDS = 5
 
 
 def seconds_of(call: Callable[[], Any], budget: float) -> float:
-    """Median seconds of a call, of several rounds that take `budget` seconds together."""
+    """Median seconds of a call, of several rounds that take `budget` seconds together; of a call that takes as
+    long by itself, those of that one."""
     once = max(_seconds(call, 1), 1e-9)
+    if once >= budget:
+        return once
     repeat = max(1, round(budget / _ROUNDS / once))
     return statistics.median(_seconds(call, repeat) / repeat for _ in range(_ROUNDS))
 
@@ -46,7 +49,7 @@ def runs_of(call: Callable[[], Any], code: Any) -> int:
 
 
 def bytes_of(call: Callable[[], Any]) -> int:
-    """Most bytes that Python and NumPy hold at once during a call, beyond those before it, result included."""
+    """Most bytes that Python and NumPy hold at once during a call, its result included."""
     was_tracing = tracemalloc.is_tracing()
     if not was_tracing:
         tracemalloc.start()

@@ -56,6 +56,10 @@ def _title(backend: str, cells: Sequence[Cell]) -> str:
 def _legend(figure: Any) -> None:
     from matplotlib.patches import Patch
 
-    words = {"pass": "right", "unsupported": "– refused, with a reason", "fail": "× wrong numbers or an error"}
+    words = {
+        "pass": "right",
+        "unsupported": "– refused, with a reason",
+        "fail": "× wrong numbers or an error",
+    }
     patches = [Patch(color=_COLOURS[status], label=word) for status, word in words.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=7, frameon=False)

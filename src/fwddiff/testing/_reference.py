@@ -159,7 +159,7 @@ class Reference:
 
     def expected(self, operator: str) -> tuple[Any, list[Difference]]:
         """Structure of the operator's result and its leaves."""
-        derivative, count = self._derivative(base_of(operator)), len(self.x)
+        derivative = self._derivative(base_of(operator))
         parts = [derivative]
         if operator == "value_gradient_and_hessian":
             parts = [self._derivative("gradient"), derivative]
@@ -167,7 +167,6 @@ class Reference:
             parts = [_tree.unflatten(self.y_spec, [_sure(leaf) for leaf in self.y_leaves]), *parts]
         leaves, spec = _tree.flatten(tuple(parts) if len(parts) > 1 else parts[0])
         leaves = [leaf.difference for leaf in leaves]
-        assert count and leaves
         self._refuse_unsettled(leaves)
         return spec, leaves
 
@@ -175,8 +174,8 @@ class Reference:
         for leaf in leaves:
             if not np.all(leaf.error <= _UNSETTLED * (1.0 + abs(leaf.value))):
                 raise ArgumentError(
-                    f"scenario {self.scenario.name!r}: differences of the plain function do not settle there. "
-                    "Give its derivatives: gradient=, jacobian= or hessian=."
+                    f"scenario {self.scenario.name!r}: differences of the plain function do not settle "
+                    "there. Give its derivatives: gradient=, jacobian= or hessian=."
                 )
 
     def _derivative(self, base: str) -> Any:
@@ -257,11 +256,15 @@ def _stacked(columns: Sequence[Difference], shape: tuple[int, ...]) -> Differenc
 
 def _times(block: Difference, vector: np.ndarray) -> Difference:
     """A block of the shape result + x times a vector of the shape x."""
-    return Difference(*(np.tensordot(part, abs(vector) if k else vector, vector.ndim) for k, part in enumerate(block)))
+    return Difference(
+        *(np.tensordot(part, abs(vector) if k else vector, vector.ndim) for k, part in enumerate(block))
+    )
 
 
 def _weighted(vector: np.ndarray, block: Difference) -> Difference:
-    return Difference(*(np.tensordot(abs(vector) if k else vector, part, vector.ndim) for k, part in enumerate(block)))
+    return Difference(
+        *(np.tensordot(abs(vector) if k else vector, part, vector.ndim) for k, part in enumerate(block))
+    )
 
 
 def _sum(terms: Any) -> Difference:

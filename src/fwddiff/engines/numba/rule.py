@@ -413,8 +413,9 @@ class DerivedRule(NumbaRule):
         if _derive.in_one_pass(self.base.inputs, self.active, self.base.chunk):
             return base
         elements = sum(math.prod(shapes[a]) for a in self.active)
-        is_wide = self.numbers is not None and self.base.numbers.has_arrays
-        return base * max(1, -(-elements // self._chunk(is_wide)))
+        numbers = self.base.numbers if self.numbers is not None else None
+        chunk = self._chunk(numbers is not None and numbers.has_arrays)
+        return base * max(1, -(-elements // chunk))
 
     def _chunk(self, is_wide: bool) -> int:
         depth = self.base.depth

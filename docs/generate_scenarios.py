@@ -31,10 +31,10 @@ fwddiff's operators are called at once, again (which takes a quicker way), and p
 _COSTS = """
 ## What they cost
 
-Medians over the cells that are right in all of these backends, so that rows compare like with like. They are
-small problems: most of the time is that of the call. Passes are runs of the function in one call: an engine's
-carry many partials each, JAX's compiled code runs none in Python. Bytes are the most that Python and NumPy hold
-at once, result included; PyTorch and JAX have memory of their own.
+Medians over the cells that are right in all of these backends, so that rows compare like with like. Problems
+are small: most of the time is that of the call. Passes are runs of the function in one call: an engine's
+carry many partials each, JAX's compiled code runs none in Python. Bytes are the most that Python and NumPy
+hold at once, result included; PyTorch and JAX have memory of their own.
 
 """
 _REASONS = """

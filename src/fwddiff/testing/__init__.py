@@ -14,10 +14,11 @@ In the spirit of DifferentiationInterfaceTest.jl (Dalle and Hill, arXiv 2505.055
 from fwddiff.testing._backends import Backend, backends
 from fwddiff.testing._benchmark import Comparison, Timings, benchmark
 from fwddiff.testing._catalogue import catalogue
+from fwddiff.testing._cell import Cell
 from fwddiff.testing._check import PullbackError, check_pullback
 from fwddiff.testing._differentiators import Differentiator, differentiators
 from fwddiff.testing._matrix import run
-from fwddiff.testing._outcomes import Cell, Outcomes
+from fwddiff.testing._outcomes import Outcomes
 from fwddiff.testing._report import Entry, Report
 from fwddiff.testing._run import Results, check
 from fwddiff.testing._scenarios import Scenario, scenarios

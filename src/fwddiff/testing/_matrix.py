@@ -13,10 +13,11 @@ import numpy as np
 from fwddiff import _tree
 from fwddiff._errors import ArgumentError
 from fwddiff.testing._catalogue import catalogue
+from fwddiff.testing._cell import Cell
 from fwddiff.testing._differences import Difference
 from fwddiff.testing._differentiators import OPERATORS, Differentiator, differentiators
 from fwddiff.testing._measure import bytes_of, runs_of, seconds_of
-from fwddiff.testing._outcomes import Cell, Outcomes
+from fwddiff.testing._outcomes import Outcomes
 from fwddiff.testing._reference import Reference
 from fwddiff.testing._scenarios import Scenario
 

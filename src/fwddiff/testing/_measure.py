@@ -13,8 +13,8 @@ _ROUNDS = 5
 
 
 def seconds_of(call: Callable[[], Any], budget: float) -> float:
-    """Median seconds of a call, of several rounds that take `budget` seconds together; of a call that takes as
-    long by itself, those of that one."""
+    """Median seconds of a call, of several rounds that take `budget` seconds together; where one call takes
+    as long by itself, those of that one."""
     once = max(_seconds(call, 1), 1e-9)
     if once >= budget:
         return once

@@ -8,31 +8,10 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from fwddiff.testing._cell import Cell, Status
 from fwddiff.testing._report import rich_table, text_table
-
-Status = Literal["pass", "fail", "unsupported"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One operator on one scenario in one backend.
-
-    `detail` says what is wrong, in numbers, or why it is unsupported. `seconds` is the median of a call,
-    `passes` how often it runs the function (on numbers that carry many partials each, in fwddiff),
-    `bytes` the most memory of Python and NumPy that it holds at once. They are `None` where unknown.
-    """
-
-    scenario: str
-    kinds: tuple[str, ...]
-    operator: str
-    backend: str
-    status: Status
-    detail: str = ""
-    seconds: float | None = None
-    passes: int | None = None
-    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,7 @@ class Outcomes:
         """
         from fwddiff.testing._picture import draw
 
-        draw(self, path)
+        draw(self.cells, self.scenarios, self.operators, self.backends, path)
 
 
 _TITLE = "Operators that are right, of those that make sense"

@@ -34,7 +34,8 @@ _COSTS = """
 Medians over the cells that are right in all of these backends, so that rows compare like with like. Problems
 are small: most of the time is that of the call. Passes are runs of the function in one call: an engine's
 carry many partials each, JAX's compiled code runs none in Python. Bytes are the most that Python and NumPy
-hold at once, result included; PyTorch and JAX have memory of their own.
+hold at once, result included; PyTorch and JAX have memory of their own. The two cores of this run
+were shared with other work: times tell orders of magnitude.
 
 """
 _REASONS = """

@@ -90,7 +90,7 @@ def test_a_function_of_the_table_gets_no_second_row():
 
 
 def test_value_of_unknown_names():
-    with pytest.raises(ArgumentError, match=r"In the value 'foo\(x\)' of softplus\(x\): unknown name 'foo'"):
+    with pytest.raises(ArgumentError, match=r"In the value 'foo\(x\)' of softer\(x\): unknown name 'foo'"):
         rules.add_rule(softplus, "softer(x)", "1", value="foo(x)")
 
 

@@ -5,7 +5,31 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
+from collections.abc import Callable
 from typing import Any
+
+
+# Marks a `__post_init__` that raises or does nothing: a kernel constructs without it.
+CHECKS_ONLY = "__fwddiff_checks_only__"
+
+
+def checks_only(post_init: Callable) -> Callable:
+    """Decorator of a `__post_init__` that does no more than to raise where the fields make no sense."""
+    setattr(post_init, CHECKS_ONLY, True)
+    return post_init
+
+
+@checks_only
+def _checks_nothing() -> None: ...
+
+
+def init_only(cls: type) -> list[str]:
+    """Parameters of a dataclass's construction that become no field (`InitVar`) and have a default."""
+    if not dataclasses.is_dataclass(cls):
+        return []
+    kept = {field.name for field in dataclasses.fields(cls)}
+    parameters = inspect.signature(cls).parameters.values()
+    return [p.name for p in parameters if p.name not in kept and p.default is not p.empty]
 
 
 def own_construction(cls: type) -> str | None:
@@ -15,7 +39,7 @@ def own_construction(cls: type) -> str | None:
     if issubclass(cls, tuple):
         return next((name for name in ("__new__", "__init__") if _is_overridden(cls, name)), None)
     for name, is_own in (
-        ("__post_init__", hasattr(cls, "__post_init__")),
+        ("__post_init__", not hasattr(getattr(cls, "__post_init__", _checks_nothing), CHECKS_ONLY)),
         ("__new__", cls.__new__ is not object.__new__),
         ("__init__", not _has_generated_init(cls)),
         ("__setattr__", cls.__setattr__ is not object.__setattr__ and not _options(cls).frozen),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _capture
+from fwddiff._classes import init_only
 from fwddiff._errors import ArgumentError
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -182,7 +183,8 @@ def _listing(callable_: Callable) -> str:
         names = ["x"] if callable_.nin == 1 else [f"x{k + 1}" for k in range(callable_.nin)]
         return ", ".join(names)
     try:
-        names = list(inspect.signature(callable_).parameters)
+        unkept = init_only(callable_) if isinstance(callable_, type) else []
+        names = [name for name in inspect.signature(callable_).parameters if name not in unkept]
     except (TypeError, ValueError):
         return "*args"
     named = all(name.isidentifier() for name in names) and "args" not in names

@@ -377,7 +377,7 @@ class _Planner:
 
     def struct_class(self, cls: type, place: str) -> None:
         """Members of a class that the user wrote: methods, and constants that these may name."""
-        if cls in self.classes or not is_struct_class(cls):
+        if cls in self.classes or not is_struct_class(cls) or is_ours(cls.__module__):
             return
         self.classes.add(cls)
         for name, member in _written_members(cls):

@@ -16,7 +16,7 @@ Files, each importing only those above it:
 """
 
 from fwddiff.dual._array import Dual, DualArray
-from fwddiff.dual._bodies import stand_in
+from fwddiff.dual._bodies import element_by_element, stand_in
 from fwddiff.dual._chain import apply, differentiable, row_of, where
 from fwddiff.dual._elimination import determinant
 from fwddiff.dual._made import Room, creators, restart, room, room_now, with_levels
@@ -42,6 +42,7 @@ __all__ = [
     "creators",
     "determinant",
     "differentiable",
+    "element_by_element",
     "independent",
     "level_of",
     "levels",

@@ -53,15 +53,22 @@ def by_code(row: rules.Row, arguments: tuple[Operand, ...]) -> Operand:
 _chain.by_code = by_code
 
 
+def element_by_element(function: Callable) -> Callable:
+    """A function of numbers, duals among them, on arrays of such too."""
+    return functools.wraps(function)(lambda *arguments, **named: _each(function, arguments, named))
+
+
 def _each(function: Callable, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Of arrays: element by element, broadcast."""
-    shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
+    shape = np.broadcast_shapes(*map(np.shape, (*arguments, *named.values())))
     if not shape:
         return function(*arguments, **named)
-    wide = [np.broadcast_to(a, shape) if np.ndim(a) else a for a in arguments]
-    results = [
-        function(*(a[index] if np.ndim(a) else a for a in wide), **named) for index in np.ndindex(shape)
-    ]
+    wide = [np.broadcast_to(a, shape) if np.ndim(a) else a for a in (*arguments, *named.values())]
+    results = []
+    for index in np.ndindex(shape):
+        element = [a[index] if np.ndim(a) else a for a in wide]
+        given = dict(zip(named, element[len(arguments) :], strict=True))
+        results.append(function(*element[: len(arguments)], **given))
     if isinstance(results[0], tuple):
         return tuple(_array(column, shape) for column in zip(*results, strict=True))
     return _array(results, shape)

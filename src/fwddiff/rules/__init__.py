@@ -18,7 +18,7 @@ from fwddiff._record import Record
 from fwddiff.rules._callables import OWN, VALUES, functions_of, scalar_functions
 from fwddiff.rules._language import check_partial, check_value, parse_signature
 from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
-from fwddiff.rules._scipy import close_to, meant_by, name_of
+from fwddiff.rules._scipy import close_to, distribution_function, meant_by, name_of
 
 __all__ = [
     "CHOICES",
@@ -31,6 +31,7 @@ __all__ = [
     "built_in",
     "check_recorded",
     "close_to",
+    "distribution_function",
     "include",
     "meant_by",
     "name_of",

@@ -6,7 +6,10 @@ SciPy is not imported here: a callable of its can only come from who imported it
 from __future__ import annotations
 
 import difflib
+import functools
+import importlib
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +36,23 @@ def meant_by(value: Any) -> Callable | None:
                 _found[id(theirs)] = theirs, own
     theirs, own = _found.get(id(value), (None, None))
     return own if theirs is value else None
+
+
+def distribution_function(value: Any) -> Callable | None:
+    """Our function of numbers that a method of a distribution of `scipy.stats` means (`norm.logpdf`)."""
+    owner = getattr(value, "__self__", None)
+    if not isinstance(value, types.MethodType) or not type(owner).__module__.startswith("scipy.stats."):
+        return None
+    name = getattr(owner, "name", "")
+    if getattr(sys.modules.get("scipy.stats"), name, None) is not owner:  # one that the user made
+        return None
+    return _distributions().get(name, {}).get(value.__name__)
+
+
+@functools.cache
+def _distributions() -> dict[str, dict[str, Callable]]:
+    """Read once they are asked for: they stand above this file."""
+    return importlib.import_module("fwddiff.stats._scipy").SCIPY
 
 
 def name_of(function: Any) -> str:

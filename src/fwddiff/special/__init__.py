@@ -6,7 +6,23 @@ called as they are. A family of functions is a file, listed here once.
 
 from fwddiff import rules
 from fwddiff._record import COMPOSED, RECORDS
-from fwddiff.special import _bessel, _hypergeometric, _integrals, _known  # noqa: F401 - each records its functions
+from fwddiff.special import (  # noqa: F401 - each records its functions
+    _bessel,
+    _beta,
+    _beta_inverse,
+    _beta_laws,
+    _beta_tail,
+    _binomial,
+    _error,
+    _gamma,
+    _gammainc,
+    _gammaincinv,
+    _hypergeometric,
+    _integrals,
+    _known,
+    _logistic,
+    _student,
+)
 
 for _record in RECORDS.values():
     rules.include(_record)

@@ -18,7 +18,7 @@ from fwddiff.engines.numba.array_functions.elementwise import register_special
 from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.inner import is_plain
 from fwddiff.engines.numba.scalars import to_float32, to_float64, where
-from fwddiff.rules import meant_by, recorded
+from fwddiff.rules import distribution_function, meant_by, recorded
 from numba.core import ir
 
 # What user code may name that Numba would compile for bare floats only, or to something else.
@@ -202,7 +202,7 @@ class Rewriter:
     def _special(self, value: Any) -> Any:
         """What a special function is compiled as: on plain numbers a row of the table, unless it is made of
         several, or of arrays; on types of duals its own code."""
-        own = meant_by(value) or (value if recorded(value) else None)
+        own = meant_by(value) or distribution_function(value) or (value if recorded(value) else None)
         if own is None:
             return None
         row = recorded(own)

@@ -16,7 +16,7 @@ import operator
 from collections.abc import Callable
 
 from fwddiff import _capture
-from fwddiff._classes import own_construction
+from fwddiff._classes import init_only, own_construction
 from fwddiff._errors import CompileError
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.options import overload
@@ -188,6 +188,7 @@ def _register_constructor(cls: type, stand_in: Callable) -> None:
         else:
             namespace[f"default_{field.name}"] = default
             parameters.append(f"{field.name}=default_{field.name}")
+    parameters += [f"{name}=None" for name in init_only(cls)]  # for checks, which kernels leave out
     values = "".join(f"{name}, " for name in names)
     text = f"def implementation({', '.join(parameters)}):\n    return build(({values}))\n"
     implementation = compile_function("implementation", text, namespace)

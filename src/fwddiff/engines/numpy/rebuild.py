@@ -309,7 +309,7 @@ def _substitute_on(node: Function, path: Path, only_called: bool, classes: Any) 
     value = node.lookup((root, ())) if built_in is None else built_in
     for taken in range(len(steps) + 1):
         step = steps[taken] if taken < len(steps) else None
-        replacement = classes.standins.of(value) or classes(value)
+        replacement = classes.standins.of(value) or classes.distribution(value) or classes(value)
         if replacement is None and only_called and step is None:
             # As an argument (`dtype=float`) these types have to stay what they are.
             replacement = classes.standins.of_type(value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import optree
 
+from fwddiff import dual, rules
 from fwddiff._capture import Function, holds_host_array, is_foreign, plan, refuse_state
 from fwddiff._capture import is_struct_class as is_written_struct_class
 from fwddiff._errors import CaptureError
@@ -43,6 +44,15 @@ class Structs:
             if not self._rebuild_methods(value, rebuilt):
                 self.rebuilt[value] = None
         return self.rebuilt[value]
+
+    def distribution(self, value: Any) -> Callable | None:
+        """What stands for a function of `scipy.stats`: ours, on classes that are rebuilt here."""
+        own = rules.distribution_function(value)
+        if own is None or self.standins.special is not dual.stand_in:
+            return None if own is None else self.standins.special(own, value)
+        rebuilt = Rebuilt(plan(own, self.owned), self)
+        rebuilt.set_captured([])
+        return dual.element_by_element(rebuilt.call)
 
     def _subclass(self, cls: type) -> type:
         # `isinstance(x, cls)` in rebuilt code has to be true of the user's own instances too.

@@ -42,7 +42,7 @@ _ASSUMPTIONS = ("llvm.assume", "llvm.lifetime.", "llvm.dbg.", "llvm.experimental
 _ATTRIBUTES = "readnone nounwind willreturn speculatable"
 
 _COMPARISON = re.compile(
-    r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) (\S+), +(\S+)$",
+    r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) +(\S+), +(\S+)$",
     re.MULTILINE,
 )
 _FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)

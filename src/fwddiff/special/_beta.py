@@ -1,4 +1,4 @@
-"""Beta functions: complete, incomplete, their logarithms. DLMF 5.12 and 8.17; see `_beta_tail` for the method."""
+"""Beta functions: complete, incomplete, their logarithms. DLMF 5.12 and 8.17; `_beta_tail` has the method."""
 
 import math
 
@@ -7,8 +7,6 @@ from fwddiff.special._beta_tail import is_upper, log_gammastar, log_power, ratio
 
 _PARAMETERS = {"a": (1e-2, 1e5), "b": (1e-2, 1e5)}
 _DOMAIN = {**_PARAMETERS, "x": (0.0, 1.0)}
-
-
 
 
 def _times_log1p(a: float, b: float) -> float:
@@ -45,7 +43,12 @@ def betaln(a: float, b: float) -> float:
     small, large = (a, b) if a < b else (b, a)
     if _is_pole(small):
         # Γ(a) / Γ(a + b) has a limit where both are poles: the sum of b terms, reflected.
-        if large > 0.0 and large == math.floor(large) and small + large <= 0.0 and small > -4503599627370496.0:
+        if (
+            large > 0.0
+            and large == math.floor(large)
+            and small + large <= 0.0
+            and small > -4503599627370496.0
+        ):
             return _betaln_positive(1.0 - small - large, large)
         return math.inf
     if _is_pole(large):
@@ -102,7 +105,9 @@ def log_tail(a: float, b: float, x: float, y: float, bx: float, ay: float) -> fl
     return log_power(a, b, x, y, bx - ay) + math.log(ratio(a, b, x, y, bx, ay))
 
 
-@record(None, None, "betainc_slope(a, b, x)", scipy="betainc", domain=_DOMAIN, oracle="betainc(a, b, 0, x, True)")
+@record(
+    None, None, "betainc_slope(a, b, x)", scipy="betainc", domain=_DOMAIN, oracle="betainc(a, b, 0, x, True)"
+)
 def betainc(a: float, b: float, x: float) -> float:
     """I_x(a, b), the regularised incomplete beta function, DLMF 8.17.2; nan unless a, b >= 0 and 0 <= x <= 1.
 
@@ -116,7 +121,14 @@ def betainc(a: float, b: float, x: float) -> float:
     return 1.0 - part if is_upper(x, y, b * x, a * y) else part
 
 
-@record(None, None, "-betainc_slope(a, b, x)", scipy="betaincc", domain=_DOMAIN, oracle="betainc(a, b, x, 1, True)")
+@record(
+    None,
+    None,
+    "-betainc_slope(a, b, x)",
+    scipy="betaincc",
+    domain=_DOMAIN,
+    oracle="betainc(a, b, x, 1, True)",
+)
 def betaincc(a: float, b: float, x: float) -> float:
     """1 - I_x(a, b), also where that is tiny; see `betainc`."""
     if not _is_inside(a, b, x):

@@ -25,20 +25,22 @@ def logistic(s: float) -> float:
 def newton(a: float, b: float, p: float, x: float, y: float, bx: float, ay: float) -> float:
     """What to take off log(x / y) so that log I_x(a, b) = log p, p <= ½: Newton's step, of second order near
     the root, so that its derivatives are right to second order where the value is."""
-    if is_upper(x, y, bx, ay):
-        power = math.exp(log_power(b, a, y, x, ay - bx))
-        lower = max(1.0 - power * ratio(b, a, y, x, ay, bx), 1e-300)
-        slope, logarithm = max(power, 1e-300) / lower, math.log(lower)
-    else:
-        s = ratio(a, b, x, y, bx, ay)
-        slope, logarithm = 1.0 / s, log_power(a, b, x, y, bx - ay) + math.log(s)
+    upper, pull = is_upper(x, y, bx, ay), ay - bx
+    if upper:
+        a, b, x, y, bx, ay = b, a, y, x, ay, bx
+    s = ratio(a, b, x, y, bx, ay)
+    logarithm, slope = log_power(a, b, x, y, bx - ay) + math.log(s), 1.0 / s
+    if upper:
+        part = math.exp(logarithm)
+        lower = max(1.0 - part, 1e-300)
+        logarithm, slope = math.log(lower), max(part * slope, 1e-300) / lower
     step = (logarithm - math.log(p)) / slope
-    bend = step * (ay - bx - slope)
+    bend = step * (pull - slope)
     return step * (1.0 + 0.5 * bend) if abs(bend) < 0.5 else step
 
 
 def _first_guess(a: float, b: float, p: float) -> float:
-    """Of log(x / y), p <= ½: by a normal distribution (Abramowitz and Stegun 26.2.23), or the first term in x."""
+    """Of log(x / y), p <= ½: normal (Abramowitz and Stegun 26.2.23), or by the first term in x."""
     if a > 1.0 and b > 1.0:
         t = math.sqrt(-2.0 * math.log(p))
         top = 2.515517 + t * (0.802853 + 0.010328 * t)
@@ -107,7 +109,14 @@ def _quantile(a: float, b: float, p: float, q: float) -> float:
     return logistic(s)
 
 
-@record(None, None, None, scipy="betaincinv", domain=_DOMAIN, choices="at p = 0 and 1 the limits of the slope in p")
+@record(
+    None,
+    None,
+    None,
+    scipy="betaincinv",
+    domain=_DOMAIN,
+    choices="at p = 0 and 1 the limits of the slope in p",
+)
 def betaincinv(a: float, b: float, p: float) -> float:
     """x with I_x(a, b) = p, DLMF 8.17; nan unless a, b > 0 and 0 <= p <= 1."""
     return _quantile(a, b, p, 1.0 - p)
@@ -145,7 +154,10 @@ def btdtria_rate(v: float, b: float, p: float, q: float, x: float, y: float) -> 
 
 
 def _parameter(b: float, p: float, q: float, x: float, y: float) -> float:
-    """a with I_x(a, b) = p = 1 - q. A chord instead of the tangent: each step takes derivatives one order further."""
+    """a with I_x(a, b) = p = 1 - q.
+
+    A chord instead of the tangent: each step takes derivatives one order further.
+    """
     if not (b > 1e-290 and b < 1e130 and p >= 0.0 and q >= 0.0 and x > 0.0 and y > 0.0):
         return math.nan
     if p == 0.0 or q == 0.0:

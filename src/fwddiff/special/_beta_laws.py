@@ -76,7 +76,7 @@ def bdtri(k: float, n: float, p: float) -> float:
     choices=_COUNTS,
 )
 def nbdtr(k: float, n: float, p: float) -> float:
-    """Probability of at most k failures before the n-th success, DLMF 8.17.24; nan unless k >= 0 and n >= 1."""
+    """Probability of at most k failures before the n-th success, DLMF 8.17.24; nan unless k >= 0, n >= 1."""
     k, n = _cut(k), _cut(n)
     return betainc(n, k + 1.0, p) if k >= 0.0 and n >= 1.0 else math.nan
 
@@ -103,8 +103,8 @@ def nbdtri(k: float, n: float, p: float) -> float:
     return betaincinv(n, k + 1.0, p) if k >= 0.0 and n >= 1.0 else math.nan
 
 
-# The F distribution: a = dfn/2, b = dfd/2 and x / (1 - x) = u = dfn f / dfd. What has a limit for large dfd is
-# written without dfd times u.
+# The F distribution: a = dfn/2, b = dfd/2 and x / (1 - x) = u = dfn f / dfd. What has a limit for large dfd
+# is written without dfd times u.
 
 
 def _is_degrees(dfn: float, dfd: float) -> bool:
@@ -193,12 +193,12 @@ def fdtri(dfn: float, dfd: float, p: float) -> float:
     s = start + scale
     if abs(start) > 699.0 or abs(s) > 690.0:
         return math.exp(s) if s < 0.0 else math.inf
+    first, second, smaller, sign = (a, b, p, 1.0) if p <= q else (b, a, q, -1.0)
     for _ in range(8):
         below, above, bx, ay = _parts(dfn, dfd, math.exp(s))
-        if p <= q:
-            step = newton(a, b, p, below, above, bx, ay)
-        else:
-            step = -newton(b, a, q, above, below, ay, bx)
+        if p > q:
+            below, above, bx, ay = above, below, ay, bx
+        step = sign * newton(first, second, smaller, below, above, bx, ay)
         s -= step
         if magnitude(step, s) <= 1e-9:
             break

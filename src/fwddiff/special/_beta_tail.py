@@ -1,8 +1,8 @@
 """The smaller tail of a beta integral: I_x(a, b) = P·S with P = xᵃ (1 - x)ᵇ / B(a, b), for the whole family.
 
-P is made of deviances and scaled gamma functions, which keep the digits that differences of log-gamma functions
-lose for large parameters: C. Loader, Fast and Accurate Computation of Binomial Probabilities (2000). S is a
-continued fraction, A. R. Didonato and A. H. Morris, Algorithm 708, ACM TOMS 18 (1992), or, for large
+P is made of deviances and scaled gamma functions, which keep the digits that differences of log-gamma
+functions lose for large parameters: C. Loader, Fast and Accurate Computation of Binomial Probabilities, 2000.
+S is a continued fraction, A. R. Didonato and A. H. Morris, Algorithm 708, ACM TOMS 18 (1992), or, for large
 parameters, an integral. With a·y and b·x given beside x and y = 1 - x nothing here cancels where one
 parameter grows and the function has a limit, so that derivatives keep their digits as well.
 """
@@ -71,12 +71,12 @@ def log_power(a: float, b: float, x: float, y: float, d: float) -> float:
 
 
 def fraction(r: float, x: float, bx: float, e: float) -> float:
-    """S = I_x(a, b) / P by the even part of a continued fraction; r = 1/a, bx = b x, e = a (1 - x) - b x >= -½.
+    """S = I_x(a, b) / P by a continued fraction's even part; r = 1/a, bx = b x, e = a (1 - x) - b x >= -½.
 
-    Didonato and Morris (1992), the coefficients divided by a: only r and b x appear, which have limits for large
-    a and b. Steed's recurrence (W. J. Lentz 1976; A. R. Barnett et al. 1974) adds steps that shrink to 0, so
-    that the loop stops at a step and not at rounding errors; the value settles relative to its own size, and
-    partials that are small because the fraction hardly depends on a parameter settle with it.
+    Didonato and Morris (1992), the coefficients divided by a: only r and b x appear, which have limits for
+    large a and b. Steed's recurrence (W. J. Lentz 1976; A. R. Barnett et al. 1974) adds steps that shrink to
+    0, so that the loop stops at a step and not at rounding errors; the value settles relative to its own
+    size, and partials that are small because the fraction hardly depends on a parameter settle with it.
     """
     before = 1.0 + r
     first = before / (e + 1.0)

@@ -1,4 +1,4 @@
-"""Binomial coefficients and rising factorials of real arguments: ratios of gamma functions, DLMF 1.2.6, 5.2.5."""
+"""Binomial coefficients and rising factorials of real arguments, DLMF 1.2.6 and 5.2.5."""
 
 import math
 
@@ -48,8 +48,10 @@ def binom(n: float, k: float) -> float:
         return -_sinpi(k) * _sinpi(rest) / (math.pi * _sinpi(n)) * _exp(betaln(-k, -rest))
     near, far = (k, rest) if k > -1.0 else (rest, k)
     return _sinpi(far) / _sinpi(n) * _exp(_log_binomial(-far - 1.0, near))
+
+
 @means("comb")
-def comb(N: float, k: float) -> float:  # noqa: N803 - SciPy's name
+def comb(N: float, k: float) -> float:
     """`binom(N, k)` for 0 <= k <= N, 0 elsewhere: SciPy's comb with exact=False."""
     return binom(N, k) if k >= 0.0 and k <= N and N >= 0.0 else 0.0
 

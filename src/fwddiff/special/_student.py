@@ -1,7 +1,7 @@
 """Student's t: the incomplete beta function at x = ν / (ν + t²), a = ν/2, b = ½, DLMF 8.17.2 and 8.17.8.
 
-All is written in 1/ν, so that what tends to the normal distribution for large ν does so digit by digit, and its
-derivative in ν, of the order of 1/ν², has all of its digits.
+All is written in 1/ν, so that what tends to the normal distribution for large ν does so digit by digit, and
+its derivative in ν, of the order of 1/ν², has all of its digits.
 """
 
 import math
@@ -88,7 +88,9 @@ def _at_limit(df: float, t: float) -> float:
     return math.nan if not df > 0.0 or t != t else 1.0 if t > 0.0 else 0.0
 
 
-@record(None, "stdtr_slope(df, t)", scipy="stdtr", domain=_DOMAIN, oracle=f"{_LOWER} if t < 0 else 1 - {_LOWER}")
+@record(
+    None, "stdtr_slope(df, t)", scipy="stdtr", domain=_DOMAIN, oracle=f"{_LOWER} if t < 0 else 1 - {_LOWER}"
+)
 def stdtr(df: float, t: float) -> float:
     """Distribution function of Student's t; of the normal distribution for df = inf, nan unless df > 0.
 

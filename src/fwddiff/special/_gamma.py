@@ -121,8 +121,8 @@ def rgamma(x):
         return x / math.gamma(1.0 + x)
     if not x > -4503599627370496.0:
         return x if x != x else 0.0
-    if x > -170.0:
-        return math.gamma(1.0 - x) * _sin_pi(x) / math.pi
+    if x > -171.6:
+        return math.gamma(-x) * (_sin_pi(x) / math.pi) * -x
     sine = _sin_pi(x)
     return sine * math.inf if sine != 0.0 else sine
 

@@ -74,8 +74,10 @@ def exprel(x):
             total = 1.0 + total * z * inverse
         return total
     if z > 700.0:
-        # In two factors, because exp(x) overflows first. The second bound is that of exp in Python.
-        half = math.exp(0.5 * z) if z < 1400.0 else math.inf
+        # In two factors, because exp(x) overflows first.
+        if z > 1400.0:
+            return math.inf
+        half = math.exp(0.5 * z)
         return half / z * half
     return math.expm1(z) / z
 
@@ -269,7 +271,7 @@ def _inverse_power(x, a):
     if not t > -1.0:
         return -math.copysign(math.inf, a) if t == -1.0 else math.nan
     if t == math.inf:
-        return math.copysign(math.inf, x) if abs(a) < math.inf else 0.0
+        return (math.log(abs(x)) + math.log(abs(a))) / a if abs(a) < math.inf else 0.0
     return x * _log1prel(t)
 
 
@@ -316,7 +318,8 @@ def huber(delta, r):
 @record(
     "where(delta < 0, 0, where(hypot(delta, r) == 0, 0, "
     "r*(r / (hypot(delta, r) + delta)) / hypot(delta, r)*(r*(r / (hypot(delta, r) + delta)))))",
-    "where(delta < 0, 0, where(hypot(delta, r) == 0, 0, delta*(r / hypot(delta, r))))",
+    "where(delta < 0, 0, where(hypot(delta, r) == 0, 0, "
+    "where(delta < abs(r), delta*sign(r) / sqrt(1 + delta / r*(delta / r)), delta*(r / hypot(delta, r)))))",
     scipy="pseudo_huber",
     domain={"delta": (0.1, 10.0), "r": (-100.0, 100.0)},
     oracle="delta**2*(sqrt(1 + (r/delta)**2) - 1)",

@@ -25,7 +25,12 @@ def names() -> dict[str, Callable]:
 
 
 def meant_by(value: Any) -> Callable | None:
-    """Our function of numbers that a callable of `scipy.special` means; `None` for anything else."""
+    """Our function of numbers that a callable of `scipy.special` means; `None` for anything else.
+
+    Functions of ours that are made of several records mean themselves: `special.gammaln` as an attribute.
+    """
+    if isinstance(value, types.FunctionType) and COMPOSED.get(value.__name__) is value:
+        return value
     module = sys.modules.get("scipy.special")
     if module is None:
         return None

@@ -3,6 +3,7 @@
 A call passes these files, top to bottom, and imports point the same way:
 
     _wrapper      fwddiff(f), g(...), g.broadcast(...), g.sum(...)      _chainrules   rrule, frule, thunks
+    _custom       rules that users write                                _foreign      functions of a framework
     _function     the user's callable: parameters, defaults, partials   _capture      what it closes over
     _tree         nested arguments ↔ leaves                             _host         whose arrays are these?
     hosts/        one framework, one file: records a rule as an operation
@@ -17,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fwddiff import stats as stats
     from fwddiff import testing as testing
     from fwddiff._buffers import DiffCache as DiffCache
     from fwddiff._buffers import LazyBufferCache as LazyBufferCache
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from fwddiff._custom import scalar_rule as scalar_rule
     from fwddiff._explain import Explanation as Explanation
     from fwddiff._explain import explain as explain
+    from fwddiff._foreign import differentiate_with as differentiate_with
+    from fwddiff._foreign import from_autograd as from_autograd
+    from fwddiff._foreign import from_jax as from_jax
+    from fwddiff._foreign import from_torch as from_torch
     from fwddiff._implicit import implicit as implicit
     from fwddiff._magnitude import magnitude as magnitude
     from fwddiff._operators import derivative as derivative
@@ -62,10 +68,15 @@ _HOMES = {
     "checkpoint": "_checkpoint",
     "custom_rule": "_custom",
     "scalar_rule": "_custom",
+    "differentiate_with": "_foreign",
+    "from_autograd": "_foreign",
+    "from_jax": "_foreign",
+    "from_torch": "_foreign",
     "Explanation": "_explain",
     "explain": "_explain",
     "implicit": "_implicit",
     "magnitude": "_magnitude",
+    "stats": "stats",
     "testing": "testing",
     **dict.fromkeys(["DiffCache", "LazyBufferCache", "get_tmp"], "_buffers"),
     **dict.fromkeys(

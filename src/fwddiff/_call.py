@@ -208,6 +208,22 @@ class Caller:
         is_own = callable(engine) and not getattr(engine, "differentiates", False)
         return is_own or self.meaning.rule is not None
 
+    def is_home(self, host: ModuleType | None) -> bool:
+        """Whether a call belongs to the framework that the function is written for, which differentiates the
+        function itself."""
+        rule = self.meaning.rule
+        return (
+            host is not None and isinstance(rule, _capture.Foreign) and host is _host.host_module(rule.engine)
+        )
+
+    def runs_itself(self, gathered: Gathered) -> bool:
+        """Whether a whole call is a call of the user's function, with nothing of ours around it."""
+        if not isinstance(self.meaning.rule, _capture.Foreign):
+            return self.recipe(gathered).host is None
+        return self.options.wrt is None and self.is_home(
+            _host.common_owner(gathered.leaves, self.target.name)
+        )
+
     def traced(self, captured: Sequence[Any]) -> Record:
         """What has been decided about the function whose captured values Dynamo has read."""
         for record in (self._record, *_records.of(self._key())):
@@ -476,6 +492,8 @@ def _make_rule(
     )
     rule: Any = names.caller.meaning.rule
     if rule is not None:
+        if isinstance(rule, _capture.Foreign):
+            return engine(rule.engine).user_rule(problem, rule)
         return rule.made(problem) if hasattr(rule, "made") else engine("numpy").user_rule(problem, rule)
     return engine_for(options.engine, gathered.plan)(problem)
 

@@ -91,7 +91,12 @@ def operation_of(f: Callable, backend: str = "auto", chunk: int | None = None) -
 
 
 def refuse_host(call: Call, f: Any) -> None:
-    """Raises HostError for a call with arrays of a framework."""
+    """Raises HostError for a call with arrays of a framework, unless `f` is written for that."""
+    if not _dual_host.is_home(call.rule, call.inputs):
+        _refuse_framework(call, f)
+
+
+def _refuse_framework(call: Call, f: Any) -> None:
     if call.host not in (None, _dual_host):
         raise HostError(
             f"{f!r}: rrule, frule and operators work on plain numbers and NumPy arrays, but an argument or "
@@ -102,7 +107,7 @@ def refuse_host(call: Call, f: Any) -> None:
 
 def _inputs(call: Call, f: Any) -> list[Any]:
     """The rule's inputs: arrays of their dtypes, and duals as they are."""
-    refuse_host(call, f)
+    _refuse_framework(call, f)
     pairs = zip(call.inputs, call.rule.inputs, strict=True)
     return [leaf if _dual_host.owns(leaf) else np.asarray(leaf, slot.dtype) for leaf, slot in pairs]
 

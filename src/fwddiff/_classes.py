@@ -8,7 +8,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-
 # Marks a `__post_init__` that raises or does nothing: a kernel constructs without it.
 CHECKS_ONLY = "__fwddiff_checks_only__"
 

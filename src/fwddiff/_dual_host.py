@@ -81,11 +81,19 @@ def _pushed(rule: Rule, values: Sequence[Any], tangents: dict[int, Any]) -> Sequ
 def evaluate(rule: Any, leaves: Sequence[Any]) -> Sequence[Any]:
     """Outputs of a rule inside or outside of other evaluations.
 
-    Python code runs on duals as they are: so it sees also those that it did not get as arguments.
+    Python code runs on duals as they are: so it sees also those that it did not get as arguments. Functions
+    of a framework run on its own arrays as they are.
     """
+    if is_home(rule, leaves):
+        return rule.within(leaves)
     if _nesting.depth() and hasattr(rule, "on_leaves") and not has_loop_axes(rule, leaves):
         return rule.on_leaves(leaves)
     return apply(rule, leaves)
+
+
+def is_home(rule: Any, leaves: Sequence[Any]) -> bool:
+    """Whether the function is written for a framework whose arrays are among the leaves."""
+    return hasattr(rule, "is_home") and rule.is_home(leaves)
 
 
 def has_loop_axes(rule: Rule, leaves: Sequence[Any]) -> bool:

@@ -164,7 +164,8 @@ def _with_code(callable_: Callable) -> Callable:
     if _capture.is_operation(callable_):
         return calling(callable_)
     method = inspect.getattr_static(type(callable_), "__call__", None)
-    if isinstance(method, types.FunctionType):
+    # JAX's `custom_vjp` and the like take `*args`, and know the signature of what they were made from.
+    if isinstance(method, types.FunctionType) and not type(callable_).__module__.startswith("jax."):
         return types.MethodType(method, callable_)
     return calling(callable_)
 
@@ -175,7 +176,11 @@ def calling(callable_: Callable) -> types.FunctionType:
     name = callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"
     namespace = {"callable_": callable_}
     exec(f"def {name}({listing}): return callable_({listing})", namespace)
-    return namespace[name]
+    function: Any = namespace[name]
+    if listing != "*args" and not isinstance(callable_, np.ufunc):
+        given = [p.default for p in inspect.signature(callable_).parameters.values()]
+        function.__defaults__ = tuple(itertools.dropwhile(lambda d: d is inspect.Parameter.empty, given))
+    return function
 
 
 def _listing(callable_: Callable) -> str:

@@ -25,6 +25,11 @@ _SEQUENCE = re.compile(
     r"(?:not|must be real number, not) '?(?:list|tuple)|only concatenate (?:list|tuple)|"
     r"'(?:list|tuple)' object has no attribute|of type (?:Uni)?Tuple"
 )
+# What frameworks say where they are given numbers, or what stands for them.
+_TENSOR = re.compile(
+    r"must be Tensor|Tensor input|valid JAX type|requires ndarray or scalar arguments|"
+    r"'ArrayImpl'|of type ArrayImpl"
+)
 # What the compiler says of functions: `>>> exp(readonly array(Dual(float64), 1d, C))`.
 _CALL = re.compile(r">>> (.+?)\((.*)\)\s*$", re.MULTILINE)
 # What makes sense of arrays alone.
@@ -46,6 +51,7 @@ def mistake(problem: Problem, text: str) -> FwdDiffError | None:
         _list(problem, text, types)
         or _rows(problem, text, name, types)
         or _array(problem, text, name, types)
+        or _tensor(text)
         or _shapes(text)
     )
     if found is None:
@@ -57,6 +63,11 @@ def mistake(problem: Problem, text: str) -> FwdDiffError | None:
 def is_about_arrays(error: Exception) -> bool:
     """Whether Python took an array for a number."""
     return _ONE_NUMBER.search(str(error)) is not None
+
+
+def is_about_tensors(error: Exception) -> bool:
+    """Whether a framework was given a number where it takes its own arrays."""
+    return _TENSOR.search(str(error)) is not None
 
 
 @contextlib.contextmanager
@@ -82,6 +93,17 @@ def _list(problem: Problem, text: str, types: str) -> tuple | None:
                 f"or arrays. If it is meant as an array, pass `np.array({name})`."
             )
     return None
+
+
+def _tensor(text: str) -> tuple | None:
+    """A function of a framework that is no function of numbers."""
+    if not _TENSOR.search(text):
+        return None
+    return ArgumentError, (
+        "a function of a framework that it calls takes the framework's arrays, and is not one of the "
+        "elementwise functions that mean a function of numbers. To have the framework differentiate the "
+        f"whole function, use fd.differentiate_with. ({text.strip().splitlines()[0]})"
+    )
 
 
 def _rows(problem: Problem, text: str, name: str, types: str) -> tuple | None:

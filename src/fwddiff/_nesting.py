@@ -20,6 +20,24 @@ def depth() -> int:
     return _DEPTH.get()
 
 
+_PROGRAM: ContextVar[bool] = ContextVar("fwddiff_inside_a_program_of_jax", default=False)
+
+
+def is_in_jax() -> bool:
+    """Whether a program of JAX waits for this: JAX, called from here, may wait for that in turn, for ever."""
+    return _PROGRAM.get()
+
+
+@contextlib.contextmanager
+def in_jax() -> Iterator[None]:
+    """What a program of JAX calls."""
+    token = _PROGRAM.set(True)
+    try:
+        yield
+    finally:
+        _PROGRAM.reset(token)
+
+
 @contextlib.contextmanager
 def nested() -> Iterator[None]:
     """One evaluation more."""

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 _ATTRIBUTE = "__fwddiff_wrapped__"
+_COMPILED = ("PjitFunction", "custom_jvp", "custom_vjp")  # functions of JAX's that have a `__dict__` too
 _of_classes: weakref.WeakKeyDictionary[type, dict] = weakref.WeakKeyDictionary()
 
 
@@ -39,7 +40,7 @@ def wrapped_once(f: Any, options: tuple, make: Callable[[], Any]) -> Any:
 
 
 def _store(f: Any) -> dict | None:
-    if type(f) is FunctionType:
+    if type(f) is FunctionType or type(f).__name__ in _COMPILED:
         return vars(f).setdefault(_ATTRIBUTE, _Made())
     return _of_classes.setdefault(f, {}) if isinstance(f, type) else None
 

@@ -15,22 +15,25 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from fwddiff import _copies, _host, _tree
 from fwddiff._call import Call, Caller, Gathered, Options, Record, Way
-from fwddiff._capture import Meaning, UserRule, meaning_of
+from fwddiff._call import engine as engine_module
+from fwddiff._capture import Foreign, Meaning, UserRule, meaning_of
 from fwddiff._construction import Constructor
 from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
-from fwddiff._mistakes import is_about_arrays, mistake
+from fwddiff._mistakes import is_about_arrays, is_about_tensors, mistake
 from fwddiff._problem import Told
 from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 
 _ENGINES = ("auto", "numba", "numpy")
+FRAMEWORKS = ("jax", "torch", "autograd")
 _OPTIONS: tuple[str, ...] = ("engine", "wrt", "mode", "passes", "chunk", "out_shape", "rule")
 _KINDS = ("whole", "broadcast", "sum")
 _BOUND = "_fwddiff_methods"
@@ -53,15 +56,15 @@ class FwdDiff:
         passes: Passes,
         chunk: int | None,
         out_shape: Any = None,
-        rule: UserRule | None = None,
+        rule: UserRule | Foreign | None = None,
     ):
         self.target = Target(function)
         given = (engine, wrt, mode, passes, chunk, out_shape, rule)
         self.options = dict(zip(_OPTIONS, given, strict=True))
-        if rule is not None:
+        if isinstance(rule, UserRule):
             rule = dataclasses.replace(rule, function=self.target.function)
         positions = self.target.positions(wrt)
-        named = engine if isinstance(engine, str) else "auto"
+        named = engine if isinstance(engine, str) and engine in _ENGINES else "auto"
         self.meaning = Meaning(positions, named, rule).around(meaning_of(self.target.function))
         told = None if out_shape is None else Told(out_shape)
         options = Options(engine, self.meaning.wrt, mode, passes, chunk, told)
@@ -115,7 +118,7 @@ class FwdDiff:
     def with_engine(self, engine: str) -> FwdDiff:
         """The same function with the same options on another engine, made once; a rule that the user wrote
         stays."""
-        _check_option("backend", engine, _ENGINES)
+        check_backend("backend", engine)
         own = self.options["engine"]
         if engine in ("auto", own) or callable(own) or self.meaning.rule is not None:
             return self
@@ -130,7 +133,10 @@ class FwdDiff:
 
     def _other(self, name: str, value: Any) -> FwdDiff:
         if (name, value) not in self._others:
-            self._others[name, value] = FwdDiff(self.target.original, **{**self.options, name: value})
+            is_framework = name == "engine" and value in FRAMEWORKS
+            rule = Foreign(self.target.original, value) if is_framework else None
+            options = {**self.options, name: value, "rule": rule}
+            self._others[name, value] = FwdDiff(self.target.original, **options)
         return self._others[name, value]
 
     def __get__(self, instance: Any, owner: type | None = None) -> FwdDiff:
@@ -259,11 +265,14 @@ class Operation:
         self._struct = Constructor.of(wrapped.target) if is_constructor else None
         self._shortcut = _Shortcut()
         self.operators: dict[Any, Any] = {}  # what operators on plain arrays have decided (`_operators`)
+        self._is_torchs_own = kind == "whole" and wrapped.options["engine"] == "torch"
         self.key = f"{wrapped.target.name}.{kind}#{next(_numbers)}"
         self.__name__ = wrapped.target.name if kind == "whole" else f"{wrapped.target.name}.{kind}"
 
     def __call__(self, *args, **kwargs):
         if _is_traced():
+            if self._is_torchs_own:
+                return self.wrapped.target.original(*args, **kwargs)
             from fwddiff.hosts.torch import traced
 
             return traced(self, args, kwargs)
@@ -286,12 +295,13 @@ class Operation:
             if way is not None:
                 return way(leaves)
         gathered = Gathered(structure, leaves, record)
-        if self.kind == "whole" and self._caller.recipe(gathered).host is None:
+        if self.kind == "whole" and self._caller.runs_itself(gathered):
             try:
                 return self.wrapped.plain(args, kwargs)
             except (TypeError, ValueError) as error:
-                self._name_mistake(gathered, error)
-                raise
+                if not is_about_tensors(error):  # which numbers are not, and kernels know what is meant
+                    self._name_mistake(gathered, error)
+                    raise
         try:
             return self._serve(gathered)
         except StaleError:  # another thread changed something while the function was compiled
@@ -317,6 +327,8 @@ class Operation:
         finish = _first if tree.is_leaf() else functools.partial(_tree.unflatten, tree)
         if host is None:
             return finish([output[()] for output in call.rule([np.asarray(leaf) for leaf in call.inputs])])
+        if self._caller.is_home(host):
+            return finish(call.rule.within(call.inputs))  # type: ignore[attr-defined]
         describe = getattr(host, "describe", None)
         by_key = not (call.detached or call.rule.depends_on_integers)
         key = describe(gathered.structure, gathered.leaves) if describe and by_key else None
@@ -345,6 +357,17 @@ class Operation:
         """The leaves of that call."""
         record, values = self._caller.find()
         return Gathered(*self._caller.gather(self.kind, args, kwargs, values), record)
+
+    def outline(self, *args, **kwargs) -> tuple[Any, list[Any]]:
+        """Structure of the result of a call with arrays like these, and examples of its leaves; for functions
+        of a framework that tells shapes without values. Runs nothing."""
+        record, values = self._caller.find()
+        gathered = Gathered(*self._caller.gather(self.kind, args, kwargs, values), record)
+        recipe = self._caller.recipe(gathered)
+        rule: Any = recipe.rule()
+        shapes = rule.output_shapes([np.shape(gathered.leaves[k]) for k in recipe.dynamic])
+        pairs = zip(shapes, rule.outputs, strict=True)
+        return rule.result_tree(), [np.broadcast_to(slot.dtype.type(1), shape) for shape, slot in pairs]
 
     def __copy__(self) -> Operation:
         return self
@@ -402,7 +425,8 @@ def fwddiff(
 
     Args:
         f: The function. Arrays that it captures get their derivatives as if they were arguments.
-        engine: "numba" compiles `f` (as "auto" does), "numpy" runs it as it is, slowly.
+        engine: "numba" compiles `f` (as "auto" does), "numpy" runs it as it is, slowly; "jax", "torch" and
+            "autograd" are for functions written for that framework (see `differentiate_with`).
         wrt: Names or positions of the arguments to differentiate; all by default. Integers never are. It
             holds where other functions call this one, too.
         mode: "store" computes partials with the value, "recompute" runs the duals in the pullback and keeps
@@ -424,7 +448,7 @@ def fwddiff(
     if f is None:
         choices = dict(zip(_OPTIONS[:-1], (engine, wrt, mode, passes, chunk, out_shape), strict=True))
         return functools.partial(fwddiff, **choices)
-    _check_option("engine", engine, _ENGINES)
+    check_backend("engine", engine)
     _check_option("mode", mode, ("auto", "store", "recompute"))
     _check_option("passes", passes, ("single", "per_argument"))
     _check_chunk(chunk)
@@ -432,13 +456,28 @@ def fwddiff(
     options: dict[str, Any] = dict(zip(_OPTIONS, given, strict=True))
     if isinstance(f, staticmethod | classmethod):
         kind = staticmethod if isinstance(f, staticmethod) else _ClassMethod
-        return kind(FwdDiff.again(f.__func__, options))
+        return kind(_wrapped(f.__func__, options))
+    return _wrapped(f, options)
+
+
+def _wrapped(f: Callable, options: dict[str, Any]) -> FwdDiff:
+    if options["engine"] in FRAMEWORKS:
+        options = {**options, "rule": Foreign(f, options["engine"])}
     return FwdDiff.again(f, options)
 
 
 def _check_chunk(chunk: Any) -> None:
     if chunk is not None and (not isinstance(chunk, int) or chunk < 1):
         raise ArgumentError(f"chunk={chunk!r}: a positive number of partials is needed.")
+
+
+def check_backend(name: str, value: Any) -> None:
+    """Raises `ArgumentError` for what is no engine, and for a framework that is not installed."""
+    if value == "enzyme":
+        raise ArgumentError(f"{name}='enzyme': {engine_module('enzyme').WHY_NOT}")
+    _check_option(name, value, (*_ENGINES, *FRAMEWORKS))
+    if value in FRAMEWORKS and find_spec(value) is None:
+        raise ArgumentError(f"{name}={value!r} is not installed: pip install 'fwddiff[{value}]'.")
 
 
 def _check_option(name: str, value: Any, allowed: tuple[str, ...]) -> None:

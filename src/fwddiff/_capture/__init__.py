@@ -31,7 +31,7 @@ from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
-from fwddiff._capture._meaning import NOTHING, STANDS_FOR, Meaning, UserRule, meaning_of
+from fwddiff._capture._meaning import NOTHING, STANDS_FOR, Foreign, Meaning, UserRule, meaning_of
 from fwddiff._capture._names import unbound
 from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
@@ -44,6 +44,7 @@ __all__ = [
     "STANDS_FOR",
     "Capture",
     "Description",
+    "Foreign",
     "Function",
     "Meaning",
     "Path",

@@ -11,7 +11,7 @@ from typing import Any
 from fwddiff import rules
 from fwddiff._capture._fingerprint import Description, attributes
 from fwddiff._capture._guard import COPIED_FROM, ELSEWHERE, Elsewhere, Guard, Read, copied_from
-from fwddiff._capture._meaning import Meaning, meaning_of
+from fwddiff._capture._meaning import Foreign, Meaning, meaning_of
 from fwddiff._capture._names import look_up, self_name, unbound
 from fwddiff._capture._stack import Path
 from fwddiff._capture._values import Owned
@@ -172,6 +172,8 @@ class Function:
 
 def _python_only(node: Function) -> str | None:
     name = getattr(node.function, "__name__", repr(node.function))
+    if isinstance(node.meaning.rule, Foreign):
+        return f"calls `{name}`, which is written for {node.meaning.rule.engine}"
     if node.meaning.rule is not None:
         return f"calls `{name}`, whose derivative is a custom rule and runs as Python"
     if node.meaning.engine == "numpy":

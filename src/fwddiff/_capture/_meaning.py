@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,8 @@ class UserRule:
     function: Callable
     rrule: Callable | None
     frule: Callable | None
+
+    engine: ClassVar[str] = "numpy"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UserRule) and self._functions == other._functions
@@ -48,13 +50,25 @@ class UserRule:
         )
 
 
+@dataclass(frozen=True)
+class Foreign:
+    """`function` is written for a framework, which differentiates it; `engine` has the framework's name."""
+
+    function: Callable
+    engine: str
+
+    def bound(self, instance: Any) -> Foreign:
+        """The same of a method."""
+        return replace(self, function=self.function.__get__(instance))
+
+
 class Meaning(NamedTuple):
     """`wrt` has positions of arguments, `None` for all; `engine` is "numpy" where the function must not be
     compiled."""
 
     wrt: frozenset[int] | None = None
     engine: str = "auto"
-    rule: UserRule | None = None
+    rule: UserRule | Foreign | None = None
 
     def around(self, inner: Meaning) -> Meaning:
         """That of a function wrapped a second time: both hold."""

@@ -17,7 +17,7 @@ from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Capture, Function, attributes
 from fwddiff._capture._guard import Guard
 from fwddiff._capture._layout import Layout
-from fwddiff._capture._meaning import Meaning
+from fwddiff._capture._meaning import Foreign, Meaning
 from fwddiff._capture._names import attribute_reader, root_reader, unbound, variable
 from fwddiff._capture._refusals import (
     refuse_defaults,
@@ -181,6 +181,8 @@ class _Planner:
         self.data[node], self.edges[node] = {}, {}
         self.guard.function(function, node.live, is_outermost)
         rule: Any = node.meaning.rule
+        if isinstance(rule, Foreign):  # arrays that it captures are its framework's own
+            return node
         if rule is not None:  # called as it is, with whatever it refers to
             if hasattr(rule, "refuse_captured"):
                 rule.refuse_captured(self.owned)

@@ -61,12 +61,12 @@ _FOREIGN = frozenset(
 ) | (sys.stdlib_module_names - {"__main__"})
 
 
-# Packages of ours that are written as a user would.
-_OPEN = ("fwddiff.special.", "fwddiff.stats.")
+# What of ours is written as a user would.
+_OPEN = ("fwddiff.special.", "fwddiff.stats.", "fwddiff.rules._activations")
 
 
 def is_ours(module: str | None) -> bool:
-    """Whether a module belongs to a package of ours that is written as a user would: its data is constant."""
+    """Whether a module is of ours and written as a user would: its data is constant."""
     return (module or "").startswith(_OPEN)
 
 

@@ -24,13 +24,14 @@ _PACKAGE = "fwddiff.special"
 
 
 def stand_in(own: Callable, plain: Callable) -> Callable:
-    """`own`, one of our functions, on duals and on plain numbers and arrays, for which `plain` computes."""
+    """`own`, one of our functions, on duals and on plain numbers and arrays, for which `plain` computes if it
+    is a ufunc."""
     row = rules.recorded(own)
 
     @functools.wraps(own)
     def on_anything(*arguments: Operand, **named: Operand) -> Any:
         if max_level([*arguments, *named.values()]) < 0:
-            return plain(*arguments, **named)
+            return plain(*arguments, **named) if isinstance(plain, np.ufunc) else _each(own, arguments, named)
         if row is None or named:
             return _each(on_duals(own), arguments, named)
         return _chain.apply(row, functools.partial(_chain.call, row), arguments)

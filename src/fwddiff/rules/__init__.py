@@ -16,6 +16,7 @@ from typing import NamedTuple
 from fwddiff._errors import ArgumentError
 from fwddiff._record import Record
 from fwddiff.rules._callables import OWN, VALUES, functions_of, scalar_functions
+from fwddiff.rules._frameworks import elementwise, is_frameworks, tensor_methods
 from fwddiff.rules._language import check_partial, check_value, parse_signature
 from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
 from fwddiff.rules._scipy import close_to, distribution_function, meant_by, name_of
@@ -32,12 +33,15 @@ __all__ = [
     "check_recorded",
     "close_to",
     "distribution_function",
+    "elementwise",
     "include",
+    "is_frameworks",
     "meant_by",
     "name_of",
     "of_families",
     "recorded",
     "scalar_namespace",
+    "tensor_methods",
 ]
 
 

@@ -1,6 +1,6 @@
 """What callables of SciPy mean: functions of ours, which engines know.
 
-SciPy is not imported here: a callable of its can only come from who imported it.
+Nothing is imported here: a callable of SciPy's can only come from who imported it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from fwddiff._record import COMPOSED, RECORDS
 
 _found: dict[int, tuple[Any, Callable]] = {}
+_indexed: set[str] = set()
 
 
 def names() -> dict[str, Callable]:
@@ -24,23 +25,31 @@ def names() -> dict[str, Callable]:
     return own | COMPOSED
 
 
+# Frameworks whose special functions have SciPy's names and arguments.
+_MODULES = ("scipy.special", "jax.scipy.special", "torch.special")
+
+
 def meant_by(value: Any) -> Callable | None:
-    """Our function of numbers that a callable of `scipy.special` means; `None` for anything else.
+    """Our function of numbers that a callable of `scipy.special` means, or of a framework's counterpart;
+    `None` for anything else.
 
     Functions of ours that are made of several records mean themselves: `special.gammaln` as an attribute.
     """
     if isinstance(value, types.FunctionType) and COMPOSED.get(value.__name__) is value:
         return value
-    module = sys.modules.get("scipy.special")
-    if module is None:
-        return None
-    if not _found:
-        for name, own in names().items():
-            theirs = getattr(module, name, None)
-            if theirs is not None:
-                _found[id(theirs)] = theirs, own
+    for name in _MODULES:
+        if name not in _indexed and name in sys.modules:
+            _index(sys.modules[name])
+            _indexed.add(name)
     theirs, own = _found.get(id(value), (None, None))
     return own if theirs is value else None
+
+
+def _index(module: Any) -> None:
+    for name, own in names().items():
+        theirs = getattr(module, name, None)
+        if theirs is not None:
+            _found[id(theirs)] = theirs, own
 
 
 def distribution_function(value: Any) -> Callable | None:

@@ -100,9 +100,9 @@ def _special(own: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..
     row = rules.recorded(own)
 
     def stand_in(*arguments: Any, **options: Any) -> Any:
-        if not found((*arguments, *options.values())):
-            return theirs(*arguments, **options)
         function = theirs if isinstance(theirs, np.ufunc) else np.vectorize(own)
+        if not found((*arguments, *options.values())):
+            return function(*arguments, **options)
         if row is None or options:
             return opaque(function, arguments, options)
         return apply(function, order_of(row), arguments, row.name)

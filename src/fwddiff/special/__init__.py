@@ -4,6 +4,8 @@ In a function that fwddiff differentiates, the names of `scipy.special` mean the
 called as they are. A family of functions is a file, listed here once.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from fwddiff import rules
 from fwddiff._record import COMPOSED, RECORDS
 from fwddiff.special import (  # noqa: F401 - each records its functions
@@ -31,3 +33,7 @@ rules.check_recorded()
 globals().update({name: record.function for name, record in RECORDS.items()})
 globals().update(COMPOSED)
 __all__ = sorted({*RECORDS, *COMPOSED})
+
+if TYPE_CHECKING:  # the names are those of the records
+
+    def __getattr__(name: str) -> Any: ...

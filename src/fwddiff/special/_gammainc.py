@@ -149,7 +149,7 @@ def _outside(a, x):
     "where(x == 0, where(a > 1, 0, y*log(x + 0)), "
     "y*(log_minus_digamma(a) + where(abs(x - a) < a, log1p((x - a) / a), log(x / a))))",
     "where(x == 0, where(a > 2, 0, where(a == 2, 1, where(a > 1, 1 / (x + 0), "
-    "where(a == 1, -1, -1 / (x + 0))))), y*((a - x - 1) / x))",
+    "where(a == 1, -1, -1 / (x + 0))))), y*((a - 1 - x) / x))",
     domain={"a": (1e-2, 1e5), "x": (1e-300, 2e5)},
     oracle="exp((a - 1)*log(x) - x - loggamma(a))",
 )
@@ -206,6 +206,10 @@ def gammaincc(a, x):
     return math.exp(_log_prefactor(a, x)) * _fraction(a, x)
 
 
+def _log_complement(p):
+    return math.log1p(-p) if p < 1.0 else -math.inf
+
+
 def _log_uniform(a, x, sign):
     """log Q (sign = 1) for x >= a, log P (sign = -1) for x <= a: the exponential leaves the sum."""
     eta = _eta(a, x)
@@ -225,7 +229,7 @@ def log_gammainc(a, x):
         p = _outside(a, x)
         return 0.0 if p == 1.0 else (-math.inf if p == 0.0 else p)
     if x > a:
-        return math.log1p(-gammaincc(a, x))
+        return _log_complement(gammaincc(a, x))
     if _is_uniform(a, x):
         return _log_uniform(a, x, -1.0)
     return _log_prefactor(a, x) + math.log(_series(a, x))
@@ -246,7 +250,7 @@ def log_gammaincc(a, x):
         upper = _small_upper(a, x)
         return math.log(upper) if upper > 0.0 else -math.inf
     if x < a or _is_series(a, x):
-        return math.log1p(-gammainc(a, x))
+        return _log_complement(gammainc(a, x))
     if _is_uniform(a, x):
         return _log_uniform(a, x, 1.0)
     fraction = _fraction(a, x)

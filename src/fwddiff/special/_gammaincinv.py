@@ -1,7 +1,8 @@
 """Inverses of the incomplete gamma functions, and the distributions that are these functions by other names.
 
 The root is found on plain numbers: its record says that it has no derivative. Two steps of Newton's iteration
-from there give first to third derivatives exactly, because each step doubles the number of right orders.
+from there give first to third derivatives exactly, because each step doubles the number of right orders. Second derivatives
+are nan for roots below 1e-154, where 1 / x² overflows.
 """
 
 import math
@@ -50,7 +51,7 @@ def gamma_root(a, p, q):
         curved = 1.0 - 0.5 * step * (a - x - rate)
         step /= max(0.5, min(2.0, curved))
         x *= math.exp(-max(-2.0, min(2.0, step)))
-        if not abs(step) > 1e-7:
+        if not abs(step) > 1e-7 or x <= 0.0:
             break
     return x
 
@@ -72,7 +73,8 @@ def _inverse(a, p, q):
     x = gamma_root(a, p, q)
     if not (x > 0.0 and x < 1e308):
         return 1.0 * x
-    return _refined(a, _refined(a, x, p, q), p, q)
+    x = _refined(a, x, p, q)
+    return _refined(a, x, p, q) if x > 0.0 else 0.0
 
 
 @record(

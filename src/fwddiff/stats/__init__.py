@@ -8,8 +8,8 @@
     density = fd.fwddiff(lambda d, x: d.logpdf(x))
     density.broadcast(StudentT(df, mu, sigma), x)      # a struct of arrays
 
-Names, parameters, their order and supports are those of `scipy.stats`, whose functions (`norm.logpdf`, …) mean
-these inside such functions. See `fwddiff.stats._base` for what methods there are.
+Names, parameters, their order and supports are those of `scipy.stats`, whose functions (`norm.logpdf`, …)
+mean these inside such functions. See `fwddiff.stats._base` for what methods there are.
 """
 
 from fwddiff.stats._base import Distribution

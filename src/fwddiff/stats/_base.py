@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fwddiff._classes import checks_only
-from fwddiff.stats._elementary import exp
+from fwddiff.stats._elementary import exp, shifted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +17,18 @@ class Distribution:
     Their methods are plain Python on numbers, for functions that fwddiff differentiates:
     `fwddiff(lambda d, x: d.logpdf(x)).broadcast(Normal(mu, sigma), x)` takes a struct of arrays apart.
 
-    With `validate=True`, construction raises `ArgumentError` for parameters that make no distribution. Methods
-    of such a distribution give nan; so they do in kernels, which construct without the check.
+    With `validate=True`, construction raises `ArgumentError` for parameters that make no distribution.
+    Methods of such a distribution give nan; so they do in kernels, which construct without the check.
     """
 
     validate: dataclasses.InitVar[bool] = dataclasses.field(default=False, kw_only=True)
 
     # What `_valid` asks, for messages.
     _needs: ClassVar[str] = ""
+
+    if TYPE_CHECKING:
+
+        def quantile(self, q: Any) -> Any: ...
 
     @checks_only
     def __post_init__(self, validate: bool) -> None:
@@ -47,6 +51,21 @@ class LocationScale(Distribution):
 
     _needs: ClassVar[str] = "scale > 0"
 
+    if TYPE_CHECKING:
+        loc: Any
+        scale: Any
+
+        def _logpdf(self, z: Any) -> Any: ...
+        def _cdf(self, z: Any) -> Any: ...
+        def _sf(self, z: Any) -> Any: ...
+        def _logcdf(self, z: Any) -> Any: ...
+        def _logsf(self, z: Any) -> Any: ...
+        def _quantile(self, q: Any) -> Any: ...
+        def _isf(self, q: Any) -> Any: ...
+        def _mean(self) -> Any: ...
+        def _variance(self) -> Any: ...
+        def _entropy(self) -> Any: ...
+
     def _valid(self) -> bool:
         return self.scale > 0.0
 
@@ -57,7 +76,7 @@ class LocationScale(Distribution):
         z = (x - self.loc) / self.scale
         if abs(z) == math.inf:
             return -math.inf
-        return self._logpdf(z) - math.log(self.scale)
+        return shifted(self._logpdf(z), -math.log(self.scale))
 
     def pdf(self, x: Any) -> Any:
         """Density at x."""

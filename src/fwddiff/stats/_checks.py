@@ -17,11 +17,10 @@ def check(distribution: Any) -> None:
     Nothing is known of what a framework traces: that goes unchecked.
     """
     leaves, structure = _tree.flatten(distribution)
-    known = [_host.values(leaf, _host.owner(leaf)) for leaf in leaves]
-    if any(values is None for values in known):
+    known = [values for leaf in leaves if (values := _host.values(leaf, _host.owner(leaf))) is not None]
+    if len(known) < len(leaves):
         return
-    shape = np.broadcast_shapes(*(np.shape(values) for values in known))
-    columns = [np.broadcast_to(values, shape).reshape(-1).tolist() for values in known]
+    columns = [values.reshape(-1).tolist() for values in np.broadcast_arrays(*known)]
     for element in zip(*columns, strict=True):
         _check_one(_tree.unflatten(structure, element))
 
@@ -31,7 +30,7 @@ def _check_one(value: Any) -> None:
     if isinstance(value, tuple | list):
         for part in value:
             _check_one(part)
-    elif dataclasses.is_dataclass(value) and hasattr(value, "_valid"):
+    elif hasattr(type(value), "_valid"):
         if not value._valid():
             raise ArgumentError(_message(value))
         for field in dataclasses.fields(value):

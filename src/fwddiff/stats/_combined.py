@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from fwddiff._magnitude import magnitude
 from fwddiff.stats._base import Distribution
 from fwddiff.stats._counts import log_not
-from fwddiff.stats._elementary import exp, log1mexp, log_sum
+from fwddiff.stats._elementary import exp, log1mexp, log_sum, shifted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ZeroInflated(Distribution):
     def logpmf(self, k: Any) -> Any:
         if not self._valid():
             return math.nan
-        rest = log_not(self.p) + self.distribution.logpmf(k)
+        rest = shifted(self.distribution.logpmf(k), log_not(self.p))
         return log_sum(math.log(self.p), rest) if k == 0.0 and self.p > 0.0 else rest
 
     def pmf(self, k: Any) -> Any:
@@ -41,7 +41,7 @@ class ZeroInflated(Distribution):
             return math.nan
         if x == 0.0 and self.p > 0.0:
             return math.log(self.p)
-        return log_not(self.p) + self.distribution.logpdf(x)
+        return shifted(self.distribution.logpdf(x), log_not(self.p))
 
     def pdf(self, x: Any) -> Any:
         return exp(self.logpdf(x))
@@ -64,13 +64,13 @@ class ZeroInflated(Distribution):
         above = (1.0 - self.p) * self.distribution.sf(x)
         if above < 0.5:
             return math.log1p(-above)
-        rest = log_not(self.p) + self.distribution.logcdf(x)
+        rest = shifted(self.distribution.logcdf(x), log_not(self.p))
         return log_sum(math.log(self.p), rest) if self.p > 0.0 else rest
 
     def logsf(self, x: Any) -> Any:
         if not self._valid():
             return math.nan
-        return 0.0 if x < 0.0 else log_not(self.p) + self.distribution.logsf(x)
+        return 0.0 if x < 0.0 else shifted(self.distribution.logsf(x), log_not(self.p))
 
     def quantile(self, q: Any) -> Any:
         if not (self._valid() and 0.0 <= q <= 1.0):
@@ -125,7 +125,7 @@ class Truncated(Distribution):
     def logpdf(self, x: Any) -> Any:
         if not self._valid() or x != x:
             return math.nan
-        return self.distribution.logpdf(x) - self._log_total() if self._inside(x) else -math.inf
+        return shifted(self.distribution.logpdf(x), -self._log_total()) if self._inside(x) else -math.inf
 
     def pdf(self, x: Any) -> Any:
         return exp(self.logpdf(x))
@@ -133,7 +133,7 @@ class Truncated(Distribution):
     def logpmf(self, k: Any) -> Any:
         if not self._valid() or k != k:
             return math.nan
-        return self.distribution.logpmf(k) - self._log_total() if self._inside(k) else -math.inf
+        return shifted(self.distribution.logpmf(k), -self._log_total()) if self._inside(k) else -math.inf
 
     def pmf(self, k: Any) -> Any:
         return exp(self.logpmf(k))
@@ -175,7 +175,7 @@ class Truncated(Distribution):
 
 @dataclasses.dataclass(frozen=True)
 class Censored(Distribution):
-    """`distribution` seen through a window: what is below `lower` is `lower`, what is above `upper` is `upper`.
+    """`distribution` seen through a window: what is below `lower` is `lower`, above `upper` `upper`.
 
     At and beyond the bounds `logpdf` (of counts `logpmf`) is the logarithm of the probability to be there.
     """
@@ -252,8 +252,9 @@ class Censored(Distribution):
 
 @dataclasses.dataclass(frozen=True)
 class Mixture(Distribution):
-    """A value of `components[i]` with probability `weights[i]`; both are tuples, components of any classes.
+    """A value of `components[i]` with probability `weights[i]`; both are tuples.
 
+    Kernels take components of one class; a mixture of several classes runs as Python, slowly.
     Weights are taken as they are: where they do not add up to 1 (`validate=True` asks), nor do densities.
     """
 
@@ -273,9 +274,9 @@ class Mixture(Distribution):
 
     def logpdf(self, x: Any) -> Any:
         total = -math.inf
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             if weight != 0.0:
-                total = log_sum(total, math.log(weight) + component.logpdf(x))
+                total = log_sum(total, shifted(component.logpdf(x), math.log(weight)))
         return total
 
     def pdf(self, x: Any) -> Any:
@@ -283,9 +284,9 @@ class Mixture(Distribution):
 
     def logpmf(self, k: Any) -> Any:
         total = -math.inf
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             if weight != 0.0:
-                total = log_sum(total, math.log(weight) + component.logpmf(k))
+                total = log_sum(total, shifted(component.logpmf(k), math.log(weight)))
         return total
 
     def pmf(self, k: Any) -> Any:
@@ -293,13 +294,13 @@ class Mixture(Distribution):
 
     def cdf(self, x: Any) -> Any:
         total = 0.0
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             total = total + weight * component.cdf(x)
         return total
 
     def sf(self, x: Any) -> Any:
         total = 0.0
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             total = total + weight * component.sf(x)
         return total
 
@@ -308,9 +309,9 @@ class Mixture(Distribution):
         if above < 0.5:
             return math.log1p(-above)
         total = -math.inf
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             if weight != 0.0:
-                total = log_sum(total, math.log(weight) + component.logcdf(x))
+                total = log_sum(total, shifted(component.logcdf(x), math.log(weight)))
         return total
 
     def logsf(self, x: Any) -> Any:
@@ -318,9 +319,9 @@ class Mixture(Distribution):
         if below < 0.5:
             return math.log1p(-below)
         total = -math.inf
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             if weight != 0.0:
-                total = log_sum(total, math.log(weight) + component.logsf(x))
+                total = log_sum(total, shifted(component.logsf(x), math.log(weight)))
         return total
 
     def quantile(self, q: Any) -> Any:
@@ -350,13 +351,13 @@ class Mixture(Distribution):
 
     def mean(self) -> Any:
         total = 0.0
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             total = total + weight * component.mean()
         return total
 
     def variance(self) -> Any:
         mean, total = self.mean(), 0.0
-        for weight, component in zip(self.weights, self.components):
+        for weight, component in zip(self.weights, self.components, strict=False):
             distance = component.mean() - mean
             total = total + weight * (component.variance() + distance * distance)
         return total

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fwddiff._magnitude import magnitude
 from fwddiff.special import (
@@ -32,7 +32,17 @@ class Counts(Distribution):
     Quantiles are whole numbers: their derivatives are 0.
     """
 
-    def _last(self):
+    if TYPE_CHECKING:
+
+        def _valid(self) -> bool: ...
+        def _logpmf(self, k: Any) -> Any: ...
+        def _cdf(self, k: Any) -> Any: ...
+        def _sf(self, k: Any) -> Any: ...
+        def _logcdf(self, k: Any) -> Any: ...
+        def _logsf(self, k: Any) -> Any: ...
+        def mean(self) -> Any: ...
+
+    def _last(self) -> Any:
         return math.inf
 
     def logpmf(self, k: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Elementary functions that keep their digits, and those of their derivatives, where plain formulas lose them.
+"""Elementary functions that keep digits, and those of their derivatives, where plain formulas lose them.
 
 Plain Python for floats, kernels and dual numbers. Branches between formulas are where both are good to the
 second derivative; series have fixed lengths, for which the number of terms is that of the derivatives.
@@ -58,6 +58,13 @@ def log_sum(a: Any, b: Any) -> Any:
     if a < b:
         return b + math.log1p(math.exp(a - b))
     return a + math.log1p(math.exp(b - a))
+
+
+def shifted(logarithm: Any, by: Any) -> Any:
+    """logarithm + by; -inf stays a constant, without the derivative of `by`."""
+    if logarithm == -math.inf:
+        return -math.inf
+    return logarithm + by
 
 
 def log_of_power(a: Any, x: Any) -> Any:

@@ -1,7 +1,7 @@
 """The functions of `scipy.stats` as plain functions of ours, with SciPy's arguments and defaults.
 
-    SCIPY["norm"]["logpdf"](x, loc=0.0, scale=1.0)      == Normal(loc, scale).logpdf(x)
-    SCIPY["binom"]["logpmf"](k, n, p, loc=0.0)          == Binomial(n, p).logpmf(k - loc)
+SCIPY["norm"]["logpdf"](x, loc=0.0, scale=1.0)      == Normal(loc, scale).logpdf(x)
+SCIPY["binom"]["logpmf"](k, n, p, loc=0.0)          == Binomial(n, p).logpmf(k - loc)
 """
 
 from __future__ import annotations

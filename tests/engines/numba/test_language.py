@@ -540,3 +540,11 @@ def test_other_threads_compile_on_duals_meanwhile():
         check(lambda x: x**3, 2.0)
         thread.join()
     assert found == [12.0]
+
+
+def test_a_constant_may_stand_first_in_a_comparison():
+    def between(x):
+        return x * x if 0.5 < x < 2.0 else 3.0 * x
+
+    for x in (0.2, 1.37, 2.6):
+        check(between, x)

@@ -25,6 +25,7 @@ from fwddiff.engines.numba import (
     operations,
     scalars,
     structs,
+    tensor_methods,
 )
 from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.options import INLINED
@@ -40,6 +41,7 @@ iteration.register()
 builtins.register()
 structs.register_operators()
 array_functions.register()
+tensor_methods.register()
 
 
 def rule(problem: Problem) -> BaseRule:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import optree
 
+from fwddiff import rules
 from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
-from fwddiff.engines.numba import named_tuples, structs
+from fwddiff.engines.numba import named_tuples, structs, tensor_methods
 from fwddiff.engines.numba.array_functions.elementwise import register_special
 from fwddiff.engines.numba.constants import constant, constant_rest
 from fwddiff.engines.numba.inner import is_plain
@@ -193,11 +194,10 @@ class Rewriter:
                 return ir.Global(value.__name__, named_tuples.constructor(value), loc)
         replacement = next((new for old, new in REPLACED.items() if old is value), None)
         if replacement is None:
-            replacement = self._special(value)
+            replacement = self._special(value) or self._elementwise(value, path)
         if isinstance(value, type) and not self._is_called(target):
             return None  # a dtype
-        name = getattr(replacement, "__name__", "function")
-        return None if replacement is None else ir.Global(name, replacement, loc)
+        return None if replacement is None else ir.Global(_name(replacement), replacement, loc)
 
     def _special(self, value: Any) -> Any:
         """What a special function is compiled as: on plain numbers a row of the table, unless it is made of
@@ -215,6 +215,20 @@ class Rewriter:
             _registered.add(own)
             register_special(own, entry)
         return own
+
+    def _elementwise(self, value: Any, path: Path) -> Any:
+        """What compiled code calls in the place of a framework's function of numbers; `None`: it is none."""
+        meaning = rules.elementwise(value)
+        if meaning is None and rules.is_frameworks(value):
+            raise CompileError(
+                f"`{'.'.join((path[0], *path[1]))}` in {self.node.function.__name__} is no function of "
+                "numbers: of a framework's functions, compiled code may call elementwise ones. To have the "
+                "framework differentiate the whole function, use fd.differentiate_with."
+            )
+        if meaning is None:
+            return None
+        replaced = next((new for old, new in REPLACED.items() if old is meaning), None)
+        return replaced or self._special(meaning) or tensor_methods.compiled(meaning)
 
     def _is_called(self, target: str) -> bool:
         calls: Any = (getattr(statement, "value", None) for statement in self._statements())
@@ -344,6 +358,10 @@ def _refuse_mixed(function: FunctionType) -> None:
             f"`{function.__name__}` has both `*rest` and keyword-only parameters, which compiled code cannot "
             "tell apart in a call. Make the parameters ordinary ones, or use engine='numpy'."
         )
+
+
+def _name(function: Any) -> str:
+    return getattr(getattr(function, "py_func", function), "__name__", "function")
 
 
 def _is(expression: Any, operation: str) -> bool:

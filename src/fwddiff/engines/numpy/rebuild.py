@@ -15,6 +15,7 @@ from typing import Any
 from fwddiff._capture import (
     NOTHING,
     STANDS_FOR,
+    Foreign,
     Function,
     Path,
     Use,
@@ -30,6 +31,7 @@ from fwddiff._capture import (
 )
 from fwddiff._errors import CaptureError, DerivativeError
 from fwddiff.engines.numpy import ruled
+from fwddiff.engines.numpy.unknown import foreign_call
 
 _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
 
@@ -66,6 +68,8 @@ class Rebuilt:
         known = self.known.get((id(node.live), id(node.bound)))
         if known is not None:
             call = known
+        elif isinstance(node.meaning.rule, Foreign):
+            call = foreign_call(node.original)
         elif node.meaning.rule is not None:
             call = ruled.UserCall(node, node.meaning.rule, self.classes, self.again)
         else:

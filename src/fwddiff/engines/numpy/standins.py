@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,18 @@ class StandIns:
         found = self.values.get(id(value))
         if found is None and callable(value):
             own = rules.meant_by(value) or (value if rules.recorded(value) else None)
-            return None if own is None else self.special(own, value)
+            if own is not None:
+                return self.special(own, value)
+            meaning = rules.elementwise(value)
+            return self.of(meaning) if rules.meant_by(meaning) else self._elementwise(meaning)
         return found
+
+    def _elementwise(self, meaning: Any) -> Any:
+        """What stands for a function of numbers of a framework, by its meaning: NumPy's know duals."""
+        if isinstance(meaning, FunctionType):
+            names = {**meaning.__globals__, "math": self.values[id(math)]}
+            return FunctionType(meaning.__code__, names, meaning.__name__, meaning.__defaults__)
+        return self.values.get(id(meaning), meaning)
 
     def of_type(self, value: Any) -> Any:
         """What stands for a type that is called."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from fwddiff import _nesting
 from fwddiff._errors import HostError
 from fwddiff._rule import Habit, Rule, Shape, Slot
 
@@ -65,7 +66,9 @@ def in_python(operation: Operation, batch_ndim: int, dtypes: Sequence[Any], *arr
     `jax_enable_x64`, 64 bits are 32 there)."""
     rule = operation.rule
     given = [np.asarray(x, slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)]
-    return [y.astype(dtype, copy=False) for y, dtype in zip(rule(given, batch_ndim), dtypes, strict=True)]
+    with _nesting.in_jax():
+        results = rule(given, batch_ndim)
+    return [y.astype(dtype, copy=False) for y, dtype in zip(results, dtypes, strict=True)]
 
 
 def raise_users_own(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> None:

@@ -171,11 +171,18 @@ def _rows():
     )
     yield (
         "NegativeBinomial",
-        lambda k, n, p: mp.loggamma(n + k) - mp.loggamma(n) - mp.loggamma(k + 1) + n * log(p) + k * log(1 - p),
+        lambda k, n, p: (
+            mp.loggamma(n + k) - mp.loggamma(n) - mp.loggamma(k + 1) + n * log(p) + k * log(1 - p)
+        ),
         lambda k, n, p: b(n, k + 1, 0, p, regularized=True),
         lambda k, n, p: b(k + 1, n, 0, 1 - p, regularized=True),
     )
-    yield "BetaBinomial", _beta_binomial, _beta_binomial_cdf, lambda k, n, p, q: _beta_binomial_cdf(n - k - 1, n, q, p)
+    yield (
+        "BetaBinomial",
+        _beta_binomial,
+        _beta_binomial_cdf,
+        lambda k, n, p, q: _beta_binomial_cdf(n - k - 1, n, q, p),
+    )
 
 
 def _beta_binomial(k, n, p, q):
@@ -221,8 +228,8 @@ def oracle(name, method, counts):
     return function
 
 
-def derivatives(function, arguments, active):
-    """Value, gradient and Hessian with respect to the arguments at the positions `active`."""
+def derivatives(function, arguments, active, second=True):
+    """Value, gradient and, where asked for, Hessian with respect to the arguments at the positions `active`."""
     with mp.workdps(DIGITS):
         point = [mp.mpf(a) for a in arguments]
         step = mp.mpf(10) ** -12
@@ -237,12 +244,16 @@ def derivatives(function, arguments, active):
         for i in active:
             up[i], down[i] = at((i, 1)), at((i, -1))
         gradient = [(up[i] - down[i]) / (2 * step) for i in active]
+        if not second:
+            return float(value), [float(d) for d in gradient], None
         hessian = [[mp.mpf(0)] * len(active) for _ in active]
         for (m, i), (n, j) in itertools.combinations_with_replacement(enumerate(active), 2):
             if i == j:
                 second = (up[i] - 2 * value + down[i]) / step**2
             else:
-                corners = at((i, 1), (j, 1)) - up[i] - up[j] + 2 * value - down[i] - down[j] + at((i, -1), (j, -1))
+                corners = (
+                    at((i, 1), (j, 1)) - up[i] - up[j] + 2 * value - down[i] - down[j] + at((i, -1), (j, -1))
+                )
                 second = corners / (2 * step**2)
             hessian[m][n] = hessian[n][m] = second
         return float(value), [float(d) for d in gradient], [[float(d) for d in row] for row in hessian]

@@ -1,8 +1,8 @@
 """Inverses of the incomplete gamma functions, and the distributions that are these functions by other names.
 
 The root is found on plain numbers: its record says that it has no derivative. Two steps of Newton's iteration
-from there give first to third derivatives exactly, because each step doubles the number of right orders. Second derivatives
-are nan for roots below 1e-154, where 1 / x² overflows.
+from there give first to third derivatives exactly, because each step doubles the number of right orders.
+Second derivatives are nan for roots below 1e-154, where 1 / x² overflows.
 """
 
 import math

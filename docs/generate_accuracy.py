@@ -21,7 +21,7 @@ _START = """# Accuracy of the special functions
 <!-- Written by docs/generate_accuracy.py. -->
 
 Largest relative errors of values (in brackets: in units in the last place) and of first derivatives, at random
-points of the domain, against mpmath with 50 digits; what is smaller than 1e-290 does not count. Beside them
+points of the domain, against mpmath with 50 digits; what is smaller than 1e-290, and slopes of what is, do not count. Beside them
 those of PyTorch (`torch.special`) and JAX (`jax.scipy.special`), in float64, at the same points: "none" where a
 derivative does not exist, "nan" where a number is not finite although the exact one is, nothing where the
 function does not exist.

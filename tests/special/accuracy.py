@@ -173,7 +173,9 @@ def _ours(subject: Subject, columns: list[np.ndarray]) -> dict[Any, np.ndarray]:
 def _errors(subject: Subject, found: dict, kept: list[int], exact: list) -> Errors:
     errors = Errors(slopes={subject.arguments[k]: [] for k in subject.moving if k in found})
     for k, (value, slopes) in zip(kept, exact, strict=True):
-        if SMALLEST < abs(value) < LARGEST:
+        if value != 0 and not SMALLEST < abs(value) < LARGEST:
+            continue
+        if value != 0:
             error = _relative(found["value"][k], value)
             errors.value.append(error)
             errors.ulp.append(error * float(abs(value)) / math.ulp(float(value)))
@@ -248,8 +250,9 @@ def _function(subject: Subject) -> Callable:
 
 
 def _slope(function: Callable, point: list, k: int):
-    """Central differences of the fourth order: with relative steps of 1e-8 the error is below 1e-24."""
-    step = abs(point[k]) * mpmath.mpf(10) ** -8
+    """Central differences of the fourth order. The step is smaller with more digits, so that agreement of two
+    numbers of digits tells about the step too."""
+    step = abs(point[k]) * mpmath.mpf(10) ** int(-0.3 * mpmath.mp.dps)
     if step == 0:
         raise ArithmeticError
     at = [function(*point[:k], point[k] + j * step, *point[k + 1 :]) for j in (-2, -1, 1, 2)]

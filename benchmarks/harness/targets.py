@@ -142,6 +142,21 @@ TARGETS = [
         Target("k", "prepared / (kernel + 3 µs)", "fwddiff prepared", ("kernel",), 1, name, more=3e-6)
         for name in ("Rosenbrock", "Ackley")
     ],
+    Target(
+        "p", "all gradients / JAX's by x alone", JAX, ("jax, by x alone",), 2.0, "incomplete beta function"
+    ),
+    Target(
+        "p",
+        "by the shape / PyTorch, differences",
+        TORCH,
+        ("torch.special, differences",),
+        0.5,
+        "gamma cdf by its shape",
+    ),
+    Target("p", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 1.0, "normal log-density"),
+    Target(
+        "p", "PyTorch / torch.distributions", TORCH, ("torch.distributions",), 0.5, "Student-t log-density"
+    ),
     Target("s", "sparse / dense", SPARSE, ("fwddiff, dense",), 0.05, "Brusselator's Jacobian, 64 × 64"),
     *[
         Target("s", "sparse / grouped differences", SPARSE, ("SciPy, grouped differences",), 0.2, where)

@@ -18,6 +18,7 @@ WORKLOADS = {
     "j": "compilation",
     "k": "prepared",
     "l": "scipy_clients",
+    "p": "densities",
     "s": "sparse",
 }
 

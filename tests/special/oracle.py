@@ -32,7 +32,9 @@ def _drawn(rng: np.random.Generator, record: Record, k: int) -> float:
 def function_of(record: Record):
     """The oracle as a function of mpmath's numbers."""
     code = compile(record.oracle, f"<oracle of {record.name}>", "eval")
-    return lambda *a: eval(code, vars(mpmath) | {"abs": abs}, dict(zip(record.arguments, a, strict=True)))
+    known = vars(mpmath) | {"abs": abs}
+    # Among the globals, for functions inside of the expression see nothing else.
+    return lambda *a: eval(code, known | dict(zip(record.arguments, a, strict=True)))
 
 
 def derivatives(record: Record, point: tuple[float, ...], digits: int = 50) -> tuple[list, list[list]]:

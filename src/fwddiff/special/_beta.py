@@ -55,6 +55,13 @@ def betaln(a: float, b: float) -> float:
         return math.inf
     if _is_pole(a + b):
         return -math.inf
+    if large > 10.0 and small > -1000.0:
+        # The logarithms of Γ would cancel: B(a, b) = B(a + 1, b) (a + b) / a, DLMF 5.5.1.
+        shift = 0.0
+        while small < 0.0:
+            shift += math.log(abs((small + large) / small))
+            small += 1.0
+        return _betaln_positive(small, large) + shift
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
@@ -76,12 +83,21 @@ def _is_inside(a: float, b: float, x: float) -> bool:
     return a > 1e-290 and b > 1e-290 and a + b < math.inf and x > 0.0 and x < 1.0
 
 
+def _at_zero(a: float, b: float, x: float) -> float:
+    """I₀(a, b) = 0, with the slope in x: infinite for a < 1 (as that of a root), b for a = 1, else 0."""
+    if a == 1.0:
+        return 1.0 - (1.0 - x) ** b
+    return math.sqrt(x) if a < 1.0 else 0.0 * x
+
+
 def _at_limit(a: float, b: float, x: float) -> float:
     """I_x(a, b) where a, b or x is at a bound; nan outside."""
     if not (a >= 0.0 and b >= 0.0 and x >= 0.0 and x <= 1.0) or (a == b and (a == 0.0 or a == math.inf)):
         return math.nan
-    if x == 0.0 or x == 1.0:
-        return x
+    if x == 0.0:
+        return _at_zero(a, b, x)
+    if x == 1.0:
+        return 1.0 - _at_zero(b, a, 1.0 - x)
     if a <= 1e-290 and b <= 1e-290:
         return b / (a + b)
     if a <= 1e-290 or b == math.inf:

@@ -17,7 +17,12 @@ def fitted():
 def log_likelihood(parameters, data):
     """By SciPy; the parameters in the order of lifelines' table."""
     shape = np.exp(parameters[0] + parameters[1] * data["fin"])
-    scale = np.exp(parameters[2] + parameters[3] * data["fin"] + parameters[4] * data["age"] + parameters[5] * data["prio"])
+    scale = np.exp(
+        parameters[2]
+        + parameters[3] * data["fin"]
+        + parameters[4] * data["age"]
+        + parameters[5] * data["prio"]
+    )
     t = data["week"]
     return np.sum(np.where(data["arrest"], gamma.logpdf(t, shape, 0, scale), gamma.logsf(t, shape, 0, scale)))
 
@@ -40,7 +45,8 @@ def test_standard_errors_are_those_of_the_hessian(fitted):
         return log_likelihood(found + step, data)
 
     hessian = [
-        [(at(a + b) - at(a - b) - at(b - a) + at(-a - b)) / (4 * a.sum() * b.sum()) for a in steps] for b in steps
+        [(at(a + b) - at(a - b) - at(b - a) + at(-a - b)) / (4 * a.sum() * b.sum()) for a in steps]
+        for b in steps
     ]
     expected = np.sqrt(np.diag(np.linalg.inv(-np.array(hessian))))
     np.testing.assert_allclose(fitted["fitter"].standard_errors_, expected, rtol=2e-3)

@@ -37,9 +37,7 @@ def test_value_and_gradient(given):
     point = np.array(list(given["start"].values()))
     assert given["value"](*point) == pytest.approx(nll(point, given["x"]), rel=1e-12)
     steps = 1e-5 * np.diag(point)
-    differences = [
-        (nll(point + h, given["x"]) - nll(point - h, given["x"])) / (2 * h.sum()) for h in steps
-    ]
+    differences = [(nll(point + h, given["x"]) - nll(point - h, given["x"])) / (2 * h.sum()) for h in steps]
     np.testing.assert_allclose(given["gradient"](*point), differences, rtol=1e-5)
 
 

@@ -91,7 +91,14 @@ DOMAINS = {
     "bdtri": {"k": (0, 20), "n": (21, 50), "p": (1e-10, 1.0)},
     "nbdtri": {"k": (0, 20), "n": (1, 20), "p": (1e-10, 1.0)},
 }
-WHOLE = {"bdtri": (0, 1), "nbdtri": (0, 1), "bdtr": (0, 1), "bdtrc": (0, 1), "nbdtr": (0, 1), "nbdtrc": (0, 1)}
+WHOLE = {
+    "bdtri": (0, 1),
+    "nbdtri": (0, 1),
+    "bdtr": (0, 1),
+    "bdtrc": (0, 1),
+    "nbdtr": (0, 1),
+    "nbdtrc": (0, 1),
+}
 
 
 def _student(df, t):
@@ -221,7 +228,9 @@ def _reference(subject: Subject, point: Point, near: float) -> tuple[Any, list] 
         except (_TooLong, ArithmeticError, ValueError, TypeError, mpmath.libmp.NoConvergence):
             return None
     (value, slopes), (again, slopes_again) = both
-    agree = all(abs(p - q) <= 1e-18 * abs(p) + 1e-310 for p, q in zip([value, *slopes], [again, *slopes_again]))
+    agree = all(
+        abs(p - q) <= 1e-18 * abs(p) + 1e-310 for p, q in zip([value, *slopes], [again, *slopes_again])
+    )
     return (value, slopes) if agree else None
 
 

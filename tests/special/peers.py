@@ -59,9 +59,7 @@ def _by_torch(function: Callable, columns: Columns, moving: Sequence[int]) -> Nu
     import torch
 
     given = [
-        torch.tensor(column, requires_grad=k in moving)
-        if k in moving
-        else torch.tensor(column)
+        torch.tensor(column, requires_grad=k in moving) if k in moving else torch.tensor(column)
         for k, column in enumerate(columns)
     ]
     try:

@@ -29,9 +29,7 @@ def test_numpyro_gradient(numpyro_model):
     def by_scipy(df, mu, sigma):
         d = stats.t(df, mu, sigma)
         inside = (x > 0.0) & (x < 2.0)
-        return (
-            d.logpdf(x[inside]).sum() + np.sum(x <= 0.0) * d.logcdf(0.0) + np.sum(x >= 2.0) * d.logsf(2.0)
-        )
+        return d.logpdf(x[inside]).sum() + np.sum(x <= 0.0) * d.logcdf(0.0) + np.sum(x >= 2.0) * d.logsf(2.0)
 
     assert np.sum(x <= 0.0) > 10
     assert np.sum(x >= 2.0) > 10

@@ -76,8 +76,8 @@ GATES_ARE_KEPT = (
 )
 
 CONSTANT_OF_EACH = (
-    "the kernels of value and gradient are two passes, each of which computes the normalising constant, a function of "
-    "the degrees of freedom alone, for every element: a third of its time. PyTorch computes it once."
+    "the kernels of value and gradient are two passes, each of which computes the normalising constant, "
+    "which is one for all, for every element: a third of their time. PyTorch computes it once."
 )
 
 TARGETS = [

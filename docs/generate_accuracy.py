@@ -1,7 +1,8 @@
 """Measures the special functions and writes docs/accuracy.json and docs/accuracy.md.
 
 `python docs/generate_accuracy.py` measures all, in a quarter of an hour;
-`… betainc gammainc` those again; `… --page` writes the page alone. Tests ask that the page is that of the JSON file and that every record has a row.
+`… betainc gammainc` those again; `… --page` writes the page alone. Tests ask that the page is that of
+the JSON file and that every record has a row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Largest errors of recorded functions and of their first derivatives, beside PyTorch's and JAX's.
 
-`docs/generate_accuracy.py` writes what `measure` finds. References have 50 digits, and are
-taken only where 70 digits agree; derivatives are central differences in as many digits, those of inverses follow from the
-function that is inverted.
+`docs/generate_accuracy.py` writes what `measure` finds. References have 50 digits, and
+are taken only where 70 digits agree; derivatives are central differences in as many digits, those of
+inverses follow from the function that is inverted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ ROWS = [
     Subject("digamma", ("x",), {"x": (1e-2, 1e5)}, "psi(0, x)"),
     Subject("polygamma", ("n", "x"), {"n": (1, 6), "x": (1e-2, 1e5)}, "psi(n, x)", (0,)),
     Subject(
-        "spherical_jn", ("n", "x"), {"n": (0, 6), "x": (0.1, 50.0)}, "sqrt(pi/(2*x))*besselj(n + 0.5, x)", (0,)
+        "spherical_jn",
+        ("n", "x"),
+        {"n": (0, 6), "x": (0.1, 50.0)},
+        "sqrt(pi/(2*x))*besselj(n + 0.5, x)",
+        (0,),
     ),
 ]  # fmt: skip
 # Oracles that are not one function of mpmath's.

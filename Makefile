@@ -8,6 +8,7 @@
 # make lint      ruff and pyright
 # make bench     the benchmarks against their peers, under 15 minutes; make bench-quick, under two
 # make hosts-table  docs/conformance.md, from the matrix of hosts and transformations
+# make scenarios docs/scenarios.md, from the catalogue of operators × backends
 # make docs      the documentation, into site/
 # make bench     every workload beside its peers; writes docs/benchmarks.md: some ten minutes
 # make bench-quick   small sizes, fewer peers: one to two minutes
@@ -21,7 +22,7 @@ WORKERS ?= 2
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx test-pythons test-pythons-short lint bench bench-quick hosts-table docs
+.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx test-pythons test-pythons-short lint bench bench-quick hosts-table scenarios docs
 
 install: $(VENV)/.installed
 
@@ -85,6 +86,9 @@ test-mlx: .venv-mlx/.installed
 
 hosts-table: install
 	PYTHONPATH=tests $(RUN) -m hosts.conformance
+
+scenarios: install
+	$(RUN) docs/generate_scenarios.py
 
 lint: install
 	$(RUN) -m ruff check .

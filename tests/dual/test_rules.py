@@ -86,7 +86,7 @@ INTEGERS = {
         lambda x: mpmath.sqrt(mpmath.pi / (2 * x)) * mpmath.besselj(2.5, x), (0.5, 3), lambda f, x: f(2, x),
     ),
 }  # fmt: skip
-FUNCTIONS = [(name, f) for name, row in TABLE.items() for f in row.functions]
+FUNCTIONS = [(row.name, f) for row in built_in() for f in row.functions]
 
 
 def _on_duals(function):

@@ -21,10 +21,10 @@ def softplus(x):
 
 
 def test_added_row():
-    row = rules.add_rule(softplus, "softplus(x)", "1 / (1 + exp(-x))")
-    assert row == rules.Row("softplus", ("x",), ("1 / (1 + exp(-x))",), (softplus,), "softplus(x)")
-    assert rules.TABLE["softplus"] is row
-    assert rules.scalar_namespace()["softplus"] is softplus
+    row = rules.add_rule(softplus, "softer(x)", "1 / (1 + exp(-x))")
+    assert row == rules.Row("softer", ("x",), ("1 / (1 + exp(-x))",), (softplus,), "softer(x)")
+    assert rules.TABLE["softer"] is row
+    assert rules.scalar_namespace()["softer"] is softplus
 
 
 def test_added_row_with_value_and_recursion():
@@ -34,33 +34,33 @@ def test_added_row_with_value_and_recursion():
 
 
 def test_the_same_function_may_be_taught_again():
-    rules.add_rule(softplus, "softplus(x)", "1")
-    assert rules.add_rule(softplus, "softplus(x)", "2").partials == ("2",)
+    rules.add_rule(softplus, "softer(x)", "1")
+    assert rules.add_rule(softplus, "softer(x)", "2").partials == ("2",)
 
 
 WRONG = [
-    ("softplus(x)", ("1", "2"), "softplus(x) has 1 arguments but 2 partials: give one per argument."),
-    ("softplus(x)", "z", "In 'z' of softplus(x): unknown name 'z'; known: pi, x, y."),
-    ("softplus(x)", "foo(x)", "In 'foo(x)' of softplus(x): unknown function 'foo'; add a row for it first."),
-    ("softplus(x)", "atan2(x)", "In 'atan2(x)' of softplus(x): 'atan2(x)', but atan2 takes 2 arguments."),
+    ("softer(x)", ("1", "2"), "softer(x) has 1 arguments but 2 partials: give one per argument."),
+    ("softer(x)", "z", "In 'z' of softer(x): unknown name 'z'; known: pi, x, y."),
+    ("softer(x)", "foo(x)", "In 'foo(x)' of softer(x): unknown function 'foo'; add a row for it first."),
+    ("softer(x)", "atan2(x)", "In 'atan2(x)' of softer(x): 'atan2(x)', but atan2 takes 2 arguments."),
     (
-        "softplus(x)",
+        "softer(x)",
         "x**y",
-        "In 'x**y' of softplus(x): ** takes an integer exponent; write pow(a, b) for any other.",
+        "In 'x**y' of softer(x): ** takes an integer exponent; write pow(a, b) for any other.",
     ),
-    ("softplus(x)", "0.5*x", "In '0.5*x' of softplus(x): '0.5' is not allowed. "),
-    ("softplus(x)", "x.real", "In 'x.real' of softplus(x): 'x.real' is not allowed. "),
-    ("softplus(x)", "x > 0", "In 'x > 0' of softplus(x): 'x > 0' is not allowed. "),
+    ("softer(x)", "0.5*x", "In '0.5*x' of softer(x): '0.5' is not allowed. "),
+    ("softer(x)", "x.real", "In 'x.real' of softer(x): 'x.real' is not allowed. "),
+    ("softer(x)", "x > 0", "In 'x > 0' of softer(x): 'x > 0' is not allowed. "),
     (
-        "softplus(x)",
+        "softer(x)",
         "where(x, 1, 0)",
-        "In 'where(x, 1, 0)' of softplus(x): the condition 'x' is not a comparison.",
+        "In 'where(x, 1, 0)' of softer(x): the condition 'x' is not a comparison.",
     ),
-    ("softplus(x)", "where(0 < x < 1, 1, 0)", "'0 < x < 1' is more than one comparison."),
+    ("softer(x)", "where(0 < x < 1, 1, 0)", "'0 < x < 1' is more than one comparison."),
     (
-        "softplus(x)",
+        "softer(x)",
         "1 +",
-        "Cannot read the partial '1 +' of softplus(x): '1 +' is not one Python expression.",
+        "Cannot read the partial '1 +' of softer(x): '1 +' is not one Python expression.",
     ),
     ("softplus", "1", "The signature 'softplus' is not of the form 'name(a, b)': write it so."),
     ("softplus(y)", "1", "The arguments of 'softplus(y)' have to be different plain names"),
@@ -90,10 +90,19 @@ def test_a_function_of_the_table_gets_no_second_row():
 
 
 def test_value_of_unknown_names():
-    with pytest.raises(ArgumentError, match=r"In the value 'foo\(x\)' of softplus\(x\): unknown name 'foo'"):
-        rules.add_rule(softplus, "softplus(x)", "1", value="foo(x)")
+    with pytest.raises(ArgumentError, match=r"In the value 'foo\(x\)' of softer\(x\): unknown name 'foo'"):
+        rules.add_rule(softplus, "softer(x)", "1", value="foo(x)")
 
 
 def test_not_a_function():
     with pytest.raises(ArgumentError, match="The first argument, 3, is not callable"):
-        rules.add_rule(3, "softplus(x)", "1")
+        rules.add_rule(3, "softer(x)", "1")
+
+
+def test_a_function_of_the_user_may_have_the_name_of_a_recorded_one():
+    """Texts of ours go on to mean ours."""
+    ours = rules.TABLE["softplus"]
+    row = rules.add_rule(softplus, "softplus(x)", "7*softplus(x)", value="x*x")
+    assert rules.TABLE["softplus"] is ours
+    assert rules.is_current(row)
+    assert rules.added_row(softplus) is row

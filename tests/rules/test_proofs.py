@@ -83,7 +83,7 @@ PIECEWISE_CONSTANT = {
     "sign",
     "heaviside",
 }
-SMOOTH = [name for name in rules.TABLE if name not in PIECEWISE_CONSTANT]
+SMOOTH = [row.name for row in rules.built_in() if row.name not in PIECEWISE_CONSTANT]
 # Rational points inside the domains; both sides of every `where`.
 BIVARIATE = [
     (sp.Rational(3, 7), sp.Rational(5, 3)),

@@ -229,7 +229,7 @@ def oracle(name, method, counts):
 
 
 def derivatives(function, arguments, active, second=True):
-    """Value, gradient and, where asked for, Hessian with respect to the arguments at the positions `active`."""
+    """Value, gradient and, where asked for, Hessian by the arguments at the positions `active`."""
     with mp.workdps(DIGITS):
         point = [mp.mpf(a) for a in arguments]
         step = mp.mpf(10) ** -12

@@ -351,7 +351,7 @@ class _Planner:
     def _add_edge(self, node: Function, path: Path, at: _Value, checks: dict[Path, tuple]) -> bool:
         """A function that the code refers to is planned too."""
         bound, function = unbound(at.value)
-        if not isinstance(function, types.FunctionType) or rules.recorded(function):
+        if not isinstance(function, types.FunctionType) or _is_special(function):
             return False
         if is_foreign(function.__module__) and not has_rule(at.value):
             return False
@@ -444,7 +444,12 @@ def _is_generated(name: str, function: types.FunctionType) -> bool:
 
 
 def _is_library(value: Any) -> bool:
-    return is_foreign(value.__module__) or rules.recorded(value) is not None
+    return is_foreign(value.__module__) or _is_special(value)
+
+
+def _is_special(function: Any) -> bool:
+    """Whether engines know what it is, on numbers and element by element."""
+    return rules.recorded(function) is not None or rules.meant_by(function) is function
 
 
 def _inner_uses(node: Function) -> Iterator[Use]:

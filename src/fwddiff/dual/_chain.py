@@ -25,7 +25,7 @@ from fwddiff.dual._parts import (
     value_at,
     zeros_like,
 )
-from fwddiff.rules import INTEGER_ARGUMENTS, SELECTIONS, TABLE, Row, close_to, meant_by, name_of
+from fwddiff.rules import INTEGER_ARGUMENTS, SELECTIONS, TABLE, Row, close_to, is_current, meant_by, name_of
 
 _rows_found: dict[Any, Row] = {}
 
@@ -179,7 +179,7 @@ def row_of(function: Callable[..., Any]) -> Row:
     """The row of a callable of Python, NumPy or the user; `DerivativeError` if the table has none."""
     row = _rows_found.get(function)
     # `add_rule` replaces rows at run time: a row found earlier counts only while it is in the table.
-    if row is None or TABLE.get(row.name) is not row:
+    if row is None or not is_current(row):
         own = meant_by(function) or function
         row = next((row for row in TABLE.values() if own in row.functions), None)
         if row is None:

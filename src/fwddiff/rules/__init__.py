@@ -29,12 +29,14 @@ __all__ = [
     "TABLE",
     "Row",
     "add_rule",
+    "added_rows",
     "built_in",
     "check_recorded",
     "close_to",
     "distribution_function",
     "elementwise",
     "include",
+    "is_current",
     "is_frameworks",
     "meant_by",
     "name_of",
@@ -105,6 +107,22 @@ def of_families() -> list[Row]:
 def is_added(name: str) -> bool:
     """Whether the row was added at run time."""
     return name in _added
+
+
+def added_rows() -> list[Row]:
+    """The rows that were added at run time."""
+    return [TABLE[key] for key in _added]
+
+
+def is_current(row: Row) -> bool:
+    """Whether the row has not been replaced."""
+    return TABLE.get(row.name) is row or TABLE.get(_key(row.name)) is row
+
+
+def _key(name: str) -> str:
+    """Where the row of a user's function stands: it may have the name of a recorded one of ours, which other
+    rows name."""
+    return f"{name} of the user" if name in _recorded else name
 
 
 def _row(signature: str, partials: str | tuple[str, ...]) -> Row:
@@ -196,8 +214,8 @@ def add_rule(
     _check_row(row, text_of_signature, arities)
     check_value(row.value, text_of_signature, {*scalar_namespace(), *arguments, name})
     global given
-    TABLE[name] = row
-    _added[name] = function
+    TABLE[_key(name)] = row
+    _added[_key(name)] = function
     _rows_of_functions[id(underlying(function))] = underlying(function), row
     given = object()
     return row
@@ -205,7 +223,7 @@ def add_rule(
 
 def _check_owner(function: Callable, name: str) -> None:
     known = TABLE.get(name)
-    taken = name in scalar_functions() if known is None else name not in _added
+    taken = name in scalar_functions() if known is None else known.record is None and name not in _added
     if taken or name == "where":
         raise ArgumentError(f"The name {name!r} belongs to another row of the table: choose another name.")
     for row in built_in():

@@ -25,18 +25,13 @@ def names() -> dict[str, Callable]:
     return own | COMPOSED
 
 
-# Frameworks whose special functions have SciPy's names and arguments.
-_MODULES = ("scipy.special", "jax.scipy.special", "torch.special")
+# Ours, and frameworks whose special functions have SciPy's names and arguments.
+_MODULES = ("fwddiff.special", "scipy.special", "jax.scipy.special", "torch.special")
 
 
 def meant_by(value: Any) -> Callable | None:
-    """Our function of numbers that a callable of `scipy.special` means, or of a framework's counterpart;
-    `None` for anything else.
-
-    Functions of ours that are made of several records mean themselves: `special.gammaln` as an attribute.
-    """
-    if isinstance(value, types.FunctionType) and COMPOSED.get(value.__name__) is value:
-        return value
+    """Our function of numbers that a callable of `scipy.special` means, or of a framework's counterpart, or
+    that it is; `None` for anything else."""
     for name in _MODULES:
         if name not in _indexed and name in sys.modules:
             _index(sys.modules[name])

@@ -136,13 +136,13 @@ def _jax() -> Backend:
         return floats
 
     def pullback(point: Point, cotangents: Sequence[np.ndarray]) -> Arrays:
-        with _double_precision(jax):
+        with double_precision(jax):
             outputs, back = jax.vjp(function(point), *map(jax.numpy.asarray, point.leaves))
             given = [jax.numpy.asarray(ct, y.dtype) for ct, y in zip(cotangents, outputs, strict=True)]
             return [np.asarray(g) for g in back(given)]
 
     def pushforward(point: Point, tangents: Sequence[np.ndarray]) -> Arrays:
-        with _double_precision(jax):
+        with double_precision(jax):
             primals = tuple(map(jax.numpy.asarray, point.leaves))
             moving = tuple(jax.numpy.asarray(t, x.dtype) for t, x in zip(tangents, primals, strict=True))
             return [np.asarray(t) for t in jax.jvp(function(point), primals, moving)[1]]
@@ -150,7 +150,7 @@ def _jax() -> Backend:
     return Backend("jax", True, pullback, pushforward)
 
 
-def _double_precision(jax: Any) -> contextlib.AbstractContextManager:
+def double_precision(jax: Any) -> contextlib.AbstractContextManager:
     """JAX with 64-bit types; the way to say so moved in 0.8."""
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(True)

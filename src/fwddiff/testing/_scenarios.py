@@ -19,8 +19,13 @@ class Scenario:
 
     `arguments` are those of `operation` ("whole", "broadcast" or "sum"); `gradient(*arguments)` mirrors them
     (`None` for what has no derivative) and belongs to the sum of all outputs; without it, differences decide.
-    `formula(xp, *arguments)` is the elementwise function as a user of a host writes it with `xp`, the host's
-    `numpy`; without it, the scenario is not benchmarked.
+    `formula(xp, *arguments)` is the function (that of numbers: for whole arrays of them) as a user of a host
+    writes it with `xp`, the host's `numpy`; without it, the scenario is not benchmarked.
+
+    For `run` there is more to say. `kinds` are words for what is special. `jacobian(*arguments)` is a tuple,
+    with an array of the shape result + argument for each float leaf, and `hessian(*arguments)` the second
+    derivatives of a function of one argument. `writes` is the shape of the array that `function(out,
+    *arguments)` writes its result into.
     """
 
     name: str
@@ -29,6 +34,10 @@ class Scenario:
     gradient: Callable | None = None
     operation: str = "broadcast"
     formula: Callable | None = None
+    kinds: tuple[str, ...] = ()
+    jacobian: Callable | None = None
+    hessian: Callable | None = None
+    writes: tuple[int, ...] | None = None
 
     def operation_of(self, wrapped: Any = None) -> Operation:
         """The operation to check: of `wrapped`, or of the function freshly wrapped."""
@@ -132,6 +141,7 @@ def scenarios(n: int = 5) -> list[Scenario]:
             (positive, others),
             _exponential_gradient,
             formula=lambda xp, theta, x: -xp.log(theta) - x / theta,
+            kinds=("array",),
         ),
         Scenario(
             "Huber loss",
@@ -141,9 +151,15 @@ def scenarios(n: int = 5) -> list[Scenario]:
             formula=lambda xp, x, width: xp.where(
                 xp.abs(x) <= width, 0.5 * x * x, width * (xp.abs(x) - 0.5 * width)
             ),
+            kinds=("array", "branching"),
         ),
         Scenario(
-            "Kepler's equation", _kepler, (positive, others / 4), _kepler_gradient, formula=_kepler_formula
+            "Kepler's equation",
+            _kepler,
+            (positive, others / 4),
+            _kepler_gradient,
+            formula=_kepler_formula,
+            kinds=("array", "while"),
         ),
         Scenario(
             "normal log-likelihood",
@@ -152,13 +168,22 @@ def scenarios(n: int = 5) -> list[Scenario]:
             _normal_gradient,
             "sum",
             formula=lambda xp, mean, deviation, x: -0.5 * ((x - mean) / deviation) ** 2 - xp.log(deviation),
+            kinds=("number", "array"),
         ),
-        Scenario("Weibull struct", _weibull, (Weibull(positive, 1.7), others)),
-        Scenario("Rosenbrock", _rosenbrock, (signed[: min(n, 9)],), _rosenbrock_gradient, "whole"),
+        Scenario("Weibull struct", _weibull, (Weibull(positive, 1.7), others), kinds=("nested", "array")),
+        Scenario(
+            "Rosenbrock",
+            _rosenbrock,
+            (signed[: min(n, 9)],),
+            _rosenbrock_gradient,
+            "whole",
+            kinds=("array",),
+        ),
         Scenario(
             "integers and None",
             _count,
             (positive, np.arange(n) % 4, None),
             lambda x, n, nothing: (n * x ** (n - 1.0), None, None),
+            kinds=("array", "nested"),
         ),
     ]

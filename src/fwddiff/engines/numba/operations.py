@@ -149,6 +149,7 @@ def _of_layers(row: rules.Row, kinds: tuple, result, names: Mapping[str, object]
         source.line("return wrap(y)")
         return source.compile(row.name, (*captured, *row.arguments))
     for name, text, _ in carriers:
+        assert text is not None  # those of recorded functions are compiled as what they are made of
         if text not in ("1", "-1"):
             source.line(f"d_{name} = {source.expression(text)}")
     times = _product_text(row, target.exact)

@@ -202,7 +202,10 @@ class Rewriter:
     def _special(self, value: Any) -> Any:
         """What a special function is compiled as: on plain numbers a row of the table, unless it is made of
         several, or of arrays; on types of duals its own code."""
-        own = meant_by(value) or distribution_function(value) or (value if recorded(value) else None)
+        of_distribution = distribution_function(value)
+        if of_distribution is not None:  # of numbers, with defaults, by keywords, as a user's
+            return self.dispatcher(plan(of_distribution))
+        own = meant_by(value) or (value if recorded(value) else None)
         if own is None:
             return None
         row = recorded(own)

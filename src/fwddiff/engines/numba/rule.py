@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,6 +84,10 @@ class NumbaRule(Rule):
 
     def _find_numbers(self) -> ssa.Function | None:
         return None
+
+    def runs(self, shapes: Sequence[Shape]) -> int:
+        """How often the kernel runs the function for inputs of these shapes, once per pass over chunks."""
+        return 1
 
     def __init__(
         self,
@@ -401,14 +406,28 @@ class DerivedRule(NumbaRule):
     def core(self) -> Any:
         return self._derived_core()
 
+    def runs(self, shapes: Sequence[Shape]) -> int:
+        base = self.base.runs(shapes)
+        if split_kind(self.kind)[0] == "pushforward":
+            return base
+        if _derive.in_one_pass(self.base.inputs, self.active, self.base.chunk):
+            return base
+        elements = sum(math.prod(shapes[a]) for a in self.active)
+        numbers = self.base.numbers if self.numbers is not None else None
+        chunk = self._chunk(numbers is not None and numbers.has_arrays)
+        return base * max(1, -(-elements // chunk))
+
+    def _chunk(self, is_wide: bool) -> int:
+        depth = self.base.depth
+        return self.base.chunk or (pipeline.wide(depth) if is_wide else _derive.chunk_of(depth))
+
     def _find_numbers(self) -> ssa.Function | None:
         base = self.base.numbers
         if base is None:
             return None
         slots = self.base.outputs, self.inputs, self.outputs
         at_once = _derive.in_one_pass(self.base.inputs, self.active, self.base.chunk)
-        usual = pipeline.wide(self.base.depth) if base.has_arrays else _derive.chunk_of(self.base.depth)
-        chunk = 0 if at_once else self.base.chunk or usual
+        chunk = 0 if at_once else self._chunk(base.has_arrays)
         return pipeline.derived(base, self.kind, self.active, slots, exact=self.exact, chunk=chunk)
 
     def _derived_core(self, widened: Sequence[int] = ()):

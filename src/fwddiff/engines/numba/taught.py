@@ -77,7 +77,7 @@ def _has_partials(kind: Any) -> bool:
 
 def _others(row: rules.Row) -> dict[str, Any]:
     """The functions with added rows that this row's text names."""
-    texts = (row.value, *row.partials)
+    texts = (row.value, *filter(None, row.partials))
     found = {
         node.id for text in texts for node in ast.walk(ast.parse(text.strip())) if isinstance(node, ast.Name)
     }

@@ -35,9 +35,8 @@ class Store:
     def _describe(self) -> _capture.Description:
         """All that the key is made of."""
         description = self.problem.describe()
-        for row in rules.TABLE.values():
-            if rules.is_added(row.name):
-                description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
+        for row in rules.added_rows():
+            description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
         found = extensions()
         description.add(found)
         if "" in found:

@@ -1,7 +1,8 @@
 """Measures the special functions and writes docs/accuracy.json and docs/accuracy.md.
 
-`python docs/generate_accuracy.py` measures all, in a quarter of an hour; `… betainc gammainc` those again; `… --page`
-writes the page alone. Tests ask that the page is that of the JSON file and that every record has a row.
+`python docs/generate_accuracy.py` measures all, in a quarter of an hour;
+`… betainc gammainc` those again; `… --page` writes the page alone. Tests ask that the page is that of
+the JSON file and that every record has a row.
 """
 
 from __future__ import annotations
@@ -20,24 +21,31 @@ _START = """# Accuracy of the special functions
 
 <!-- Written by docs/generate_accuracy.py. -->
 
-Largest relative errors of values (in brackets: in units in the last place) and of first derivatives, at random
-points of the domain, against mpmath with 50 digits; what is smaller than 1e-290, and slopes of what is, do not count. Beside them
-those of PyTorch (`torch.special`) and JAX (`jax.scipy.special`), in float64, at the same points: "none" where a
+Largest relative errors of values (in brackets: in units in the last place) and of first derivatives, at
+random
+points of the domain, against mpmath with 50 digits; what is smaller than 1e-290, and slopes of what is,
+do not count. Beside them
+those of PyTorch (`torch.special`) and JAX (`jax.scipy.special`), in float64, at the same points: "none"
+where a
 derivative does not exist, "nan" where a number is not finite although the exact one is, nothing where the
 function does not exist.
 
-Errors are relative to the exact number even near zeros of a function, where digits are lost by the rounding of
+Errors are relative to the exact number even near zeros of a function, where digits are lost by the
+rounding of
 its argument alone: oscillating functions show larger ones for that reason.
 
-Points are those at which mpmath found the same 18 digits with 50 and with 70, within seconds: where it did not, nothing is
-claimed. They are drawn uniformly, by magnitude where the domain spans many, and half of those of distributions
+Points are those at which mpmath found the same 18 digits with 50 and with 70, within seconds: where it
+did not, nothing is
+claimed. They are drawn uniformly, by magnitude where the domain spans many, and half of those of
+distributions
 within twelve standard deviations of the mean.
 
 | function | domain | points | value | derivatives | PyTorch: value | derivatives | JAX: value | derivatives |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 _END = """
-Starting points of iterations, which are constants to derivatives, and the like: {others}. They are measured as part
+Starting points of iterations, which are constants to derivatives, and the like: {others}. They are
+measured as part
 of what calls them.
 """
 
@@ -45,7 +53,9 @@ of what calls them.
 def page(results: dict[str, Any]) -> str:
     """The text of docs/accuracy.md."""
     others = ", ".join(f"`{name}`" for name in RECORDS if name not in results)
-    return _START + "".join(_line(name, found) for name, found in results.items()) + _END.format(others=others)
+    return (
+        _START + "".join(_line(name, found) for name, found in results.items()) + _END.format(others=others)
+    )
 
 
 def _line(name: str, found: dict[str, Any]) -> str:
@@ -91,7 +101,8 @@ def measure(names: list[str], known: dict[str, Any]) -> None:
             "moving": [subject.arguments[k] for k in subject.moving],
             **accuracy.measure(subject),
         }
-        print(_line(subject.name, known[subject.name]), end="", flush=True)
+        sys.stdout.write(_line(subject.name, known[subject.name]))
+        sys.stdout.flush()
         ordered = {each.name: known[each.name] for each in subjects if each.name in known}
         RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
 

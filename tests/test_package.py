@@ -205,6 +205,8 @@ def test_python_blocks_of_the_texts_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     script = tmp_path / "blocks.py"
     script.write_text("\n\n".join(python_blocks(ROOT / page)))
+    if page == "docs/clients.md":
+        pytest.skip("its sections, which need other environments, are run by tests of their own")
     if "import torch" in script.read_text():
         pytest.importorskip("torch")
     finished = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""(p) Special functions and densities whose derivatives in parameters PyTorch and JAX lack, or take by many operations.
+"""(p) Special functions and densities whose derivatives in parameters PyTorch and JAX lack.
 
 Values and gradients at n = 100 000 elements, whatever the size of the run."""
 

@@ -1,4 +1,4 @@
-"""Implied volatilities and Greeks, against closed forms of Black and Scholes (Haug, Option Pricing Formulas, ch. 2)."""
+"""Implied volatilities and Greeks against closed forms: Haug, Option Pricing Formulas, chapter 2."""
 
 import numpy as np
 import pytest

@@ -1,8 +1,8 @@
 """Largest errors of recorded functions and of their first derivatives, beside PyTorch's and JAX's.
 
-`docs/generate_accuracy.py` writes what `measure` finds. References have 50 digits and are taken only where 70
-digits agree with them; derivatives are central differences in as many digits, those of inverses follow from the
-function that is inverted.
+`docs/generate_accuracy.py` writes what `measure` finds. References have 50 digits, and
+are taken only where 70 digits agree; derivatives are central differences in as many digits, those of
+inverses follow from the function that is inverted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,13 @@ ROWS = [
     Subject("gamma", ("x",), {"x": (1e-2, 170.0)}, "gamma(x)"),
     Subject("digamma", ("x",), {"x": (1e-2, 1e5)}, "psi(0, x)"),
     Subject("polygamma", ("n", "x"), {"n": (1, 6), "x": (1e-2, 1e5)}, "psi(n, x)", (0,)),
-    Subject("spherical_jn", ("n", "x"), {"n": (0, 6), "x": (0.1, 50.0)}, "sqrt(pi/(2*x))*besselj(n + 0.5, x)", (0,)),
+    Subject(
+        "spherical_jn",
+        ("n", "x"),
+        {"n": (0, 6), "x": (0.1, 50.0)},
+        "sqrt(pi/(2*x))*besselj(n + 0.5, x)",
+        (0,),
+    ),
 ]  # fmt: skip
 # Oracles that are not one function of mpmath's.
 ORACLES: dict[str, Callable] = {
@@ -60,7 +66,8 @@ ORACLES: dict[str, Callable] = {
     "log_betaincc": lambda a, b, x: mpmath.log(beta_oracle.lower(b, a, 1 - x)),
     "fdtr": lambda m, n, x: beta_oracle.lower(m / 2, n / 2, m * x / (m * x + n)),
     "fdtrc": lambda m, n, x: beta_oracle.lower(n / 2, m / 2, n / (m * x + n)),
-    "fdtr_slope": lambda m, n, x: beta_oracle.density(m / 2, n / 2, m * x / (m * x + n)) * m * n / (m * x + n) ** 2,
+    "fdtr_slope": lambda m, n, x: beta_oracle.density(m / 2, n / 2, m * x / (m * x + n))
+    * (m * n / (m * x + n) ** 2),
     "stdtr": lambda df, t: _student(df, t),
     "log_stdtr": lambda df, t: mpmath.log(_student(df, t)),
     "ierfcx": lambda n, x: _repeated_integral(n, x),
@@ -219,7 +226,7 @@ def _within(seconds: float) -> Iterator[None]:
 
 
 def _reference(subject: Subject, point: Point, near: float) -> tuple[Any, list] | None:
-    """Value and slopes, or `None` where mpmath takes too long, has no real number, or disagrees with itself."""
+    """Value and slopes; `None` where mpmath takes too long, has no real number, or disagrees with itself."""
     both = []
     for digits in (50, 70):
         try:
@@ -229,7 +236,8 @@ def _reference(subject: Subject, point: Point, near: float) -> tuple[Any, list] 
             return None
     (value, slopes), (again, slopes_again) = both
     agree = all(
-        abs(p - q) <= 1e-18 * abs(p) + 1e-310 for p, q in zip([value, *slopes], [again, *slopes_again])
+        abs(p - q) <= 1e-18 * abs(p) + 1e-310
+        for p, q in zip([value, *slopes], [again, *slopes_again], strict=True)
     )
     return (value, slopes) if agree else None
 
@@ -295,13 +303,13 @@ def _coordinate(rng: np.random.Generator, subject: Subject, j: int, k: int) -> f
 
 
 def _near_the_bulk(rng: np.random.Generator, name: str, point: list[float]) -> Point:
-    """Within a dozen of standard deviations of the mean, where the last argument is the value of a variate."""
+    """Within a dozen of standard deviations of the mean, where the last argument is a variate's value."""
     if "betainc" in name and "inv" not in name:
         a, b = point[:2]
         mean, deviation = a / (a + b), math.sqrt(a * b / (a + b + 1)) / (a + b)
         x = mean + deviation * rng.uniform(-12, 12)
         point[2] = x if 0 < x < 1 else rng.uniform(0.001, 0.999)
-    elif "gammainc" in name and "inv" not in name or name == "gamma_density":
+    elif ("gammainc" in name and "inv" not in name) or name == "gamma_density":
         x = point[0] + math.sqrt(point[0]) * rng.uniform(-12, 12)
         point[1] = x if x > 0 else point[0] * rng.uniform(0.001, 1)
     return tuple(point)

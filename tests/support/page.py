@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def section(page: str, title: str) -> dict[str, Any]:
-    """The names that the code of a section defines, run block after block; `title` is how its heading begins."""
+    """The names that a section's code defines, run block after block; `title` is how its heading begins."""
     text = (DOCS / page).read_text(encoding="utf-8")
     found = [part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(title)]
     assert len(found) == 1, f"{page} has {len(found)} sections {title}"

@@ -19,9 +19,10 @@ def log1pmx(x: float) -> float:
     if abs(x) < 0.3:
         r = x / (2.0 + x)
         w = r * r
-        series = 0.0
-        for k in range(21, 1, -2):
-            series = 1.0 / k + w * series
+        # No loop, so that kernels compute several elements side by side.
+        series = 1.0 / 13 + w * (1.0 / 15 + w * (1.0 / 17 + w * (1.0 / 19 + w * (1.0 / 21))))
+        series = 1.0 / 5 + w * (1.0 / 7 + w * (1.0 / 9 + w * (1.0 / 11 + w * series)))
+        series = 1.0 / 3 + w * series
         return r * (2.0 * w * series - x)
     if x > -1.0:
         return math.log1p(x) - x

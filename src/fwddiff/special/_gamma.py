@@ -109,11 +109,15 @@ def rgamma(x):
     """1 / Γ(x): entire, 0 with its slope at the poles of Γ (DLMF 5.5.3 for x < -1/2)."""
     if x > 190.0 or x == -math.inf:
         return 0.0 if x > 0.0 else math.nan
-    if x > 160.0:
-        # Below the smallest normal number Γ(x) has overflowed: divide later.
-        value = 1.0 / math.gamma(x - 30.0)
-        for k in range(1, 31):
-            value /= x - k
+    if x > 60.0:
+        # Γ(x) overflows before 1 / Γ(x) is 0, and its cube, of which the second slope is made, far earlier.
+        z = x
+        while z > 60.0:
+            z -= 1.0
+        value = 1.0 / math.gamma(z)
+        while z < x - 0.5:
+            value /= z
+            z += 1.0
         return value
     if x > 0.5:
         return 1.0 / math.gamma(x)

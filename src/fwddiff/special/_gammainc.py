@@ -147,7 +147,7 @@ def _outside(a, x):
 
 @record(
     "where(x == 0, where(a > 1, 0, y*log(x + 0)), "
-    "y*(log_minus_digamma(a) + where(abs(x - a) < a, log1p((x - a) / a), log(x / a))))",
+    "y*(log_minus_digamma(a) + where(abs(x - a) < a / 2, log1p((x - a) / a), log(x / a))))",
     "where(x == 0, where(a > 2, 0, where(a == 2, 1, where(a > 1, 1 / (x + 0), "
     "where(a == 1, -1, -1 / (x + 0))))), y*((a - 1 - x) / x))",
     domain={"a": (1e-2, 1e5), "x": (1e-300, 2e5)},
@@ -248,7 +248,9 @@ def log_gammaincc(a, x):
         return 0.0 if p == 0.0 else (-math.inf if p == 1.0 else p)
     if a < 1.0 and x < 2.0:
         upper = _small_upper(a, x)
-        return math.log(upper) if upper > 0.0 else -math.inf
+        if not upper > 0.5:
+            return math.log(upper) if upper > 0.0 else -math.inf
+        return _log_complement(gammainc(a, x))
     if x < a or _is_series(a, x):
         return _log_complement(gammainc(a, x))
     if _is_uniform(a, x):

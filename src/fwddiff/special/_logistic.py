@@ -198,7 +198,8 @@ def rel_entr(a, b):
 
 
 @record(
-    "where(a > 0, where(b > 0, where(abs(a - b) < b, log1p((a - b) / b), log(where(a > 0, a, 1) / b)), 0), "
+    "where(a > 0, where(b > 0, where(abs(a - b) < b / 2, log1p((a - b) / b), "
+    "log(where(a > 0, a, 1) / b)), 0), "
     "where(a == 0, -1 / (a + 0), 0))",
     "where(a > 0, where(b > 0, (b - a) / b, 0), where(a == 0, 1, 0))",
     scipy="kl_div",

@@ -1,4 +1,4 @@
-"""The models of docs/clients.md by NumPyro and PyMC: gradients against SciPy's distributions, and what was missing."""
+"""NumPyro's and PyMC's models of docs/clients.md: gradients against SciPy's distributions; what they lack."""
 
 import math
 

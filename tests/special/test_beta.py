@@ -194,7 +194,7 @@ def test_hostile_arguments(name):
     ours, theirs = getattr(special, name), getattr(scipy.special, name)
     for point in itertools.product(HOSTILE, repeat=3):
         found, expected = ours(*point), float(theirs(*point))
-        if math.isnan(expected) and 0.0 < min(point) and max(point) < math.inf and point[2] < 1.0:
+        if math.isnan(expected) and min(point) > 0.0 and max(point) < math.inf and point[2] < 1.0:
             continue  # SciPy gives up where one parameter is huge
         assert found == pytest.approx(expected, rel=1e-11, abs=1e-280, nan_ok=True), point
 

@@ -141,7 +141,7 @@ def _hurwitz(x, q):
         step = z ** (-1.0 * x)
         total += step
         z += 1.0
-        if x > 12.0 and magnitude(step / total) <= 1e-18:
+        if x > 12.0 and (step == 0.0 or magnitude(step / total) <= 1e-18):
             return total
     power = z ** (-1.0 * x)
     rest = power * z / (x - 1.0) + 0.5 * power

@@ -141,7 +141,7 @@ def _hurwitz(x, q):
         step = z ** (-1.0 * x)
         total += step
         z += 1.0
-        if x > 12.0 and magnitude(step / total) <= 1e-18:
+        if x > 12.0 and (step == 0.0 or magnitude(step / total) <= 1e-18):
             return total
     power = z ** (-1.0 * x)
     rest = power * z / (x - 1.0) + 0.5 * power
@@ -198,7 +198,7 @@ def riemann_zeta(x):
         return math.inf
     if x > 60.0:
         return 1.0 + (2.0 ** (-1.0 * x) if x < math.inf else 0.0)
-    if x >= 0.0:
+    if x > -0.01:  # not by ζ(1 - x), which has its pole at x = 0
         return _hurwitz(x, 1.0)
     sine = _sin_pi(0.5 * x) if x > -4503599627370496.0 else math.nan
     if not x > -250.0:

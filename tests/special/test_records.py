@@ -18,10 +18,10 @@ HERE = [n for n in WITH_ORACLE if RECORDS[n].function.__module__.rpartition(".")
 HOSTILE = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e-300, -1e-300, 1e300, -2.5, 30.0)
 
 
-def test_every_record_has_an_oracle_and_a_domain():
-    assert set(WITH_ORACLE) == set(RECORDS)
-    for record in RECORDS.values():
-        assert set(record.domain) == set(record.arguments), record.name
+def test_what_has_an_oracle_has_a_domain():
+    """`test_pages` asks for a row of measurements for every record."""
+    for name in WITH_ORACLE:
+        assert set(RECORDS[name].domain) == set(RECORDS[name].arguments), name
 
 
 @pytest.mark.parametrize("name", HERE)

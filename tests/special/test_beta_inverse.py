@@ -64,6 +64,7 @@ def test_inverse_and_all_partials(name):
         assert_relative(row, (x, -by_a / density, -by_b / density, sign / density), 1e-10, point)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [(2.0, 3.0, 0.3), (0.3, 40.0, 0.9), (60.0, 30.0, 0.1)], ids=str)
 def test_second_derivatives_of_the_inverse(point):
     """I(a, b, x(a, b, p)) = p to second order, with the derivatives of I from the oracle's differences."""
@@ -92,6 +93,7 @@ def test_second_derivatives_of_the_inverse(point):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max() * 1e-3)
 
 
+@pytest.mark.slow
 def test_third_derivative_of_the_inverse():
     """x = p^(1/a) for b = 1."""
 
@@ -128,6 +130,7 @@ def test_parameters_from_probabilities(a, b, x):
     assert_relative(found, (mp.mpf(b), -by_a / by_b, 1 / by_b, -by_x / by_b), 1e-10, (a, b, x))
 
 
+@pytest.mark.slow
 def test_second_derivative_of_a_parameter():
     """a = log p / log x for b = 1."""
     found = fd.hessian(lambda v: special.btdtria(v[0], 1.0, v[1]), np.array([0.3, 0.7]), backend="numpy")

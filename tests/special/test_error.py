@@ -97,6 +97,7 @@ def test_hostile_arguments_of_owens_t():
             np.testing.assert_allclose(special.owens_t(h, a), expected, 1e-12, 1e-300, err_msg=str((h, a)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["erfcx", "log_ndtr"])
 def test_the_compiled_engine(name):
     for x in (-2.0, 0.4, 3.0):

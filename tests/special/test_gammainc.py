@@ -60,11 +60,19 @@ def log_q_of(a, x):
     return special.log_gammaincc(a, x)
 
 
+def test_a_point_of_each_method():
+    """All points: `make test-all`."""
+    check(p_of, lower, LOWER[1:9:3], "numba", 3e-13, 1e-10)
+    check(q_of, upper, UPPER[1:9:3], "numba", 3e-13, 1e-10)
+
+
+@pytest.mark.slow
 def test_both_tails():
     check(p_of, lower, [*LOWER, (1e5, 99e3)], "numpy", 3e-13, 1e-10)
     check(q_of, upper, UPPER, "numpy", 3e-13, 1e-10)
 
 
+@pytest.mark.slow
 def test_the_larger_one_has_the_derivatives_of_the_smaller():
     for points, small, large, reference in ((LOWER[:8], p_of, q_of, lower), (UPPER[:8], q_of, p_of, upper)):
         for point in points:
@@ -74,6 +82,7 @@ def test_the_larger_one_has_the_derivatives_of_the_smaller():
             np.testing.assert_allclose(found[1:], -expected[1:], 1e-10, err_msg=f"{small.__name__} {point}")
 
 
+@pytest.mark.slow
 def test_logarithms():
     check(
         log_p_of, lambda a, x: mpmath.log(lower(a, x)), [*LOWER, (50.0, 1e-30), (3e3, 10.0)], "numba", 3e-13
@@ -128,6 +137,7 @@ def _inverse_partials(a, x, tail):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "tail"), [("gammaincinv", lower), ("gammainccinv", upper)])
 def test_inverses(name, tail):
     function = getattr(special, name)
@@ -149,6 +159,7 @@ def test_inverses(name, tail):
                 np.testing.assert_allclose(found[3:], expected[2:], 1e-7, err_msg=f"{name}{(a, p)}")
 
 
+@pytest.mark.slow
 def test_gradcheck_of_pytorch():
     torch = pytest.importorskip("torch")
     a = torch.tensor([0.3, 1.2, 5.0, 20.0], dtype=torch.float64, requires_grad=True)

@@ -66,6 +66,7 @@ def test_values_and_slopes(name):
     check(_named(name), reference, points, first=1e-13, second=1e-11, digits=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_compiled_engine(name):
     point = CASES[name][1][0]

@@ -116,6 +116,7 @@ def test_quantile_and_partials():
         assert_relative(row, (sign * t, sign * by_df, 1 / density), 1e-10, point)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_the_quantile():
     """tan(π (p - ½)) for one degree of freedom, and (2p - 1) / √(2p (1 - p)) for two."""
     p = 0.2

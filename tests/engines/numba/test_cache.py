@@ -255,7 +255,7 @@ def test_function_arguments_are_told_apart(cache):
 @pytest.mark.parametrize(
     ("owner", "name", "value"),
     [
-        (config, "CPU_NAME", "znver3"),
+        (config, "CPU_NAME", "nocona"),
         (config, "CPU_FEATURES", "+sse2"),
         (config, "BOUNDSCHECK", 1),
         (config, "LOOP_VECTORIZE", 0),

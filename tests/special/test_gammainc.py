@@ -156,7 +156,9 @@ def test_inverses(name, tail):
                 expected = _inverse_partials(a, found[0], tail)
             np.testing.assert_allclose(found[1:3], expected[:2], 1e-9, err_msg=f"{name}{(a, p)}")
             if p > 1e-60 and found[0] > 1e-100:  # else the reference's doubles overflow
-                np.testing.assert_allclose(found[3:], expected[2:], 1e-7, err_msg=f"{name}{(a, p)}")
+                # Newton's step leaves an error relative to the slope over p, which these may be far below.
+                least = 1e-13 * abs(found[2]) / p
+                np.testing.assert_allclose(found[3:], expected[2:], 1e-7, least, err_msg=f"{name}{(a, p)}")
 
 
 @pytest.mark.slow

@@ -178,7 +178,8 @@ def calling(callable_: Callable) -> types.FunctionType:
     exec(f"def {name}({listing}): return callable_({listing})", namespace)
     function: Any = namespace[name]
     if listing != "*args" and not isinstance(callable_, np.ufunc):
-        given = [p.default for p in inspect.signature(callable_).parameters.values()]
+        parameters = inspect.signature(callable_).parameters
+        given = [parameters[name].default for name in function.__code__.co_varnames]
         function.__defaults__ = tuple(itertools.dropwhile(lambda d: d is inspect.Parameter.empty, given))
     return function
 

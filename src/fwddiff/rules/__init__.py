@@ -111,7 +111,7 @@ def is_added(name: str) -> bool:
 
 def added_rows() -> list[Row]:
     """The rows that were added at run time."""
-    return [TABLE[key] for key in _added]
+    return [TABLE[key] for key in _added if key in TABLE]
 
 
 def is_current(row: Row) -> bool:

@@ -321,8 +321,8 @@ def kernel_module(pattern="00cccc", **options):
 
 
 def test_loops_are_vectorised_unless_told_otherwise():
-    registers = "zmm" if "avx512f" in machine_code.features() else "ymm"
-    assert registers in cpu.assembly(kernel_module(), "kernel")
+    made = cpu.assembly(kernel_module(), "kernel")
+    assert "ymm" in made or "zmm" in made  # some processors with both prefer the narrower ones
     assert not {"zmm", "ymm"} & set(cpu.assembly(kernel_module(vectorise=False), "kernel").split("%"))
 
 

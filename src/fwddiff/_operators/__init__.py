@@ -141,10 +141,11 @@ def gradient(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """Gradient of a function that returns one number; mirrors `x`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("gradient", f, (x, *constants), choice, out)
+    return applied("gradient", f, (x, *constants), choice, out, inplace)
 
 
 def value_and_gradient(
@@ -155,10 +156,11 @@ def value_and_gradient(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """`(f(x), gradient)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_gradient", f, (x, *constants), choice, out)
+    return applied("value_and_gradient", f, (x, *constants), choice, out, inplace)
 
 
 def jacobian(
@@ -203,12 +205,13 @@ def hessian(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
     sparsity: Any = None,
     check: bool | None = None,
 ) -> Any:
     """Second derivatives of a function that returns one number: shape = x + x."""
     choice = Choice(argnum, backend, chunk, sparsity, check)
-    return applied("hessian", f, (x, *constants), choice, out)
+    return applied("hessian", f, (x, *constants), choice, out, inplace)
 
 
 def value_and_hessian(
@@ -219,12 +222,13 @@ def value_and_hessian(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
     sparsity: Any = None,
     check: bool | None = None,
 ) -> Any:
     """`(f(x), hessian)`, in one pass."""
     choice = Choice(argnum, backend, chunk, sparsity, check)
-    return applied("value_and_hessian", f, (x, *constants), choice, out)
+    return applied("value_and_hessian", f, (x, *constants), choice, out, inplace)
 
 
 def value_gradient_and_hessian(
@@ -250,10 +254,11 @@ def hvp(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """Hessian of `f` (which returns one number) times `tangent`; mirrors `x`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("hvp", f, (x, tangent, *constants), choice, out)
+    return applied("hvp", f, (x, tangent, *constants), choice, out, inplace)
 
 
 def value_and_hvp(
@@ -265,10 +270,11 @@ def value_and_hvp(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    inplace: bool = False,
 ) -> Any:
     """`(f(x), hessian times tangent)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_hvp", f, (x, tangent, *constants), choice, out)
+    return applied("value_and_hvp", f, (x, tangent, *constants), choice, out, inplace)
 
 
 _OPERATORS = {globals()[name]: form for name, form in FORMS.items()}

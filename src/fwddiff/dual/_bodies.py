@@ -79,11 +79,6 @@ def _array(elements: Any, shape: tuple[int, ...]) -> Any:
     return np.reshape(np.stack(list(elements)), shape)
 
 
-def on_duals(function: Callable) -> Callable:
-    """The function on numbers that may be duals."""
-    return _function(function)
-
-
 @functools.cache
 def _space(module: str) -> dict[str, Any]:
     """The names of a module of ours, as they are for duals."""
@@ -107,7 +102,8 @@ def _meant(value: Any) -> Any:
 
 
 @functools.cache
-def _function(function: Any) -> Callable:
+def on_duals(function: Any) -> Callable:
+    """The function on numbers that may be duals."""
     space = _space(function.__module__)
     made = types.FunctionType(function.__code__, space, function.__name__, function.__defaults__)
     made.__kwdefaults__ = function.__kwdefaults__

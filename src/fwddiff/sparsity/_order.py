@@ -54,7 +54,9 @@ def _found(row: Row, _given: object) -> Order:
 
 def _first(row: Row) -> tuple[int, ...]:
     integers = INTEGER_ARGUMENTS.get(row.name, ())
-    return tuple(i for i, text in enumerate(row.partials) if text != "0" and i not in integers)
+    return tuple(
+        i for i, text in enumerate(row.partials) if (text or "").strip() != "0" and i not in integers
+    )
 
 
 def _named(text: str | None, row: Row) -> set[str]:

@@ -21,12 +21,6 @@ def gammaln(x):
     return math.inf if _is_pole(x) else math.lgamma(x)
 
 
-@means("loggamma")
-def loggamma(x):
-    """log Γ(x) of a positive number; nan for x < 0, where it is complex, as SciPy's of a float."""
-    return math.nan if x < 0.0 else gammaln(x)
-
-
 @means("gamma")
 def gamma(x):
     """Γ(x); ±inf at ±0, nan at the other poles and at -inf."""

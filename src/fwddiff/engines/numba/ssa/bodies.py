@@ -16,7 +16,6 @@ from fwddiff.engines.numba.ssa.activity import Activity
 from fwddiff.engines.numba.ssa.code import Instruction
 from fwddiff.engines.numba.ssa.function import Function, as_core, simplified
 from fwddiff.engines.numba.ssa.functions import meaning
-from fwddiff.engines.numba.ssa.writer import PURE
 
 
 def expanded(base: Function, active: Sequence[int], bodies: special.Bodies) -> Function:
@@ -48,20 +47,12 @@ def _with_code(base: Function, calls: dict[str, Instruction], bodies: special.Bo
             rf'(call [^@\n]*@"?{re.escape(callee)})"?\(', rf'call {i.result.type} @"{name}.put"(', text
         )
         value = callee if row.record is not None and row.record.scipy_value else ""
-        defined += [
-            as_core(function, name),
-            special.put(f"{name}.put", name, [o.type for o in i.operands], i.result.type, value),
-        ]
-        outside |= function.code.outside
-    added = "\n".join(defined)
-    for name in ("fwddiff.graft", "fwddiff.constant"):
-        for kind in ("double", "float"):
-            symbol = name + ".f32" * (kind == "float")
-            kinds = ", ".join([kind] * (1 + (name == "fwddiff.graft")))
-            if f'@"{symbol}"(' in added:
-                outside.setdefault(symbol, f'declare {kind} @"{symbol}"({kinds}) {PURE}')
+        kinds = [o.type for o in i.operands]
+        put, needed = special.put(f"{name}.put", name, kinds, i.result.type, value)
+        defined += [as_core(function, name), put]
+        outside |= function.code.outside | needed
     kept = [line for name, line in outside.items() if not _is_declared(name, text)]
-    return simplified("\n".join([text, added, *kept]), base.symbol, base.inputs, base.outputs)
+    return simplified("\n".join([text, *defined, *kept]), base.symbol, base.inputs, base.outputs)
 
 
 def _is_declared(name: str, text: str) -> bool:

@@ -66,15 +66,16 @@ def _definition(w: Writer, symbol: str, given: Sequence[Value], result: Value, a
     return f'define internal {result.type} @"{symbol}"({listing}) {attributes} {{\n{body}\n}}\n'
 
 
-def put(symbol: str, core: str, kinds: Sequence[str], kind: str, value: str) -> str:
-    """Definition of a function that is put in the place of calls that derivatives are taken of: by the core,
-    with the value of the function `value`, if that is another. A value never depends on what is asked."""
+def put(symbol: str, core: str, kinds: Sequence[str], kind: str, value: str) -> tuple[str, dict[str, str]]:
+    """Definition of a function that is put in the place of calls that derivatives are taken of, and the
+    declarations that it needs: by the core, with the value of the function `value`, if that is another. A
+    value never depends on what is asked."""
     w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
     result = w.convert(_called(w, core, given), kind)
     if value:
         fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
         result = w.table("graft", [w.call(value, kind, fixed), result])
-    return _definition(w, symbol, given, result, "alwaysinline")
+    return _definition(w, symbol, given, result, "alwaysinline"), w.outside
 
 
 def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:

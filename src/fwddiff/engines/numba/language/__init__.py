@@ -29,13 +29,15 @@ from fwddiff.engines.numba import polls, structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._frugal import frugal
-from fwddiff.engines.numba.language._module import one_function
+from fwddiff.engines.numba.language._lists import kept_to_the_end
+from fwddiff.engines.numba.language._module import one_function, simplified
 from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array, Function, returning
+from fwddiff.engines.numba.ssa.functions import KEEP
 from numba.core import errors, types
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -135,7 +137,10 @@ def _translated(problem: Problem) -> Core:
     slots = slots_of(problem, leaves)
     context = _target.target.target_context
     text = _arguments.write_core(context, compiled, kinds, problem)
-    text = frugal(one_function([text, *compiled.library.texts()]), _arguments.SYMBOL)
+    parts = [text, *compiled.library.texts()]
+    text = frugal(kept_to_the_end(one_function(parts), parts), _arguments.SYMBOL)
+    if KEEP in text:  # items of lists whose heads are values by now
+        text = frugal(simplified(text), _arguments.SYMBOL)
     # Of functions of arrays `ssa.narrowed` finds out.
     has_arrays = any(slot.core_ndim for slot in (*problem.inputs, *slots))
     return Core(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fwddiff.engines.numba.ssa.code import Block, Code, Instruction, Value, read
-from fwddiff.engines.numba.ssa.functions import ALLOCATE, RELEASE, RETAIN, memory_function
+from fwddiff.engines.numba.ssa.functions import ALLOCATE, FORGET, KEEP, RELEASE, RETAIN, memory_function
 
 LARGEST_ON_STACK = 1024  # bytes on the stack, of one array: derivatives have a multiple of it
 _STEPS = ("getelementptr", "select", "freeze")
@@ -15,7 +15,7 @@ _LOOKS = ("icmp", "load", "ptrtoint")
 
 def frugal(text: str, symbol: str) -> str:
     """The module with less memory in its function."""
-    if f"@{ALLOCATE}(" not in text:
+    if f"@{ALLOCATE}(" not in text and f"@{KEEP}(" not in text:
         return text
     code = read(text, symbol)
     for block in code.blocks:
@@ -74,10 +74,13 @@ def _on_stack(code: Code) -> None:
             users.setdefault(operand.text, []).append(i)
     for block in code.blocks:
         for i in list(block.body):
-            if i.callee == ALLOCATE and i.result is not None and _fits(i.operands[0]):
+            if i.callee in (ALLOCATE, KEEP) and i.result is not None and _fits(i.operands[0]):
                 found = _counts(i.result, users)
                 if found is not None:
                     _move(code, i, found)
+    if not any(i.callee == KEEP for i in code.instructions):
+        for block in code.blocks:
+            block.body = [i for i in block.body if i.callee != FORGET]
 
 
 def _fits(size: Value) -> bool:

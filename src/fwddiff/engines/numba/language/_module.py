@@ -73,6 +73,13 @@ def one_function(texts: Iterable[str]) -> str:
     return _without_idle_polls(_checked(module))
 
 
+def simplified(text: str) -> str:
+    """The module of a core function, with what is known now about its memory."""
+    module = llvm.parse_assembly(text)
+    _simplify(module)
+    return str(module)
+
+
 def _protected(text: str) -> str:
     """Operands of comparisons as `fwddiff.value` of themselves: they tell nothing about the number."""
     count = 0

@@ -22,7 +22,7 @@ from typing import Any
 
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
-from fwddiff.engines.numba.language._arrays import Memory
+from fwddiff.engines.numba.language._lists import MemoryOfLists
 from fwddiff.engines.numba.ssa.code import Refused
 from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, types, typing
 from numba.core.codegen import CodeLibrary, JITCPUCodegen
@@ -186,7 +186,7 @@ class PlainContext(cpu.CPUContext):
 
     @property
     def nrt(self) -> Any:
-        return Memory(self, self.enable_nrt)
+        return MemoryOfLists(self, self.enable_nrt)
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
         return Executable()

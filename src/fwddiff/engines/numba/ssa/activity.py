@@ -2,7 +2,8 @@
 
 A set of inputs is an integer, one bit for each. Values whose set is empty have no partials at all, so slopes
 that are infinite there meet nothing. Memory (the function's own, and what arguments point to) is as active
-as the most active of what is stored there.
+as the most active of what is stored there, and has shadows for that; so has all memory that the same pointer
+may mean, and memory with pointers to it.
 """
 
 from __future__ import annotations
@@ -10,93 +11,78 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fwddiff import rules
-from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value
+from fwddiff.engines.numba.ssa.code import Code, Instruction, Value
 from fwddiff.engines.numba.ssa.expressions import is_zero
 from fwddiff.engines.numba.ssa.functions import meaning, memory_function
+from fwddiff.engines.numba.ssa.places import Places
 
 # Results without derivatives: of these functions, and of conversions to and from integers.
 LOCALLY_CONSTANT = frozenset({"value", "constant", "magnitude", "magnitude2"})
 # What LLVM makes of a look at a float's bits.
 CLASSIFICATION = "llvm.is.fpclass."
-_POINTING = ("getelementptr", "phi", "select", "bitcast", "freeze")
 # The bits of a float, made an integer without these, may become a float again.
 _CONSTANT = ("icmp", "fcmp", "fptosi", "fptoui", "sitofp", "uitofp")
 
 
 class Activity:
-    """`of(value)`: the inputs that a float depends on, or that what a pointer points to does. Integers and
-    whatever else holds the bits of an active float are as active as it is."""
+    """`of(value)`: the inputs that a float depends on, or that memory behind a pointer has shadows for. Integers
+    and whatever else holds the bits of an active float are as active as it is."""
 
     def __init__(self, code: Code, arguments: Mapping[str, int]):
-        pointers = [a.text for a in code.arguments if a.type == "ptr"]
+        self.places = Places(code)
+        pointers = self.places.arguments
         self._values = {name: bits for name, bits in arguments.items() if name not in pointers}
-        # Pointers: the memory that they may point to, by the name of what made it.
-        self._places: dict[str, frozenset[str]] = {name: frozenset({name}) for name in pointers}
-        self._memory: dict[str, int] = {name: arguments.get(name, 0) for name in pointers}
+        self._memory = {name: arguments.get(name, 0) for name in pointers}  # by place: what is stored there
         instructions = code.instructions
-        while self._spread(instructions):
+        while any([self._spread(i) for i in instructions]):
+            pass
+        self._shadowed = dict(self._memory)
+        groups = list(self.places.groups())
+        while any([self._share(group) for group in groups]):
             pass
 
     def of(self, value: Value) -> int:
-        return self._values.get(value.text, 0) | self._held(value)
+        found = self._values.get(value.text, 0)
+        for place in self.places.of(value):
+            found |= self._shadowed.get(place, 0)
+        return found
 
     def is_own(self, pointer: Value) -> bool:
         """Whether it points to memory of the function's own, or of its arguments."""
-        return bool(self._places.get(pointer.text))
+        return bool(self.places.of(pointer))
+
+    def _share(self, group: frozenset[str]) -> bool:
+        """One shadow of a pointer serves all that it may point to."""
+        found = 0
+        for place in group:
+            found |= self._shadowed.get(place, 0)
+        changed = any(self._shadowed.get(place, 0) != found for place in group)
+        self._shadowed |= dict.fromkeys(group, found)
+        return changed
 
     def _held(self, pointer: Value) -> int:
         found = 0
-        for place in self._places.get(pointer.text, ()):
+        for place in self.places.of(pointer):
             found |= self._memory.get(place, 0)
         return found
 
-    def _spread(self, instructions: list[Instruction]) -> bool:
-        changed = False
-        for i in instructions:
-            if i.operation == "store":
-                changed |= self._store(i)
-            elif memory_function(i.callee) in ("memcpy", "memmove"):
-                changed |= self._write(i.operands[0], self._held(i.operands[1]))
-            else:
-                changed |= self._result(i)
+    def _spread(self, i: Instruction) -> bool:
+        if i.operation == "store":
+            return self._write(i.operands[1], self._values.get(i.operands[0].text, 0))
+        if memory_function(i.callee) in ("memcpy", "memmove"):
+            return self._write(i.operands[0], self._held(i.operands[1]))
+        if i.result is None or i.result.type == "ptr":
+            return False
+        found = self._depends_on(i)
+        changed = found != self._values.get(i.result.text, 0)
+        self._values[i.result.text] = found
         return changed
-
-    def _store(self, i: Instruction) -> bool:
-        given, pointer = i.operands
-        if given.type == "ptr" and self.is_own(given):
-            raise Refused(f"a pointer in memory: {i.text}")
-        return self._write(pointer, self.of(given))
 
     def _write(self, pointer: Value, found: int) -> bool:
         changed = False
-        for place in self._places.get(pointer.text, ()) if found else ():
+        for place in self.places.of(pointer) if found else ():
             changed |= self._memory.get(place, 0) | found != self._memory.get(place, 0)
             self._memory[place] = self._memory.get(place, 0) | found
-        return changed
-
-    def _result(self, i: Instruction) -> bool:
-        if i.result is None:
-            return False
-        name, kind = i.result.text, i.result.type
-        if kind == "ptr":
-            return self._point(i, name)
-        found = self._depends_on(i)
-        if found == self._values.get(name, 0):
-            return False
-        self._values[name] = found
-        return True
-
-    def _point(self, i: Instruction, name: str) -> bool:
-        is_new = i.operation == "alloca" or memory_function(i.callee) == "allocate"
-        found = frozenset({name}) if is_new else frozenset()
-        if i.operation in _POINTING:
-            found = frozenset().union(*[self._places.get(o.text, frozenset()) for o in i.operands])
-        changed = found != self._places.get(name, frozenset())
-        self._places[name] = found
-        held = self._held(Value("ptr", name))
-        for place in found:  # one shadow of the pointer serves all of them
-            changed |= held != self._memory.get(place, 0)
-            self._memory[place] = held
         return changed
 
     def _depends_on(self, i: Instruction) -> int:
@@ -104,7 +90,7 @@ class Activity:
             return 0
         found = 0
         for operand in carriers(i) if i.operation == "call" else i.operands:
-            found |= self.of(operand)
+            found |= self._values.get(operand.text, 0) | self._held(operand)
         return found
 
 

@@ -130,7 +130,7 @@ def read(text: str, symbol: str) -> Code:
     )
     if found is None:
         raise Refused(f"no function {symbol}")
-    arguments = [value(part) for part in _parts(found.group(1))]
+    arguments = [value(part) for part in parts(found.group(1))]
     outside = {m.group(1).strip('"'): _without_attributes(m.group()) for m in _OUTSIDE.finditer(text)}
     return Code(arguments, _ordered(list(_blocks(found.group(2)))), outside)
 
@@ -186,7 +186,7 @@ def _call(line: str, name: str | None, rest: str) -> Instruction:
     if found is None:
         raise Refused(line)
     kind, _ = _typed(_FLAGS.sub("", found["before"], count=1))
-    operands = [value(part) for part in _parts(found["arguments"])]
+    operands = [value(part) for part in parts(found["arguments"])]
     return Instruction("call", name and Value(kind, name), operands, line, found["name"].strip('"'))  # pyright: ignore[reportArgumentType]
 
 
@@ -208,13 +208,13 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
     source = ""
     if operation in _CASTS or operation == "ptrtoint":
         rest, source = rest.rsplit(" to ", 1)
-    parts = _parts(rest)
+    listed = parts(rest)
     if operation in ("load", "getelementptr", "alloca"):
-        source, parts = parts[0], [p for p in parts[1:] if not p.startswith("align ")]
+        source, listed = listed[0], [p for p in listed[1:] if not p.startswith("align ")]
     elif operation == "store":
-        parts = [p for p in parts if not p.startswith("align ")]
-    operands = [value(parts[0])] if parts else []
-    for part in parts[1:]:
+        listed = [p for p in listed if not p.startswith("align ")]
+    operands = [value(listed[0])] if listed else []
+    for part in listed[1:]:
         bare = part.startswith("%") or " " not in part or _VECTOR_CONSTANT.match(part) is not None
         operands.append(Value(operands[0].type, _text(part)) if bare else value(part))
     kind = _result(operation, source, operands)
@@ -244,20 +244,20 @@ def _unknown(line: str, operation: str, name: str | None, rest: str) -> Instruct
     return Instruction(operation, name and Value(UNKNOWN, name), operands, line)  # pyright: ignore[reportArgumentType]
 
 
-def _parts(text: str) -> list[str]:
+def parts(text: str) -> list[str]:
     """What stands between commas outside of brackets."""
     if not any(bracket in text for bracket in _OPENING):
         return text.split(", ") if text else []
-    parts, depth, start = [], 0, 0
+    found, depth, start = [], 0, 0
     for k, letter in enumerate(text):
         if letter in _OPENING:
             depth += 1
         elif letter in _CLOSING:
             depth -= 1
         elif letter == "," and depth == 0:
-            parts.append(text[start:k].strip())
+            found.append(text[start:k].strip())
             start = k + 1
-    return [*parts, text[start:].strip()] if text else []
+    return [*found, text[start:].strip()] if text else []
 
 
 def _typed(text: str) -> tuple[str, str]:

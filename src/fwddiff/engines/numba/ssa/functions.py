@@ -44,8 +44,10 @@ _OF_C = {
 
 # Memory of the function's own: `ptr allocate(i64 bytes)`, counted references to it, `fill(ptr, i64 bytes)`
 # with -0.0. `allocate` gives null where there is no memory; null has no references to count. `borrow.n` and
-# `give.n` are the same for memory without references that the kernel keeps from call to call.
+# `give.n` are the same for memory without references that the kernel keeps from call to call. What `keep(i64
+# bytes, ptr chain)` gives is freed with the rest of its chain, by `forget(ptr chain)`.
 ALLOCATE, RETAIN, RELEASE, FILL = (f"fwddiff.{name}" for name in ("allocate", "retain", "release", "fill"))
+KEEP, FORGET = "fwddiff.keep", "fwddiff.forget"
 BORROW, GIVE = "fwddiff.borrow.", "fwddiff.give."
 _OF_MEMORY = re.compile(r"llvm\.(memset|memcpy|memmove|lifetime)\.")
 
@@ -54,8 +56,8 @@ def memory_function(callee: str) -> str | None:
     """What a function does that is there for memory."""
     if callee in (ALLOCATE, RETAIN, RELEASE, FILL):
         return callee.removeprefix(_PREFIX)
-    if callee.startswith((BORROW, GIVE)):
-        return "allocate" if callee.startswith(BORROW) else "release"
+    if callee.startswith((BORROW, GIVE, KEEP, FORGET)):
+        return "allocate" if callee.startswith((BORROW, KEEP)) else "release"
     found = _OF_MEMORY.match(callee)
     return found.group(1) if found else None
 

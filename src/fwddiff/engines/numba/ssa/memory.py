@@ -66,6 +66,42 @@ end:
 }
 """
 
+# A chain is the address of its last block; a block begins with the address of the one before.
+KEEP = """define internal noalias ptr @"fwddiff.keep"(i64 %n, ptr %chain) alwaysinline {
+entry:
+  %whole = add i64 %n, 16
+  %block = call ptr @malloc(i64 %whole)
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %end, label %there
+there:
+  %before = load ptr, ptr %chain, align 8
+  store ptr %before, ptr %block, align 8
+  store ptr %block, ptr %chain, align 8
+  %data = getelementptr i8, ptr %block, i64 16
+  br label %end
+end:
+  %result = phi ptr [ null, %entry ], [ %data, %there ]
+  ret ptr %result
+}
+"""
+
+FORGET = """define internal void @"fwddiff.forget"(ptr %chain) alwaysinline {
+entry:
+  %last = load ptr, ptr %chain, align 8
+  br label %head
+head:
+  %block = phi ptr [ %last, %entry ], [ %before, %body ]
+  %none = icmp eq ptr %block, null
+  br i1 %none, label %end, label %body
+body:
+  %before = load ptr, ptr %block, align 8
+  call void @free(ptr %block)
+  br label %head
+end:
+  ret void
+}
+"""
+
 # A buffer's memory stays with the kernel: one block per buffer, which whoever comes first takes out of its
 # place and puts back. Who finds none, because another thread has it, makes one, and who finds the place taken
 # frees the own one; so a kernel that is called by one thread allocates once. A block begins with its size.
@@ -120,6 +156,8 @@ _DEFINITIONS: dict[str, tuple[str, dict[str, str]]] = {
     "fwddiff.retain": (RETAIN, {}),
     "fwddiff.release": (RELEASE, {"free": DECLARATIONS["free"]}),
     "fwddiff.fill": (FILL, {}),
+    "fwddiff.keep": (KEEP, {"malloc": DECLARATIONS["malloc"]}),
+    "fwddiff.forget": (FORGET, {"free": DECLARATIONS["free"]}),
 }
 
 

@@ -21,6 +21,7 @@ from fwddiff.engines.numba.ssa.function import (
     simplified,
 )
 from fwddiff.engines.numba.ssa.functions import meaning, memory_function
+from fwddiff.engines.numba.ssa.places import Places
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number, opaque
 
 WEAK, SINGLE, DOUBLE = range(3)
@@ -43,9 +44,9 @@ def _element(kind: Kind) -> str:
 class _Narrowed:
     def __init__(self, function: Function, inputs: tuple[Kind, ...], given: dict[str, int], weak: str):
         self.base, self.inputs, self.weak = function, inputs, weak
-        pointers = [a.text for a in function.code.arguments if a.type == "ptr"]
+        self.places = Places(function.code)
+        pointers = self.places.arguments
         self.strengths = {name: found for name, found in given.items() if name not in pointers}
-        self.places: dict[str, frozenset[str]] = {name: frozenset({name}) for name in pointers}
         self.memory: dict[str, int] = {name: given.get(name, WEAK) for name in pointers}
         while sum(self._spread(i) for i in function.code.instructions):
             pass
@@ -84,14 +85,7 @@ class _Narrowed:
             return self._stored(i.operands[1], self._of(i.operands[0]))
         if memory_function(i.callee) in ("memcpy", "memmove"):
             return self._stored(i.operands[0], self._held(i.operands[1]))
-        if i.result is None:
-            return False
-        if i.result.type == "ptr":
-            is_new = i.operation == "alloca" or memory_function(i.callee) == "allocate"
-            found = frozenset({i.result.text}) if is_new else frozenset()
-            found = found.union(*[self.places.get(o.text, frozenset()) for o in i.operands])
-            return self._note(self.places, i.result.text, found, frozenset())
-        if i.result.type not in FLOATS:
+        if i.result is None or i.result.type not in FLOATS:
             return False
         return self._note(self.strengths, i.result.text, self._strength(i), WEAK)
 
@@ -101,11 +95,11 @@ class _Narrowed:
         return changed
 
     def _held(self, pointer: Value) -> int:
-        return max((self.memory.get(p, WEAK) for p in self.places.get(pointer.text, ())), default=WEAK)
+        return max((self.memory.get(p, WEAK) for p in self.places.of(pointer)), default=WEAK)
 
     def _stored(self, pointer: Value, strength: int) -> bool:
         changed = False
-        for place in self.places.get(pointer.text, ()):
+        for place in self.places.of(pointer):
             found = max(self.memory.get(place, WEAK), strength)
             changed |= self._note(self.memory, place, found, WEAK)
         return changed

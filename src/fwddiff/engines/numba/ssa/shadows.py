@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from fwddiff.engines.numba.ssa.code import Instruction, Refused, Value, is_float
+from fwddiff.engines.numba.ssa.code import Instruction, Refused, Value, is_float, parts
 from fwddiff.engines.numba.ssa.function import Argument
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, FILL, RELEASE, memory_function
 from fwddiff.engines.numba.ssa.protocol import Differentiating
@@ -132,8 +132,8 @@ class Shadows:
         if i.operation == "alloca":
             self.of[result.text] = {k: self._alloca(i, right) for k in positions}
         elif i.operation == "getelementptr":
-            head, rest = right.split(", ptr ", 1)
-            tail = rest.partition(", ")[2]
+            head, _, *indices = parts(right)
+            tail = ", ".join(indices)
             shadows = {k: self.at(i.operands[0], k) for k in positions}
             self.of[result.text] = self._stepped(i.operands, head, tail, shadows)
         elif i.operation == "select":
@@ -143,6 +143,11 @@ class Shadows:
             }
         elif i.operation == "freeze":
             self.of[result.text] = {k: self.at(i.operands[0], k) for k in positions}
+        elif i.operation == "load":  # where pointers are, the shadow has pointers to shadows
+            self.of[result.text] = {
+                k: self.writer.assign("ptr", f"load ptr, {self.at(i.operands[0], k)}, align 8")
+                for k in positions
+            }
         else:
             raise Refused(i.text)
 
@@ -188,7 +193,8 @@ class Shadows:
         else:
             rounded = integer(-(-int(size.text) // _ALIGNMENT) * _ALIGNMENT)
         whole = times(w, rounded, 1 + len(positions) * self.scale)
-        w.line(f'{result.text} = call ptr @"{i.callee}"({whole})')
+        given = ", ".join(map(str, (whole, *i.operands[1:])))
+        w.line(f'{result.text} = call ptr @"{i.callee}"({given})')
         self.of[result.text] = {
             k: w.assign("ptr", f"getelementptr i8, {result}, {times(w, rounded, 1 + n * self.scale)}")
             for n, k in enumerate(positions)
@@ -207,8 +213,12 @@ class Shadows:
         positions = self.code.positions(pointer)
         if self.active.of(given) and not self.active.is_own(pointer):
             raise Refused(i.text)
+        if given.type == "ptr":
+            for k in positions:
+                self.writer.line(f"store {self.at(given, k)}, {self.at(pointer, k)}, align 8")
+            return
         if not is_float(given.type):
-            if positions and given.type != "ptr":
+            if positions:
                 self._bytes(i, given, pointer, positions)
             return
         for k in positions:
@@ -242,7 +252,7 @@ class Shadows:
                 if what == "memset" and i.operands[1].text != "0":
                     raise Refused(i.text)
                 cleared(self.writer, shadow, size, self.code.exact)
-            elif self.active.of(i.operands[1]):
+            elif k in self.code.positions(i.operands[1]):
                 source = self.at(i.operands[1], k)
                 name = f"llvm.{what}.p0.p0.i64"
                 self.writer.outside[name] = f"declare void @{name}(ptr, ptr, i64, i1)"

@@ -1,5 +1,5 @@
-"""Lists in kernels: made, grown, shared and nested, with derivatives to second order against mpmath's, which runs
-the same Python."""
+"""Lists in kernels: made, grown, shared and nested, with derivatives to second order against mpmath's, which
+runs the same Python."""
 
 import importlib
 import resource

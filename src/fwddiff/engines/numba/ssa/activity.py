@@ -25,8 +25,8 @@ _CONSTANT = ("icmp", "fcmp", "fptosi", "fptoui", "sitofp", "uitofp")
 
 
 class Activity:
-    """`of(value)`: the inputs that a float depends on, or that memory behind a pointer has shadows for. Integers
-    and whatever else holds the bits of an active float are as active as it is."""
+    """`of(value)`: the inputs that a float depends on, or that memory behind a pointer has shadows for.
+    Integers and whatever else holds the bits of an active float are as active as it is."""
 
     def __init__(self, code: Code, arguments: Mapping[str, int]):
         self.places = Places(code)
@@ -34,11 +34,11 @@ class Activity:
         self._values = {name: bits for name, bits in arguments.items() if name not in pointers}
         self._memory = {name: arguments.get(name, 0) for name in pointers}  # by place: what is stored there
         instructions = code.instructions
-        while any([self._spread(i) for i in instructions]):
+        while sum(self._spread(i) for i in instructions):
             pass
         self._shadowed = dict(self._memory)
         groups = list(self.places.groups())
-        while any([self._share(group) for group in groups]):
+        while sum(self._share(group) for group in groups):
             pass
 
     def of(self, value: Value) -> int:

@@ -22,7 +22,7 @@ class Places:
         self._of = {name: frozenset({name}) for name in self.arguments}
         self._inside: dict[str, frozenset[str]] = {}
         instructions = code.instructions
-        while any([self._spread(i) for i in instructions]):
+        while sum(self._spread(i) for i in instructions):
             pass
         self._refuse_lost(instructions)
 
@@ -66,13 +66,13 @@ class Places:
         return changed
 
     def _refuse_lost(self, instructions: list[Instruction]) -> None:
-        """Pointers that go where they are not seen, come from where none was put, or are moved as integers, as
-        LLVM does with single ones."""
+        """Pointers that go where they are not seen, come from where none was put, or are moved as integers,
+        as LLVM does with single ones."""
         integers: set[str] = set()
         for i in instructions:
             if i.operation == "store":
                 given, pointer = i.operands
-                if self.of(given) and not self.of(pointer) or given.text in integers:
+                if (self.of(given) and not self.of(pointer)) or given.text in integers:
                     raise Refused(f"a pointer in memory: {i.text}")
             elif i.operation == "load" and i.result is not None and self.of(i.operands[0]):
                 behind = self._behind(i.operands[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from fwddiff import rules
 from fwddiff.engines.numba import language
+from fwddiff.engines.numba.ssa import memory
 from support.problems import problem_of
 
 _CTYPES = {"double": ctypes.c_double, "i64": ctypes.c_int64, "i32": ctypes.c_int32, "i8": ctypes.c_uint8}
@@ -62,13 +64,24 @@ def _add(name: str, function: Callable, kinds: list[Any]) -> None:
     llvm.add_symbol(f"fwddiff.{name}", ctypes.cast(callback, ctypes.c_void_p).value)
 
 
+def _with_memory(text: str) -> str:
+    """The module with definitions of the functions for memory that it declares."""
+    needed: dict[str, str] = {}
+    for declaration in re.findall(r'^declare [^@\n]*@"?fwddiff\.\w+"?\(.*$', text, re.M):
+        made = memory.definition(re.search(r"fwddiff\.\w+", declaration).group())
+        if made is not None:
+            text = text.replace(declaration, made[0])
+            needed |= made[1]
+    return "\n".join([text, *needed.values()])
+
+
 def run(core: language.Core, leaves: list[Any]) -> list[Any]:
     """The outputs of a core of numbers as Python's numbers; of arrays, the rest of the engine is needed."""
     if not all(isinstance(kind, str) for kind in (*core.inputs, *core.outputs)):
         raise language.Refused("an array")
     _bind()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=0, jit=True)
-    module = llvm.parse_assembly(core.text)
+    module = llvm.parse_assembly(_with_memory(core.text))
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()

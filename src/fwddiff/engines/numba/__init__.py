@@ -1,4 +1,4 @@
-"""The default engine: plain Python compiled by Numba, on dual numbers of its own type.
+"""The default engine: plain Python compiled by Numba, its code differentiated as LLVM has it.
 
 `rule(problem)` compiles nothing yet: a rule compiles a function when its outputs are asked for, and a kernel
 at its first call.
@@ -11,31 +11,14 @@ import dataclasses
 
 import optree
 
-import numba
-from fwddiff import _capture, rules, special  # noqa: F401 - which adds its rows
+from fwddiff import _capture, special  # noqa: F401 - which adds its rows
 from fwddiff._buffers import LazyBufferCache
 from fwddiff._errors import CaptureError, PythonOnlyError
 from fwddiff._problem import Problem
-from fwddiff.engines.numba import (
-    array_functions,
-    builtins,
-    iteration,
-    magnitudes,
-    named_tuples,
-    operations,
-    scalars,
-    structs,
-    tensor_methods,
-)
-from fwddiff.engines.numba.leaves import function_of_leaves
-from fwddiff.engines.numba.options import INLINED
-from fwddiff.engines.numba.prepare import Prepared, refuse_python_only
+from fwddiff.engines.numba import array_functions, builtins, iteration, named_tuples, structs, tensor_methods
+from fwddiff.engines.numba.prepare import refuse_python_only
 from fwddiff.engines.numba.rule import BaseRule
 
-for _row in rules.built_in():
-    operations.register_row(_row)
-scalars.register()
-magnitudes.register()
 named_tuples.register()
 iteration.register()
 builtins.register()
@@ -50,9 +33,8 @@ def rule(problem: Problem) -> BaseRule:
     structs.owned = problem.plan.owned
     for spec in (problem.arguments, *problem.captured):
         _check_methods(spec)
-    prepared = Prepared(problem.plan)
-    core = numba.njit(function_of_leaves(problem, prepared.entry), **INLINED)
-    return BaseRule(problem, core, prepared)
+    refuse_python_only(problem.plan)
+    return BaseRule(problem)
 
 
 def _refuse_lazy_buffers(problem: Problem) -> None:

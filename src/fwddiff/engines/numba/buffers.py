@@ -1,7 +1,6 @@
 """A user's `DiffCache` in compiled code: `fd.get_tmp(cache, x)` is the array that the cache's value holds.
 
-The array is made where an evaluation begins: on plain numbers as `language._buffers` says, here of duals with
-room for what all leaves carry.
+`language._buffers` makes the array, where an evaluation begins.
 """
 
 # Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
@@ -9,22 +8,15 @@ room for what all leaves carry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 from fwddiff._buffers import DiffCache, get_tmp
-from fwddiff._errors import CompileError
-from fwddiff.engines.numba.arrays import element_type
 from fwddiff.engines.numba.options import overload
-from fwddiff.engines.numba.types import is_dual, join
 from numba.core import cgutils, types
-from numba.extending import intrinsic, make_attribute_wrapper, models, register_model
-from numba.np import arrayobj
-
-_INT64 = ir.IntType(64)
+from numba.extending import make_attribute_wrapper, models, register_model
 
 
 class CacheType(types.Type):
@@ -67,39 +59,3 @@ def cache_value(context: Any, builder: Any, kind: CacheType, array: Any) -> Any:
     cache = cgutils.create_struct_proxy(kind)(context, builder)
     cache.buffer = array
     return cache._getvalue()
-
-
-def maker(cache: DiffCache, number: int, float_dtype: np.dtype) -> Callable:
-    """Intrinsic `tuple of leaves → cache` with a new buffer that has room for the partials of all leaves."""
-
-    @intrinsic
-    def made(typing_context, leaves):
-        if not has_compiled_form(cache, float_dtype):
-            raise CompileError(
-                f"{cache!r} has no compiled form for arguments of {float_dtype}: kernels compute in the "
-                "precision of the arguments. Give the buffer that dtype and an axis, or use engine='numpy'."
-            )
-        kind = CacheType(cache, number, _room(leaves.types))
-
-        def codegen(context, builder, signature, arguments):
-            shape = [_INT64(n) for n in kind.shape]
-            array = arrayobj._empty_nd_impl(context, builder, kind.array, shape)
-            _fill(context, builder, kind, array)
-            return cache_value(context, builder, kind, array._getvalue())
-
-        return kind(leaves), codegen
-
-    return made
-
-
-def _room(kinds: Sequence[types.Type]) -> types.Type:
-    duals = [kind for kind in map(element_type, kinds) if is_dual(kind)]
-    return join(*duals) if duals else types.float64
-
-
-def _fill(context: Any, builder: Any, kind: CacheType, array: Any) -> None:
-    dtype = kind.array.dtype
-    start = context.get_constant(types.float64, kind.start)
-    start = context.cast(builder, start, types.float64, dtype)
-    with cgutils.for_range(builder, array.nitems) as loop:
-        context.pack_value(builder, dtype, start, builder.gep(array.data, [loop.index]))

@@ -1,5 +1,5 @@
-"""What Python's builtins and `math` do with several numbers, or with one in several parts: for duals, and for
-plain numbers where Numba lacks the function."""
+"""What Python's builtins and `math` do with several numbers, or with one in several parts, where Numba lacks
+it."""
 
 # Numba's types have attributes that no stub lists.
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false
@@ -15,17 +15,13 @@ from typing import Any
 import numpy as np
 
 from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.numbers import is_number
 from fwddiff.engines.numba.options import overload
-from fwddiff.engines.numba.types import DualType, converter, is_dual, is_number
 from numba.core import types
 from numba.extending import register_jitable
 
 _LISTS = types.List | types.ListType | types.Array
 _ITERABLES = types.IterableType | types.BaseTuple
-
-
-def _is_scalar(kind) -> bool:
-    return is_dual(kind) or is_number(kind)
 
 
 def _written(name: str, parameters: str, expression: str, **namespace):
@@ -83,30 +79,8 @@ def all_of(values):
 
 
 def _register_extremum_of(function) -> None:
-    name = function.__name__
-
-    def of_tuple(values):
-        if not isinstance(values, types.BaseTuple) or not len(values) or not any(map(is_dual, values.types)):
-            return None
-        return _written("extremum", "values", _folded("f", _items(values, "values")), f=function)
-
-    def of_list(values):
-        if not isinstance(values, types.List) or not is_dual(values.dtype):
-            return None
-        message = f"{name}() arg is an empty sequence"
-
-        def implementation(values):
-            if len(values) == 0:
-                raise ValueError(message)
-            found = values[0]
-            for k in range(1, len(values)):
-                found = function(found, values[k])
-            return found
-
-        return implementation
-
     def with_default(values, default):
-        if not isinstance(values, types.List) or not _is_scalar(values.dtype) or not _is_scalar(default):
+        if not isinstance(values, types.List) or not is_number(values.dtype) or not is_number(default):
             return None
 
         def implementation(values, default):
@@ -116,8 +90,7 @@ def _register_extremum_of(function) -> None:
 
         return implementation
 
-    for implementation in (of_tuple, of_list, with_default):
-        overload(function)(implementation)
+    overload(function)(with_default)
 
 
 @overload(reversed)
@@ -172,7 +145,7 @@ def sum_of_others(values, start=0):
 def hypot_of_several(*lengths):
     if len(lengths) == 1 and isinstance(lengths[0], types.BaseTuple):
         lengths = lengths[0].types
-    if len(lengths) == 2 or not all(map(_is_scalar, lengths)):
+    if len(lengths) == 2 or not all(map(is_number, lengths)):
         return None
     items = [f"lengths[{k}]" for k in range(len(lengths))]
     text = _folded("hypot", items, None if items else "zero") if len(items) != 1 else f"abs({items[0]})"
@@ -263,37 +236,22 @@ def _sumprod(p, q):
 
 @overload(math.modf)
 def modf(x):
-    if not _is_scalar(x):
+    if not is_number(x):
         return None
-    strip = converter(x.base if is_dual(x) else types.float64)
-    wrap = converter(DualType(x.base) if is_dual(x) else types.float64)
 
     def implementation(x):
-        whole = np.trunc(strip(x))
+        whole = np.trunc(float(x))
         fraction = x - whole
         if math.isinf(whole):
             fraction = math.copysign(0.0, whole)
-        return fraction, wrap(whole)
-
-    return implementation
-
-
-@overload(math.frexp)
-def frexp(x):
-    if not is_dual(x):
-        return None
-    strip = converter(x.base)
-
-    def implementation(x):
-        exponent = math.frexp(strip(x))[1]
-        return math.ldexp(x, -exponent), exponent
+        return fraction, whole
 
     return implementation
 
 
 @overload(math.isclose)
 def isclose(a, b, rel_tol=1e-09, abs_tol=0.0):
-    if not _is_scalar(a) or not _is_scalar(b):
+    if not is_number(a) or not is_number(b):
         return None
     return isclose_of_numbers
 

@@ -11,9 +11,7 @@ from collections.abc import Callable
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.arrays import empty_like_of, flat, frozen
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import is_plain
 from fwddiff.engines.numba.options import overload
-from fwddiff.engines.numba.types import DualType, converter, is_dual
 from numba.core import types
 from numba.core.registry import cpu_target
 
@@ -37,34 +35,15 @@ def constant_rest(wanted: frozenset[int]) -> Callable:
 
 @overload(constant)
 def _constant(x):
-    if is_dual(x) and x.layers:
-        strip, wrap = converter(x.base), converter(DualType(x.base))
-        return lambda x: wrap(strip(x))
-    if isinstance(x, types.Array) and is_dual(x.dtype) and x.dtype.layers:
+    if isinstance(x, types.Array) and isinstance(x.dtype, types.Float):
         return _array(x)
-    if is_plain() and isinstance(x, types.Array) and isinstance(x.dtype, types.Float):
-        return _plain_array(x)
     if structs.is_node(x) and not isinstance(x, types.NoneType):
         return _node(x, [True] * len(structs.children(x)))
     return lambda x: x
 
 
 def _array(kind):
-    base = kind.dtype.base
-    strip, wrap, empty = converter(base), converter(DualType(base)), empty_like_of(DualType(base))
-
-    def implementation(x):
-        out = empty(x)
-        source, target = flat(x), flat(out)
-        for e in range(source.size):
-            target[e] = wrap(strip(source[e]))
-        return frozen(out)
-
-    return implementation
-
-
-def _plain_array(kind):
-    """The same of plain numbers, whose partials are found later: in memory that nothing makes active."""
+    """A copy, in memory that nothing makes active."""
     empty = empty_like_of(kind.dtype)
 
     def implementation(x):

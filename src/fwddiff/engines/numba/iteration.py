@@ -1,7 +1,7 @@
 """Tuples whose items differ in type are iterated over and indexed as if all had their common type.
 
-Duals that depend on different inputs are of different types, so `for v in (x, y)` and `t[k]` would fail in
-Numba, where the items are of one type or every use is with a constant.
+`for v in (x, 1)` and `t[k]` would fail in Numba, where the items are of one type or every use is with a
+constant.
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.

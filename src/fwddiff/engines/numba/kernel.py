@@ -1,34 +1,19 @@
 """Machine code of one kernel, and its call from Python."""
 
-# Numba's types have attributes, and its modules exports, that no stub lists.
-# pyright: reportAttributeAccessIssue=false
-
 from __future__ import annotations
 
 import ctypes
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-from llvmlite import ir
 
-import numba
-from fwddiff._errors import FwdDiffError, StructureError
-from fwddiff._mistakes import named
+from fwddiff._errors import StructureError
 from fwddiff._native import interrupts, tasks
-from fwddiff._native.machine_code import Code, needs_of
-from fwddiff._native.status import STOPPED
-from fwddiff._problem import Problem
-from fwddiff._rule import Shape, Slot
-from fwddiff.engines.numba import groups, loops, polls
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.lanes import has_many_blocks, has_polls, side_by_side
-from fwddiff.engines.numba.options import INTERNAL
-from fwddiff.engines.numba.schedule import NO_CHECKS, Checks
-from numba.core import types
-from numba.extending import intrinsic
+from fwddiff._native.machine_code import Code
+from fwddiff._rule import Shape
 
 _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)
 
@@ -36,83 +21,16 @@ _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64)
 class Kernel:
     """A C function `int64 kernel(int64 *pointers, int64 *layout)` at `address`.
 
-    `owner` keeps the machine code alive. `raising` makes a Numba function of the same work that raises what
-    the C function only reports as a status. `assembly` gives the machine code as text, to see whether a loop
-    is vectorised. `polls`: whether Ctrl-C stops it.
+    `owner` keeps the machine code alive. `assembly` gives it as text, to see whether a loop is vectorised.
+    `polls`: whether Ctrl-C stops it.
     """
 
-    __slots__ = ("address", "assembly", "call", "owner", "polls", "raising")
+    __slots__ = ("address", "assembly", "call", "owner", "polls")
 
-    def __init__(self, code: Code, raising: Callable[[], Any], assembly: Callable[[], str]):
+    def __init__(self, code: Code, assembly: Callable[[], str]):
         self.address, self.owner, self.polls = code
-        self.raising, self.assembly = raising, assembly
+        self.assembly = assembly
         self.call = interrupts.caller() if self.polls else _PROTOTYPE(self.address)
-
-
-def build(
-    core: Any,
-    inputs: tuple[Slot, ...],
-    outputs: tuple[Slot, ...],
-    pattern: str,
-    loops_inside: bool = False,
-    checks: Checks = NO_CHECKS,
-) -> Kernel:
-    """Compile `core(*leaves) → tuple`, applied along operands of this pattern; one that loops or branches
-    much is applied to several elements side by side where it can be."""
-    kinds = tuple(map(loops.leaf_type, inputs))
-    is_tangled = has_many_blocks(core, kinds)
-    scalar = loops.kernel_function(core, inputs, outputs, pattern, checks, vectorise=not is_tangled)
-    kernel = scalar
-    if (loops_inside or is_tangled) and not any(slot.core_ndim for slot in (*inputs, *outputs)):
-        lanes = side_by_side(core, kinds, [letter != "0" for letter in pattern[: len(inputs)]])
-        kernel = scalar if lanes is None else groups.kernel_function(lanes, inputs, outputs, pattern, checks)
-    inner = numba.njit(_signature(pattern), **INTERNAL)(kernel)
-    owner = _without_exceptions(inner, len(pattern), polls.definition(has_polls(core, kinds)))
-    looks = interrupts.expect(needs_of(owner._library._final_module))
-    code = Code(owner.address, owner, looks)
-    return Kernel(code, lambda: _of_python(scalar, pattern), owner._library.get_asm_str)
-
-
-def raising(core: Any, inputs: tuple[Slot, ...], outputs: tuple[Slot, ...], pattern: str) -> Any:
-    """A function of Numba's that does a kernel's work element by element, and raises what it raises."""
-    return _of_python(loops.kernel_function(core, inputs, outputs, pattern), pattern)
-
-
-def _of_python(function: Any, pattern: str) -> Any:
-    return numba.njit(_signature(pattern), nogil=True, error_model="numpy")(function)
-
-
-def _signature(pattern: str) -> Any:
-    return types.int64(*[types.int64] * (1 + len(pattern)))
-
-
-def _without_exceptions(kernel: Any, operands: int, poll: Any) -> Any:
-    """C function `(pointers, layout) → status`: an exception that left a `cfunc` would return garbage.
-
-    It reads the status that compiled functions return; a `try` block would take a third of all compile time.
-    """
-    (compiled,) = kernel.overloads.values()
-
-    @intrinsic
-    def run(typing_context, pointers, layout):
-        def codegen(context, builder, signature, arguments):
-            base = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-            places = [builder.gep(base, [ir.IntType(64)(k)]) for k in range(operands)]
-            addresses = [builder.load(place) for place in places]
-            context.active_code_library.add_linking_library(compiled.library)
-            context.active_code_library.add_linking_library(poll)
-            status, result = context.call_internal_no_propagate(
-                builder, compiled.fndesc, compiled.signature, [arguments[1], *addresses]
-            )
-            was_stopped = builder.icmp_signed("==", status.code, status.code.type(STOPPED))
-            word = ir.IntType(64)
-            failure = builder.select(was_stopped, word(tasks.INTERRUPTED), word(tasks.EXCEPTION))
-            return builder.select(status.is_ok, result, failure)
-
-        return types.int64(types.int64, types.int64), codegen
-
-    native = compile_function("native", "def native(p, layout):\n    return run(p, layout)\n", {"run": run})
-    return numba.cfunc(types.int64(types.int64, types.int64), nogil=True)(native)
 
 
 class Launch:
@@ -120,12 +38,14 @@ class Launch:
 
     `outputs` are the shapes and dtypes of the arrays that the caller provides, C-contiguous. `tasks` is the
     number of parts into which several threads may divide the call; 1 means that it runs on the calling
-    thread. `again()` is the launch of the exact kernel (`zeros`), for results that are nan.
+    thread. `again()` is the launch of the exact kernel (`ssa.differentiate`), for results that are nan.
+    `fail(addresses)` raises what the function raises.
     """
 
     __slots__ = (
         "_again",
         "_call",
+        "_fail",
         "_pack",
         "_table",
         "_table_address",
@@ -133,7 +53,6 @@ class Launch:
         "kernel",
         "name",
         "outputs",
-        "problem",
         "tasks",
     )
 
@@ -144,12 +63,11 @@ class Launch:
         parts: int,
         outputs: list[tuple[Shape, np.dtype]],
         name: str,
-        problem: Problem,
         again: Callable[[], Launch],
+        fail: Callable[[Sequence[int]], NoReturn],
     ):
-        self._again = again
+        self._again, self._fail = again, fail
         self.kernel, self.outputs, self.name, self.tasks = kernel, outputs, name, parts
-        self.problem = problem
         self._call = kernel.call
         self._table, self._undivided = table.copy(), int(table[1])
         self._table_address = self._table.ctypes.data
@@ -204,7 +122,11 @@ class Launch:
             )
         if status == tasks.NO_MEMORY:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
-        addresses = struct.unpack(f"{len(pointers) // 8}q", pointers)
-        with named(self.problem):
-            self.kernel.raising()(self._table.ctypes.data + 8 * self._undivided, *addresses)
-        raise FwdDiffError(f"{self.name} raised an exception on one thread, but not when called again.")
+        self._fail(struct.unpack(f"{len(pointers) // 8}q", pointers))
+
+    def succeeds(self, *addresses: int) -> bool:
+        """Whether no element raises; for who looks for the one that does."""
+        pointers = struct.pack(f"{len(addresses)}q", *addresses)
+        if self.tasks == 1:
+            return self._call(pointers, self._table_address) != tasks.EXCEPTION
+        return self._share_out(pointers, 1) != tasks.EXCEPTION

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.inner import is_plain
 from numba.core import ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import get_definition, guard
@@ -81,8 +80,7 @@ def _is_only_read(function_ir: Any, name: str) -> bool:
 
 
 def _only_reads(function_ir: Any, value: Any) -> bool:
-    """Numba's own dicts, which are left where numbers are duals, find keys, and miss them, when they run."""
-    if value.op == "getitem" and is_plain():
+    if value.op == "getitem":
         return isinstance(getattr(guard(get_definition, function_ir, value.index), "value", None), str)
     return value.op in _READING
 

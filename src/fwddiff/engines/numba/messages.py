@@ -13,6 +13,7 @@ from types import FunctionType
 from fwddiff._errors import CompileError, FwdDiffError, StructureError
 from fwddiff._mistakes import mistake
 from fwddiff._problem import Problem
+from fwddiff.engines.numba.ssa import Refused
 
 _LOCATION = re.compile(r'File "([^"]+)", line (\d+)')
 _LEGACY_PLACE = re.compile(r"Raised from (.+) \((\d+)\)")
@@ -50,18 +51,6 @@ _MEANINGS: list[tuple[str, str]] = [
     (r"format spec in f-strings", "it uses a format specification in an f-string"),
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
     (
-        r"setitem\(array\((?:float|int|uint|bool)\w*, .*Dual\(",
-        "numbers with derivatives are stored in an array of plain numbers. Create the array "
-        "like an argument: "
-        "`np.zeros_like(x)`, `np.empty_like(x)`, or take it from a `fd.DiffCache`",
-    ),
-    (
-        r"setitem\(array\(Dual\(.*Dual\(",
-        "numbers are stored in an array that has no room for their derivatives. "
-        "Create it like all that it will "
-        "hold: `np.zeros_like(x + y)`",
-    ),
-    (
         r"No implementation of function (.+?) found for signature",
         "{0} has no compiled form for {call}",
     ),
@@ -79,19 +68,19 @@ def explained(function: FunctionType, problem: Problem) -> Iterator[None]:
         raise
     except Exception as error:  # Numba's errors, and whatever else its many parts and LLVM raise
         own = _own_error(error)
-        if own is None:
-            own = mistake(problem, _plain(error)) or _translated(error, function, problem)
-        raise own from error
+        if isinstance(own, Refused):
+            own = _translated(own, function, problem)
+        raise own or mistake(problem, _plain(error)) or _translated(error, function, problem) from error
 
 
 def _plain(error: BaseException) -> str:
     return _COLOUR.sub("", str(error)) or type(error).__name__
 
 
-def _own_error(error: BaseException | None) -> FwdDiffError | None:
+def _own_error(error: BaseException | None) -> FwdDiffError | Refused | None:
     """One of our errors raised while Numba was typing, which wraps what it catches."""
     while error is not None:
-        if isinstance(error, FwdDiffError):
+        if isinstance(error, FwdDiffError | Refused):
             return error
         error = error.__cause__ or error.__context__
     return None
@@ -159,7 +148,6 @@ def _first_line(text: str) -> str:
 
 def _readable(text: str) -> str:
     """Names of our types and of Numba's function objects in words."""
-    text = re.sub(r"Dual\(float(\d\d)[^()]*(\([^()]*(\([^()]*\))*[^()]*\)[^()]*)*\)", r"float\1", text)
     text = re.sub(
         r"(?:Function|NumberClass|class)\(<(?:built-in function|ufunc|function|class|intrinsic) '?([\w.]+)'?"
         r"[^>]*>\)",

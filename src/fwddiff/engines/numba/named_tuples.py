@@ -1,9 +1,7 @@
 """NamedTuples in kernels: their defaults, methods and properties, and how two of them meet.
 
-NamedTuples of duals meet field by field, as tuples do: at the end of a branch, around a loop, in `return`.
-
-Numba's own have no common type unless all their fields are alike, and duals seldom are: `Pair(x, 1.0)` and
-`Pair(1.0, x)` differ. NamedTuples without duals are left to Numba.
+NamedTuples meet field by field, as tuples do: at the end of a branch, around a loop, in `return`. Numba's
+own have no common type unless all their fields are alike: `Pair(1, 0.5)` and `Pair(0.5, 1)` differ.
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
@@ -17,25 +15,16 @@ from typing import Any
 
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import compiled, decorator, is_ours, is_plain
+from fwddiff.engines.numba.inner import compiled, is_ours
 from fwddiff.engines.numba.options import INLINED
-from fwddiff.engines.numba.types import is_dual
 from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
 from numba.extending import lower_builtin, lower_cast, lower_getattr
 
 
-def _holds_dual(kind) -> bool:
-    return is_dual(kind) or (isinstance(kind, types.BaseTuple) and any(map(_holds_dual, kind)))
-
-
 def _are_alike(a, b) -> bool:
-    return (
-        isinstance(b, types.BaseNamedTuple)
-        and a.instance_class is b.instance_class
-        and (is_plain() or _holds_dual(a) or _holds_dual(b))
-    )
+    return isinstance(b, types.BaseNamedTuple) and a.instance_class is b.instance_class and is_ours()
 
 
 def _unify(self, context, other):
@@ -78,7 +67,7 @@ class _Members(AttributeTemplate):
         if not is_ours() or attribute.startswith("_") or attribute in kind.fields:
             return None
         if inspect.isfunction(member) or isinstance(member, staticmethod | classmethod):
-            return types.BoundFunction(_method_of(kind.instance_class, attribute, decorator()), kind)
+            return types.BoundFunction(_method_of(kind.instance_class, attribute), kind)
         if isinstance(member, property):
             _lower_property(attribute)
             return _property_call(self.context, kind, attribute)[1].return_type
@@ -86,7 +75,7 @@ class _Members(AttributeTemplate):
 
 
 @functools.cache
-def _method_of(cls: type, name: str, kind_of_numbers: Any) -> type[AbstractTemplate]:
+def _method_of(cls: type, name: str) -> type[AbstractTemplate]:
     """Numba's template of one method, which calls its compiled form."""
     takes_self = inspect.isfunction(inspect.getattr_static(cls, name))
     compiled = types.Dispatcher(structs.method_dispatcher(getattr(cls, name)))
@@ -136,13 +125,9 @@ def _lower_property(attribute: str) -> None:
 # --- construction -------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def constructor(cls: type[Any]) -> Any:
     """The compiled form of the class: Numba's own leaves defaults out, and makes a shorter tuple."""
-    return _constructor(cls, decorator())
-
-
-@functools.cache
-def _constructor(cls: type[Any], kind_of_numbers: Any) -> Any:
     defaults = {f"default_{k}": v for k, v in cls._field_defaults.items()}
     namespace: dict[str, object] = {"cls": cls, **defaults}
     parameters = [f"{n}=default_{n}" if n in cls._field_defaults else n for n in cls._fields]

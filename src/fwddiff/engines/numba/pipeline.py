@@ -15,10 +15,8 @@ import llvmlite.binding as llvm
 
 from fwddiff._rule import Slot, split_kind
 from fwddiff.engines.numba import polls, ssa, vector_math
-from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
-from fwddiff.engines.numba.lanes._code import Refused as NoLanes
-from fwddiff.engines.numba.lanes._code import read
-from fwddiff.engines.numba.lanes._writer import written
+from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM, read, written
+from fwddiff.engines.numba.lanes import Refused as NoLanes
 from fwddiff.engines.numba.language import body
 from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
@@ -71,6 +69,12 @@ def assembly(function: ssa.Function, *how: Any) -> str:
     return cpu.assembly(module_text(function, *how), SYMBOL)
 
 
+def core_text(function: ssa.Function, symbol: str, linkage: str = "internal") -> str:
+    """A module with the function as a core of this name, and with what functions of the table are here."""
+    outside = "\n".join(function.code.outside.values())
+    return ssa.lowered(ssa.as_core(function, symbol, linkage) + outside, body)
+
+
 def module_text(
     function: ssa.Function,
     inputs: tuple[Slot, ...],
@@ -81,7 +85,7 @@ def module_text(
 ) -> str:
     """The kernel for operands of a pattern, in LLVM's text; one that loops or branches much works on several
     elements side by side where it can."""
-    core = ssa.lowered(ssa.as_core(function, "core") + "\n".join(function.code.outside.values()), body)
+    core = core_text(function, "core")
     blocks, instructions = len(function.code.blocks), len(function.code.instructions)
     is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
     lanes, text = None, core

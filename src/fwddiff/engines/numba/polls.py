@@ -11,19 +11,15 @@ differentiate it or to work side by side, finds the call. A kernel whose loops L
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir as llvm_ir
 
 from fwddiff._native import interrupts
 from fwddiff._native.status import STOPPED
-from fwddiff.engines.numba.inner import InnerLibrary
 from numba.core import cgutils, ir, types
 from numba.core.analysis import compute_cfg_from_blocks
-from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.extending import intrinsic
 
@@ -68,7 +64,6 @@ def begin(typing_context):
     """Ahead of a call of code with polls that nobody makes by way of `tasks`: forgets earlier Ctrl-Cs."""
 
     def codegen(context, builder, signature, arguments):
-        context.active_code_library.add_linking_library(definition(True))
         known = builder.module.globals.get(interrupts.WORD)
         word = known or cgutils.add_global_variable(builder.module, llvm_ir.IntType(64), interrupts.WORD)
         word.linkage = "external"
@@ -145,17 +140,6 @@ def defined(text: str) -> str:
     """A module's text, with a look at the word wherever it has polls."""
     bare = _DECLARED.sub("", text)
     return text if bare == text else bare + _definition(_LOAD)
-
-
-@functools.cache
-@global_compiler_lock
-def definition(is_needed: bool) -> Any:
-    """Library that defines the poll: a look at the word, or nothing."""
-    library = InnerLibrary.new()
-    text = _definition(_LOAD if is_needed else "%result = add i32 0, 0")
-    library.add_llvm_module(llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}'))
-    library.finalize()
-    return library
 
 
 _DECLARED = re.compile(rf'^declare i32 @"?{re.escape(POLL)}"?\(\).*\n', re.M)

@@ -15,21 +15,18 @@ import dis
 from types import FunctionType
 from typing import Any
 
-from fwddiff import rules
 from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
-from fwddiff._errors import CaptureError, CompileError, PythonOnlyError
-from fwddiff.engines.numba import structs, taught, vector_math
+from fwddiff._errors import CaptureError, PythonOnlyError
+from fwddiff.engines.numba import structs, vector_math
 from fwddiff.engines.numba.closures import InlineClosures
-from fwddiff.engines.numba.inner import InnerCompiler, compiled, is_plain
+from fwddiff.engines.numba.inner import InnerCompiler, compiled
 from fwddiff.engines.numba.literals import NotNone, dicts_to_structs
 from fwddiff.engines.numba.options import INLINED, INTERNAL
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.rewrite import Rewriter, drop_messages
-from fwddiff.engines.numba.room import TypeInference
 from numba.core import bytecode, interpreter
 from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.typed_passes import NopythonTypeInference
 from numba.core.untyped_passes import InlineClosureLikes, ReconstructSSA, TranslateByteCode
 
 
@@ -38,9 +35,9 @@ class Prepared:
     owner."""
 
     def __init__(self, plan: Function):
+        refuse_python_only(plan)
         self.plan = plan
         self.dispatchers: dict[tuple, object] = {}
-        refuse_python_only(plan)
         self.entry = self.dispatcher(plan)
 
     @staticmethod
@@ -54,17 +51,6 @@ class Prepared:
             )
         return Prepared(plan).entry
 
-    def has_loops(self) -> bool:
-        """Whether the function, or one that it calls, jumps backwards."""
-        return any(map(_loops, self.plan.reached()))
-
-    def elementary(self) -> float:
-        """Elementary functions in the code reached, in units of a vectorised one.
-
-        Names are counted, not meanings: the number decides only between two right ways.
-        """
-        return float(sum(map(_elementary, self.plan.reached())))
-
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
         return not calls_itself(node) and (node is self.plan or not _loops(node.function))
@@ -73,8 +59,6 @@ class Prepared:
         key = node.identity
         if key not in self.dispatchers:
             code = self._compiled(node)
-            if node.row is not None:
-                code = taught.dispatcher(node.row, len(node.captures), code, _stub(node))
             self.dispatchers[key] = code
         return self.dispatchers[key]
 
@@ -86,6 +70,19 @@ class Prepared:
         return compiled(stub, **options)
 
 
+def has_loops(plan: Function) -> bool:
+    """Whether the function, or one that it calls, jumps backwards."""
+    return any(map(_loops, plan.reached()))
+
+
+def elementary(plan: Function) -> float:
+    """Elementary functions in the code reached, in units of a vectorised one.
+
+    Names are counted, not meanings: the number decides only between two right ways.
+    """
+    return float(sum(map(_elementary, plan.reached())))
+
+
 def refuse_python_only(plan: Function) -> None:
     """Raises where compiled code would ignore a rule or an option of a wrapped function."""
     reason = next((node.python_only for node in plan.nodes() if node.python_only), None)
@@ -94,19 +91,6 @@ def refuse_python_only(plan: Function) -> None:
             f"`{plan.function.__name__}` {reason}: it cannot be compiled. Use engine='auto' or 'numpy', "
             "which run it as Python."
         )
-
-
-def _stand_in(row: rules.Row):
-    plan = capture_plan(row.functions[0], structs.owned)
-    if plan.captures:
-        raise CompileError(
-            f"the rule of another function names `{row.name}`, which captures `{plan.captures[0].name}`: "
-            "make that an argument."
-        )
-    return Prepared(plan).entry
-
-
-taught.stand_in = _stand_in
 
 
 def calls_itself(node: Function) -> bool:
@@ -173,8 +157,7 @@ class _Translate(TranslateByteCode):
         state.metadata["fwddiff"] = rewriter = Rewriter(node, prepared.dispatcher, function_ir)
         rewriter.run()
         dicts_to_structs(function_ir)
-        if is_plain():
-            drop_messages(function_ir)
+        drop_messages(function_ir)
         function_ir.func_id = state.func_id
         function_ir.arg_count = state.func_id.arg_count
         function_ir.arg_names = tuple(state.func_id.arg_names)
@@ -211,8 +194,6 @@ class _Compiler(InnerCompiler):
         manager.add_pass_after(_TranslateInlined, InlineClosures)
         manager.add_pass_after(Polls, _TranslateInlined)
         manager.add_pass_after(NotNone, ReconstructSSA)
-        typing = [step for step, _ in manager.passes].index(NopythonTypeInference)
-        manager.passes[typing] = (TypeInference, "fwddiff: types, with room for partials")
         manager._finalized = False
         manager.finalize()
         return [manager]

@@ -18,12 +18,6 @@ from fwddiff.engines.numba import structs
 from numba.core import types
 
 
-def result_tree(entry, count: int):
-    """Tree specification of the results: the structure that all compiled versions of the function share."""
-    kind, *_ = [compiled.signature.return_type for compiled in entry.overloads.values()]
-    return tree_of(kind, count)
-
-
 def tree_of(kind: types.Type, count: int) -> Any:
     """Tree specification of a result of this type, which has so many leaves."""
     return _tree.flatten(build(kind, iter(range(count))))[1]
@@ -37,8 +31,6 @@ def slots_of(problem: Problem, kinds: Sequence[types.Type]) -> tuple[Slot, ...]:
 def _slot(problem: Problem, position: int, kind: types.Type) -> Slot:
     ndim = kind.ndim if isinstance(kind, types.Array) else 0
     element = kind.dtype if ndim or isinstance(kind, types.Array) else kind
-    if hasattr(element, "layers"):
-        return Slot(np.dtype(str(element.base)), ndim, True, problem.reduce)
     if isinstance(element, types.Float):
         return Slot(problem.float_dtype, ndim, True, problem.reduce)
     if isinstance(element, types.Boolean):

@@ -17,8 +17,7 @@ from fwddiff._errors import CaptureError, CompileError
 from fwddiff.engines.numba import named_tuples, structs, tensor_methods
 from fwddiff.engines.numba.array_functions.elementwise import register_special
 from fwddiff.engines.numba.constants import constant, constant_rest
-from fwddiff.engines.numba.inner import is_plain
-from fwddiff.engines.numba.scalars import to_float32, to_float64, where
+from fwddiff.engines.numba.numbers import to_float32, to_float64, where
 from fwddiff.rules import distribution_function, meant_by, recorded
 from numba.core import ir
 
@@ -200,20 +199,15 @@ class Rewriter:
         return None if replacement is None else ir.Global(_name(replacement), replacement, loc)
 
     def _special(self, value: Any) -> Any:
-        """What a special function is compiled as: on plain numbers a row of the table, unless it is made of
-        several, or of arrays; on types of duals its own code."""
+        """What a special function is compiled as: a row of the table, unless it is made of several, or of
+        arrays."""
         of_distribution = distribution_function(value)
         if of_distribution is not None:  # of numbers, with defaults, by keywords, as a user's
             return self.dispatcher(plan(of_distribution))
         own = meant_by(value) or (value if recorded(value) else None)
         if own is None:
             return None
-        row = recorded(own)
-        if row is not None and row.body is not None and not is_plain():
-            return self.dispatcher(plan(row.body))
-        entry = None if row is not None else self.dispatcher(plan(own))
-        if not is_plain():
-            return entry
+        entry = None if recorded(own) is not None else self.dispatcher(plan(own))
         if own not in _registered:
             _registered.add(own)
             register_special(own, entry)

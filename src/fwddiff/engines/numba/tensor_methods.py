@@ -20,7 +20,6 @@ from fwddiff._capture import plan
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.inner import is_ours
-from fwddiff.engines.numba.types import DualType
 from numba.core import types
 from numba.core.typing import templates
 from numba.extending import overload_method
@@ -39,8 +38,7 @@ _OWN = "fwddiff.rules._activations"
 def register() -> None:
     """Teach Numba the methods."""
     for name, function in rules.tensor_methods().items():
-        for kind in (types.Float, DualType):
-            _register(kind, name, function)
+        _register(types.Float, name, function)
 
 
 def _register(kind: Any, name: str, function: Callable) -> None:

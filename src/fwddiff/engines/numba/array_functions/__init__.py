@@ -1,4 +1,4 @@
-"""NumPy on small arrays of duals inside kernels.
+"""NumPy on small arrays inside kernels, where Numba lacks it or derivatives cannot follow what it does.
 
 Whatever works element by element is typed by the scalar function and left to Numba's array expressions,
 which compile a whole formula into one loop (`elementwise`). Sums, products, constructors are loops of ours.

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 
-from fwddiff.engines.numba.arrays import element_type
-from fwddiff.engines.numba.inner import is_plain
+from fwddiff.engines.numba.numbers import element_type, is_number
 from fwddiff.engines.numba.options import overload
-from fwddiff.engines.numba.types import is_dual, is_number
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-# Numba asks overloads of a more specific target first: some of NumPy's raise instead of passing duals on.
+# Numba asks overloads of a more specific target first: some of NumPy's raise instead of passing on.
 array_overload = functools.partial(overload, target="cpu")
 
 
 def is_smooth(kind) -> bool:
-    """Whether numbers of this type may have derivatives: duals, and where numbers are plain, floats."""
-    return is_dual(kind) or (isinstance(kind, types.Float) and is_plain())
+    """Whether numbers of this type may have derivatives."""
+    return isinstance(kind, types.Float)
 
 
 def is_smooth_array(kind) -> bool:
@@ -26,14 +24,14 @@ def is_smooth_array(kind) -> bool:
 
 
 def involves_smooth_array(*kinds) -> bool:
-    """Whether all are numbers, duals or arrays of them, with an array and what may have derivatives; `None`
-    is ignored."""
+    """Whether all are numbers or arrays of them, with an array and what may have derivatives; `None` is
+    ignored."""
     kinds = tuple(kind for kind in kinds if not is_none(kind))
     elements = [element_type(kind) for kind in kinds]
     return (
         any(isinstance(kind, types.Array) for kind in kinds)
         and any(map(is_smooth, elements))
-        and all(is_dual(kind) or is_number(kind) for kind in elements)
+        and all(map(is_number, elements))
     )
 
 

@@ -1,7 +1,7 @@
-"""`np.array([...])` of duals and numbers.
+"""`np.array([...])` of numbers.
 
-Numba turns `np.array` of a list literal into assignments to an array that it creates by the name of a NumPy
-dtype, and duals have none. In functions that this engine compiles, such a list becomes a tuple before that.
+Numba turns `np.array` of a list literal into a list and a copy. In functions that this engine compiles, such
+a list becomes a tuple before that.
 """
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
@@ -13,8 +13,7 @@ import numpy as np
 
 from fwddiff.engines.numba.array_functions.arguments import array_overload, is_smooth, new_array
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import is_plain
-from fwddiff.engines.numba.types import is_number, join
+from fwddiff.engines.numba.numbers import is_number
 from numba.core import ir, types
 from numba.core.ir_utils import find_callname, guard
 from numba.core.rewrites import Rewrite, register_rewrite
@@ -47,7 +46,7 @@ def _array(object, dtype=None):
         return None
     lines = _vector(object) if _depth(object) == 1 else _matrix(object)
     text = "def array(object, dtype=None):\n" + "".join(f"    {line}\n" for line in [*lines, "return out"])
-    return compile_function("array", text, {"new": new_array(join(*leaves))})
+    return compile_function("array", text, {"new": new_array(types.float64)})
 
 
 def _vector(kind) -> list[str]:
@@ -110,9 +109,8 @@ class ListsToTuples(Rewrite):
             and guard(find_callname, func_ir, call) == ("array", "numpy")
         ]
         self.found = [lists[name] for name in wanted if self._is_temporary(lists[name])]
-        if is_plain():  # there are no lists
-            items = [item.name for statement in self.found for item in statement.value.items]
-            self.found += [lists[name] for name in items if name in lists and lists[name].target.is_temp]
+        items = [item.name for statement in self.found for item in statement.value.items]
+        self.found += [lists[name] for name in items if name in lists and lists[name].target.is_temp]
         return bool(self.found)
 
     def _is_temporary(self, statement) -> bool:

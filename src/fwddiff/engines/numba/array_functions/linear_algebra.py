@@ -16,9 +16,8 @@ from fwddiff.engines.numba.array_functions.arguments import (
     is_smooth_array,
     new_array,
 )
-from fwddiff.engines.numba.arrays import element_type
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.types import converter, is_number, join
+from fwddiff.engines.numba.numbers import element_type, is_number, to_float
 from numba.core import types
 from numba.extending import register_jitable
 
@@ -58,7 +57,7 @@ def _solve_in_place(m, x):
 def _solve(a, b):
     if not involves_smooth_array(a, b) or getattr(a, "ndim", 0) != 2 or getattr(b, "ndim", 0) not in (1, 2):
         return None
-    new = new_array(join(a.dtype, b.dtype))
+    new = new_array(types.float64)
     columns = "1" if b.ndim == 1 else "b.shape[1]"
     given, found = ("b[i]", "x[:, 0].copy()") if b.ndim == 1 else ("b[i, j]", "x")
     text = (
@@ -79,7 +78,7 @@ def _solve(a, b):
 def _inverse(a):
     if not is_smooth_array(a) or a.ndim != 2:
         return None
-    new, number = new_array(a.dtype), converter(a.dtype)
+    new, number = new_array(a.dtype), to_float
 
     def implementation(a):
         n = a.shape[0]
@@ -97,7 +96,7 @@ def _inverse(a):
 def _determinant(a):
     if not is_smooth_array(a) or a.ndim != 2:
         return None
-    new, number = new_array(a.dtype), converter(a.dtype)
+    new, number = new_array(a.dtype), to_float
     eliminate = register_jitable(determinant)
 
     def implementation(a):
@@ -121,7 +120,7 @@ def _interpolated(x, xp, fp):
     if not (is_smooth(x) or is_number(x)) or not any(map(is_smooth, kinds)):
         return None
 
-    wide = converter(join(*kinds))
+    wide = to_float
 
     def implementation(x, xp, fp):
         if len(xp) != len(fp):

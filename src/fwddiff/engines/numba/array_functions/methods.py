@@ -1,4 +1,4 @@
-"""Methods of arrays of duals that Numba's own methods do not serve: `x.sum()` is `np.sum(x)`."""
+"""Methods of arrays that Numba's own methods do not serve: `x.sum()` is `np.sum(x)`."""
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
 # pyright: reportAttributeAccessIssue=false

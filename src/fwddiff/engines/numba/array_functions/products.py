@@ -16,7 +16,7 @@ from fwddiff.engines.numba.array_functions.arguments import (
     new_array,
 )
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.types import converter, join
+from fwddiff.engines.numba.numbers import to_float
 from numba.core import types
 
 _SIZES = "in a product of arrays, the last axis of the first must be as long as the first axis of the second"
@@ -29,8 +29,7 @@ def product(a, b):
     if a.ndim not in (1, 2) or b.ndim not in (1, 2):
         return None
     text = _text(["i"][: a.ndim - 1], ["j"][: b.ndim - 1])
-    dtype = join(a.dtype, b.dtype)
-    return compile_function("product", text, {"new": new_array(dtype), "zero": converter(dtype)})
+    return compile_function("product", text, {"new": new_array(types.float64), "zero": to_float})
 
 
 def _text(rows: list[str], columns: list[str]) -> str:
@@ -58,7 +57,7 @@ def _dot(a, b):
 def _outer(a, b):
     if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_smooth_array(a, b):
         return None
-    new = new_array(join(a.dtype, b.dtype))
+    new = new_array(types.float64)
 
     def implementation(a, b):
         out = new((a.size, b.size))
@@ -73,7 +72,7 @@ def _outer(a, b):
 def _trace(a):
     if not is_smooth_array(a) or a.ndim != 2:
         return None
-    zero = converter(a.dtype)
+    zero = to_float
 
     def implementation(a):
         total = zero(0.0)
@@ -87,7 +86,7 @@ def _trace(a):
 def _diag(v):
     if not is_smooth_array(v) or v.ndim > 2:
         return None
-    new, zero = new_array(v.dtype), converter(v.dtype)
+    new, zero = new_array(v.dtype), to_float
 
     def matrix(v):
         out = new((v.size, v.size))

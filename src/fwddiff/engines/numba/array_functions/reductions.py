@@ -1,4 +1,4 @@
-"""Sums, means, products, variances and norms of arrays of duals."""
+"""Sums, means, products, variances and norms of arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fwddiff.engines.numba.array_functions.arguments import (
     new_array,
 )
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.types import converter
+from fwddiff.engines.numba.numbers import to_float
 from numba.core import types
 
 
@@ -35,13 +35,13 @@ def _over_axis(name: str, a, axis: int, sign: str, start: float):
     lines += [f"{'    ' * k}for i{k} in range(a.shape[{k}]):" for k in range(a.ndim)]
     lines += [f"{'    ' * a.ndim}out[{target}] = out[{target}] {sign} a[{indices}]", "return out"]
     text = f"def {name}(a, axis=None):\n" + "".join(f"    {line}\n" for line in lines)
-    return compile_function(name, text, {"new": new_array(a.dtype), "start": converter(a.dtype), "c": start})
+    return compile_function(name, text, {"new": new_array(a.dtype), "start": to_float, "c": start})
 
 
 def _folded(name: str, a, sign: str, start: float):
     text = f"def {name}(a, axis=None):\n    total = start(c)\n    for element in a.flat:\n"
     text += f"        total = total {sign} element\n    return total\n"
-    return compile_function(name, text, {"start": converter(a.dtype), "c": start})
+    return compile_function(name, text, {"start": to_float, "c": start})
 
 
 def _fold(function, sign: str, start: float) -> None:
@@ -96,7 +96,7 @@ def _cumulative(function, sign: str, start: float) -> None:
         text = f"def {function.__name__}(a):\n    out = new((a.size,))\n    total = start(c)\n    k = 0\n"
         text += f"    for element in a.flat:\n        total = total {sign} element\n        out[k] = total\n"
         text += "        k += 1\n    return out\n"
-        namespace = {"new": new_array(a.dtype), "start": converter(a.dtype), "c": start}
+        namespace = {"new": new_array(a.dtype), "start": to_float, "c": start}
         return compile_function(function.__name__, text, namespace)
 
 

@@ -140,15 +140,6 @@ def _has_loop(blocks: dict[str, Block]) -> bool:
     return taken < len(blocks)
 
 
-def without_polls(text: str) -> str:
-    """The module without polls, and without what followed where they told of a Ctrl-C."""
-    module = llvm.parse_assembly(polls.never(text))
-    passes = llvm.create_new_module_pass_manager()
-    _add_folding(passes)
-    passes.run(module, new_pass_builder())
-    return str(module)
-
-
 def _normalised(text: str, is_polled: bool) -> str:
     module = llvm.parse_assembly(text + f"\ndeclare void @{MARK}() nounwind\n" * is_polled)
     passes = llvm.create_new_module_pass_manager()

@@ -4,7 +4,7 @@
 
 Functions of the rules table stay calls `fwddiff.<row>(double, …)`, so that they can be differentiated as what
 they are. All floats are double; `ssa` makes them float where the leaves are. What is not done in this way
-raises `Refused`, and goes by dual types.
+raises `Refused`.
 """
 
 # Numba's types have attributes that no stub lists.
@@ -14,31 +14,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-import numba
 from fwddiff import _tree, rules
 from fwddiff._capture import plan
-from fwddiff._errors import FwdDiffError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import polls, structs
-from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._lists import kept_to_the_end
 from fwddiff.engines.numba.language._module import one_function, simplified
 from fwddiff.engines.numba.language._precision import precise
-from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array, Function, returning
 from fwddiff.engines.numba.ssa.functions import KEEP
-from numba.core import errors, types
+from numba.core import types
 from numba.core.compiler_lock import global_compiler_lock
 
 __all__ = ["Core", "Refused", "body", "translate"]
@@ -49,7 +44,7 @@ class Core:
     """`i32 @core(ptr ret, ptr exc, inputs…)`, with the outputs at System V offsets behind `ret`.
 
     `inputs` and `outputs` are LLVM types, or arrays (see `ssa.function`). A status that is not 0 says that
-    the function raises; `raising` is what then raises it.
+    the function raises.
     """
 
     text: str
@@ -60,36 +55,15 @@ class Core:
     tree: Any
     problem: Problem
 
-    @functools.cached_property
-    def raising(self) -> Callable[..., Any]:
-        """A function of the leaves, which raises what the user's function raises for them.
-
-        Compiled, as what it computes with is (Python's own `math.log` raises too); messages that cannot be
-        compiled are Python's to make.
-        """
-        kinds = [_arguments.leaf_type(slot) for slot in self.problem.inputs]
-        options: dict[str, Any] = {"error_model": "fwddiff", "boundscheck": True}
-        core = numba.njit(function_of_leaves(self.problem, Prepared(self.problem.plan).entry), **options)
-        parameters = ", ".join(f"x{k}" for k in range(len(kinds)))
-        text = f"def raising({parameters}):\n    core({parameters})\n"
-        try:
-            return numba.njit(types.void(*kinds))(compile_function("raising", text, {"core": core}))
-        except errors.NumbaError:
-            return lambda *leaves: self.problem.plan.original(*self.problem.bind(leaves)[0])
-
 
 def translate(problem: Problem) -> Core:
-    """The problem's function as LLVM's code on plain numbers; raises `Refused`."""
+    """The problem's function as LLVM's code on plain numbers.
+
+    Raises `Refused`, errors of ours, and whatever Numba's many parts and LLVM raise.
+    """
     _refuse(problem)
     with global_compiler_lock, _target.on_plain_numbers():
-        try:
-            return _translated(problem)
-        except Refused:
-            raise
-        except FwdDiffError:
-            raise
-        except Exception as error:  # Numba's errors, and whatever else its many parts and LLVM raise
-            raise _cause(error) from error
+        return _translated(problem)
 
 
 @functools.cache
@@ -105,15 +79,6 @@ def body(name: str) -> Function:
     slots = tuple(Slot(np.dtype(type(x)), differentiable=isinstance(x, float)) for x in given)
     core = translate(Problem(plan(row.body), _tree.flatten(given)[1], (), {}, slots))
     return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
-
-
-def _cause(error: BaseException) -> Exception:
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, Refused | FwdDiffError):
-            return found
-        found = found.__cause__ or found.__context__
-    return Refused(f"{type(error).__name__}: {error}")
 
 
 def _refuse(problem: Problem) -> None:

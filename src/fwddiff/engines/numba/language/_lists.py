@@ -69,7 +69,7 @@ listobj._ListPayloadMixin.data = property(_data)
 # --- memory that is freed at the end ------------------------------------------------------------------------
 
 _ARENA = '%"fwddiff.arena"'
-_DESTRUCTOR = re.compile(r"^define [^\n]*\.dtor\.list\.[^\n]*\{\n(.*?)^\}", re.M | re.S)
+_DESTRUCTOR = re.compile(r"^define [^\n]*\.dtor\.list\.[^\n]*\n(.*?)^\}", re.M | re.S)
 _COUNT = re.compile(rf'^\s*call void @"?(?:{RETAIN}|{RELEASE})"?\([^\n]*\n', re.M)
 _KEPT = re.compile(rf'(call ptr @"?{KEEP}"?\(i64 [^)\n]+)\)')
 

@@ -23,8 +23,7 @@ from fwddiff import rules
 from fwddiff._magnitude import magnitude
 from fwddiff.engines.numba.constants import constant
 from fwddiff.engines.numba.language import _target
-from fwddiff.engines.numba.scalars import LARGEST_UNROLLED, to_float32, to_float64, where
-from fwddiff.engines.numba.types import is_number
+from fwddiff.engines.numba.numbers import is_number, to_float32, to_float64, where
 from numba.core import cgutils, errors, types, utils
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature
@@ -190,6 +189,8 @@ def _of_row(choose: Choose, integers: Sequence[int]) -> Choose:
 
 # --- powers -------------------------------------------------------------------------------------------------
 
+LARGEST_UNROLLED = 16
+
 
 def _power(kinds: Sequence[Any]) -> tuple[Any, Emit] | None:
     """Integer exponents are products, or stay integers: neither needs a logarithm for the derivative."""
@@ -204,7 +205,7 @@ def _power(kinds: Sequence[Any]) -> tuple[Any, Emit] | None:
 
 
 def _product(exponent: int) -> Emit:
-    """Repeated squaring, as on duals."""
+    """Repeated squaring: exact in the same cases as Python's, and it vectorises."""
 
     def emit(context, builder, kinds, values):
         square, result, left = _double(context, builder, kinds[0], values[0]), None, exponent

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import itertools
 import operator
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType
@@ -30,6 +31,7 @@ from numba.core.descriptors import TargetDescriptor
 from numba.core.registry import cpu_target
 
 _NAME = "fwddiff"
+_numbers = itertools.count()
 
 
 class PlainLibrary(CodeLibrary):
@@ -195,7 +197,7 @@ class PlainContext(cpu.CPUContext):
         """Nothing runs: no run time to link."""
 
     def inner_library(self) -> Any:
-        return PlainLibrary(self.codegen(), f"fwddiff_plain_{next(inner._numbers)}")
+        return PlainLibrary(self.codegen(), f"fwddiff_plain_{next(_numbers)}")
 
 
 class Plain(target_extension.CPU):

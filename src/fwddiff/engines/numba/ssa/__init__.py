@@ -17,6 +17,7 @@ from fwddiff.engines.numba.ssa.function import (
     numbers_of,
     offsets,
     returning,
+    size,
 )
 from fwddiff.engines.numba.ssa.lower import lowered
 from fwddiff.engines.numba.ssa.narrow import narrowed
@@ -36,4 +37,5 @@ __all__ = [
     "numbers_of",
     "offsets",
     "returning",
+    "size",
 ]

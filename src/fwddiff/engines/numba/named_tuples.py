@@ -81,7 +81,7 @@ def _method_of(cls: type, name: str) -> type[AbstractTemplate]:
     compiled = types.Dispatcher(structs.method_dispatcher(getattr(cls, name)))
 
     class Method(AbstractTemplate):
-        key = (cls, name, kind_of_numbers)
+        key = (cls, name)
 
         def generic(self, args, kws):
             given = (self.this, *args) if takes_self else args

@@ -20,7 +20,6 @@ import numpy as np
 import fwddiff as fd
 from fwddiff import fwddiff
 from fwddiff._native import interrupts
-from fwddiff.engines.numba import language
 
 # Shells start what runs in the background with SIGINT ignored, which children inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -297,11 +296,5 @@ def handlers() -> None:
     say("works")
 
 
-def refuse(problem) -> None:
-    raise language.Refused("tests of the older way")
-
-
 if __name__ == "__main__":
-    if "types" in sys.argv:
-        language.translate = refuse
     globals()[sys.argv[1]]()

@@ -87,15 +87,6 @@ def test_a_kernel_without_end_is_stopped(start, name):
     assert program.lines() == ["stopped", "works"]
 
 
-@pytest.mark.parametrize("name", ["value", "lanes", "threads", "derivative", "caught"])
-def test_by_types_of_duals(start, name):
-    """What cannot be code of plain numbers takes this way; these functions can."""
-    program = start(name, "types")
-    assert program.read(STARTING) == "started"
-    program.interrupt()
-    assert program.lines() == ["stopped", "works"]
-
-
 def test_pytensors_programs_are_stopped(start):
     pytest.importorskip("pytensor")
     program = start("pytensor_program")

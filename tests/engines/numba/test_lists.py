@@ -1,7 +1,6 @@
 """Lists in kernels: made, grown, shared and nested, with derivatives to second order against mpmath's, which
 runs the same Python."""
 
-import importlib
 import resource
 
 import mpmath
@@ -10,8 +9,6 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import fwddiff
-
-rule = importlib.import_module("fwddiff.engines.numba.rule")
 
 
 def appended(x, n):
@@ -106,15 +103,6 @@ FUNCTIONS = [appended, series, comprehension, ordered, stack, nested, methods, c
              in_a_helper]  # fmt: skip
 
 
-@pytest.fixture
-def no_older_way(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("compiled on types of duals")
-
-    monkeypatch.setattr(rule.NumbaRule, "_by_types", refuse)
-
-
-@pytest.mark.usefixtures("no_older_way")
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_value_slope_and_curvature(function):
     x, n = 1.3, 4
@@ -126,7 +114,6 @@ def test_value_slope_and_curvature(function):
         assert curvature == pytest.approx(float(mpmath.diff(lambda t: function(t, n), x, 2)), rel=1e-12)
 
 
-@pytest.mark.usefixtures("no_older_way")
 @pytest.mark.parametrize("function", [appended, nested, carried_on])
 def test_broadcast_and_single_precision(function):
     x = np.linspace(0.5, 2, 6)
@@ -146,7 +133,6 @@ def arrays_in_a_list(x, n):
     return total
 
 
-@pytest.mark.usefixtures("no_older_way")
 def test_list_of_arrays():
     n, x = 4, 1.5
     squares = sum(i * i for i in range(n)) + 1  # the function is squares x³
@@ -158,7 +144,6 @@ def test_list_of_arrays():
     assert hessian == pytest.approx(6 * squares * x)
 
 
-@pytest.mark.usefixtures("no_older_way")
 def test_list_of_elements_of_an_array():
     def f(v):
         kept = []

@@ -15,7 +15,6 @@ import pytest
 import fwddiff as fd
 from fwddiff import fwddiff
 from fwddiff._native import interrupts, status
-from fwddiff.engines.numba import language
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="no polls elsewhere")
 
@@ -100,18 +99,6 @@ CASES = [
 X = np.linspace(0.4, 3.0, 21)
 
 
-def refuse(problem):
-    raise language.Refused("tests of the older way")
-
-
-@pytest.fixture(params=["numbers", "types"], autouse=True)
-def way(request, monkeypatch):
-    """Both ways to kernels: numbers' code differentiated, and types of duals."""
-    if request.param == "types":
-        monkeypatch.setattr(language, "translate", refuse)
-    return request.param
-
-
 _copies = itertools.count()
 
 
@@ -130,11 +117,10 @@ def kernels(wrapped, x=X):
 
 
 @pytest.mark.parametrize(("function", "polls"), CASES, ids=lambda case: getattr(case, "__name__", None))
-def test_where_polls_are(function, polls, way):
+def test_where_polls_are(function, polls):
     wrapped = wrapped_anew(function)
     found = kernels(wrapped)
     np.testing.assert_array_equal(wrapped.broadcast(X), np.vectorize(function)(X))
-    assert (wrapped.broadcast.prepare(X).rule.numbers is None) is (way == "types")
     assert len(found) == 2
     for kernel in found:
         assert kernel.polls is polls
@@ -199,7 +185,6 @@ DERIVED = [
 ]
 
 
-@pytest.mark.parametrize("way", ["numbers"], indirect=True)
 @pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
 @pytest.mark.parametrize("n", [1, 19])
 @pytest.mark.parametrize(("function", "inputs", "dtype", "orders"), DERIVED)

@@ -334,8 +334,13 @@ _REFUSED = {
     "%y = bitcast i64 %i to double",
     "bytes that are no zeros": "%r = alloca double\nstore double %x0, ptr %r\n"
     "call void @llvm.memset.p0.i64(ptr %r, i8 1, i64 8, i1 false)\n%y = load double, ptr %r",
-    "a pointer in memory": "%r = alloca double\n%s = alloca ptr\nstore double %x0, ptr %r\n"
-    "store ptr %r, ptr %s\n%t = load ptr, ptr %s\n%y = load double, ptr %t",
+    "a pointer that nobody put there": "%r = alloca double\n%s = alloca ptr\nstore double %x0, ptr %r\n"
+    "%t = load ptr, ptr %s\n%y = load double, ptr %t",
+    "a pointer moved as an integer": "%r = alloca double\n%s = alloca ptr\nstore double %x0, ptr %r\n"
+    "store ptr %r, ptr %s\n%u = alloca i64\n%i = load i64, ptr %s\nstore i64 %i, ptr %u\n"
+    "%t = load ptr, ptr %u\n%y = load double, ptr %t",
+    "a pointer that leaves": "%r = alloca double\nstore double %x0, ptr %r\nstore ptr %r, ptr @cell\n"
+    "%y = load double, ptr %r",
     "half precision": "%h = fptrunc double %x0 to half\n%y = fpext half %h to double",
     "an address as a number": "%r = alloca double\nstore double %x0, ptr %r\n%a = ptrtoint ptr %r to i64\n"
     "%p = inttoptr i64 %a to ptr\n%y = load double, ptr %p",

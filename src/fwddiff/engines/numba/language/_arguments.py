@@ -15,13 +15,14 @@ import optree
 from llvmlite import ir
 
 from fwddiff._buffers import DiffCache
+from fwddiff._errors import ArgumentError
+from fwddiff._mistakes import argument_names
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.buffers import CacheType
 from fwddiff.engines.numba.language import _arrays, _buffers
 from fwddiff.engines.numba.prepare import Prepared
-from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
 from numba.core import cgutils, types
 from numba.np import arrayobj
@@ -55,10 +56,21 @@ def _static_type(problem: Problem, leaf: int, kept: list[Any]) -> types.Type:
     if isinstance(static, DiffCache):
         return _buffers.cache_type(static, problem.statics, problem.float_dtype)
     if not callable(static):
-        raise Refused(f"an argument is a {type(static).__name__}")
+        raise ArgumentError(
+            f"{problem.name}: argument '{_owner(problem, leaf)}' holds a {type(static).__name__}, which has no "
+            "meaning inside a compiled function. Pass numbers, arrays, strings, functions, and tuples, dicts "
+            "or dataclasses of them; or use engine='numpy'."
+        )
     entry = Prepared.of(static, problem.plan.owned)
     kept.append(entry)
     return types.Dispatcher(entry)
+
+
+def _owner(problem: Problem, leaf: int) -> str:
+    """Name of the argument that holds a leaf."""
+    children = problem.arguments.children()
+    owners = [k for k, child in enumerate(children) for _ in range(child.num_leaves)]
+    return argument_names(problem)[owners[leaf]] if leaf < len(owners) else "captured"
 
 
 def leaf_type(slot: Slot) -> types.Type:

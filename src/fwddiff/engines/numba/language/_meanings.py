@@ -308,7 +308,7 @@ def _frexp(context: Any, builder: Any, kinds: Sequence[Any], values: Sequence[An
     above = builder.fcmp_ordered(">", size, _DOUBLE(0.0))
     usual = builder.and_(above, builder.fcmp_ordered("<", size, _DOUBLE(math.inf)))
     int32, int64 = ir.IntType(32), ir.IntType(64)
-    exponent = call_opaque(builder, "ilogb", [x], int32)
+    exponent = call_opaque(builder, "ilogb", [call_opaque(builder, PREFIX + "value", [x])], int32)
     exponent = builder.select(usual, builder.add(exponent, int32(1)), int32(0))
     mantissa = call_opaque(builder, PREFIX + "ldexp", [x, builder.neg(builder.sext(exponent, int64))])
     return context.make_tuple(builder, _FREXP, [mantissa, exponent])

@@ -17,6 +17,7 @@ import llvmlite.binding as llvm
 from fwddiff.engines.numba import polls
 from fwddiff.engines.numba.language._arguments import SYMBOL
 from fwddiff.engines.numba.ssa.code import Refused
+from fwddiff.engines.numba.ssa.functions import PRINT
 
 # C's and LLVM's functions by which Numba does what rows of the table say. What is not here is refused, or
 # is plain arithmetic for who differentiates (`PLAIN`).
@@ -174,7 +175,7 @@ def _checked(module: Any) -> str:
     for name in _named(str(module.get_function(SYMBOL))):
         if name in constants:
             continue
-        if name != SYMBOL and not name.startswith(("fwddiff.", *PLAIN, *_ASSUMPTIONS)):
+        if name != SYMBOL and not name.startswith(("fwddiff.", PRINT, *PLAIN, *_ASSUMPTIONS)):
             raise Refused(f"it needs `{name}`")
     text = str(module)
     if _SINGLE.search(text):

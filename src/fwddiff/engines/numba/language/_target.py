@@ -24,6 +24,7 @@ from typing import Any
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.language._lists import MemoryOfLists
+from fwddiff.engines.numba.language._print import printing
 from fwddiff.engines.numba.ssa.code import Refused
 from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, types, typing
 from numba.core.codegen import CodeLibrary, JITCPUCodegen
@@ -175,6 +176,8 @@ class PlainContext(cpu.CPUContext):
         cpu_target.target_context.refresh()
 
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
+        if fn is print:
+            return printing(self, sig)
         emitted = getattr(fn, "emitted", None)
         return super().get_function(fn, sig, _firstcall) if emitted is None else emitted(self, sig)
 

@@ -23,7 +23,7 @@ _LABEL = re.compile(rf"^({_NAME}):")
 _LINE = re.compile(rf"(?:%({_NAME}) = )?(?:tail |musttail |notail )?(\w+) ?(.*)$")
 _TARGET = re.compile(rf"label %({_NAME})")
 _WAY = re.compile(rf"\[ (.*?), %({_NAME}) \](?=,|$)")
-_CALL = re.compile(rf"(?P<before>[^@(]*?)@(?P<name>{_NAME})\((?P<arguments>.*)\)[^()]*$")
+_CALL = re.compile(rf"(?P<before>(?:[^@()]|\([^()]*\))*?)@(?P<name>{_NAME})\((?P<arguments>.*)\)[^()]*$")
 # What may stand between an operation and its first type.
 _FLAGS = re.compile(
     r"(?:(?:nuw|nsw|exact|disjoint|nneg|samesign|inbounds|nusw|fast|nnan|ninf|nsz|arcp|contract|afn|reassoc"

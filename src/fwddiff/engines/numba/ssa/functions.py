@@ -48,6 +48,7 @@ _OF_C = {
 # bytes, ptr chain)` gives is freed with the rest of its chain, by `forget(ptr chain)`.
 ALLOCATE, RETAIN, RELEASE, FILL = (f"fwddiff.{name}" for name in ("allocate", "retain", "release", "fill"))
 KEEP, FORGET = "fwddiff.keep", "fwddiff.forget"
+PRINT = "fwddiff_print_"  # what functions are called that print a part of a line
 BORROW, GIVE = "fwddiff.borrow.", "fwddiff.give."
 _OF_MEMORY = re.compile(r"llvm\.(memset|memcpy|memmove|lifetime)\.")
 

@@ -20,7 +20,7 @@ from fwddiff.engines.numba.ssa.function import (
     numbers_of,
     simplified,
 )
-from fwddiff.engines.numba.ssa.functions import meaning, memory_function
+from fwddiff.engines.numba.ssa.functions import PRINT, meaning, memory_function
 from fwddiff.engines.numba.ssa.places import Places
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number, opaque
 
@@ -188,6 +188,9 @@ class _Narrowed:
         if i.callee == RETURN:
             given = [self._as(o, kind) for o, kind in zip(i.operands, numbers_of(self.outputs), strict=True)]
             self.writer.line(f'call void @"{RETURN}"({", ".join(map(str, given))})')
+        elif i.callee.startswith(PRINT):
+            given = ", ".join(str(self._as(o, "double")) for o in i.operands)
+            self.writer.line(f"call void @{i.callee}({given})")
         elif i.operation == "store" and i.operands[0].type in FLOATS:
             text = i.text.split(", ", 1)[1]
             self.writer.line(f"store {self._as(i.operands[0], 'double')}, {text}")

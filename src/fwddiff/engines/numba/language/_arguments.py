@@ -57,9 +57,9 @@ def _static_type(problem: Problem, leaf: int, kept: list[Any]) -> types.Type:
         return _buffers.cache_type(static, problem.statics, problem.float_dtype)
     if not callable(static):
         raise ArgumentError(
-            f"{problem.name}: argument '{_owner(problem, leaf)}' holds a {type(static).__name__}, which has no "
-            "meaning inside a compiled function. Pass numbers, arrays, strings, functions, and tuples, dicts "
-            "or dataclasses of them; or use engine='numpy'."
+            f"{problem.name}: argument '{_owner(problem, leaf)}' holds a {type(static).__name__}, which "
+            "has no meaning inside a compiled function. Pass numbers, arrays, strings, functions, and "
+            "tuples, dicts or dataclasses of them; or use engine='numpy'."
         )
     entry = Prepared.of(static, problem.plan.owned)
     kept.append(entry)

@@ -10,6 +10,7 @@ that it runs: again for a pullback that computes values anew.
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -38,7 +39,7 @@ _line = _Line()
 
 def _flush() -> None:
     parts, _line.parts = _line.parts, []
-    print("".join(parts))
+    sys.stdout.write("".join(parts) + "\n")
 
 
 _CALLBACKS: dict[str, tuple[tuple, Callable[..., None]]] = {

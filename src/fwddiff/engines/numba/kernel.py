@@ -204,6 +204,8 @@ class Launch:
             )
         if status == tasks.NO_MEMORY:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
+        if status == tasks.TOO_DEEP:
+            raise RecursionError(f"{self.name}: maximum recursion depth exceeded")
         addresses = struct.unpack(f"{len(pointers) // 8}q", pointers)
         with named(self.problem):
             self.kernel.raising()(self._table.ctypes.data + 8 * self._undivided, *addresses)

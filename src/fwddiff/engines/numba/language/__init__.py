@@ -32,7 +32,7 @@ from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._module import one_function
 from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.leaves import function_of_leaves
-from fwddiff.engines.numba.prepare import Prepared, calls_itself
+from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array, Function, returning
@@ -120,8 +120,6 @@ def _refuse(problem: Problem) -> None:
     for node in problem.plan.nodes():
         if node.row is not None:
             raise Refused(f"`{node.function.__name__}` has a rule of its own")
-        if calls_itself(node):
-            raise Refused(f"`{node.function.__name__}` calls itself")
 
 
 def _translated(problem: Problem) -> Core:

@@ -115,6 +115,16 @@ class Code:
         return [i for block in self.blocks for i in (*block.phis, *block.body)]
 
 
+def written(code: Code, head: str) -> str:
+    """Text of a module with the function: `head` is the line of its definition, without the brace."""
+    lines = [
+        line
+        for block in code.blocks
+        for line in (f'"{block.name}":', *[f"  {i.text}" for i in (*block.phis, *block.body)], f"  {block.end}")
+    ]
+    return "\n".join([f"{head} {{", *lines, "}", *code.outside.values(), ""])
+
+
 def name_of(text: str) -> str:
     """A local value's name as this package writes it: always in quotes."""
     return f"%{text}" if text.startswith('"') else f'%"{text}"'
@@ -130,7 +140,7 @@ def read(text: str, symbol: str) -> Code:
     )
     if found is None:
         raise Refused(f"no function {symbol}")
-    arguments = [value(part) for part in _parts(found.group(1))]
+    arguments = [value(part) for part in parts_of(found.group(1))]
     outside = {m.group(1).strip('"'): _without_attributes(m.group()) for m in _OUTSIDE.finditer(text)}
     return Code(arguments, _ordered(list(_blocks(found.group(2)))), outside)
 
@@ -186,7 +196,7 @@ def _call(line: str, name: str | None, rest: str) -> Instruction:
     if found is None:
         raise Refused(line)
     kind, _ = _typed(_FLAGS.sub("", found["before"], count=1))
-    operands = [value(part) for part in _parts(found["arguments"])]
+    operands = [value(part) for part in parts_of(found["arguments"])]
     return Instruction("call", name and Value(kind, name), operands, line, found["name"].strip('"'))  # pyright: ignore[reportArgumentType]
 
 
@@ -208,7 +218,7 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
     source = ""
     if operation in _CASTS or operation == "ptrtoint":
         rest, source = rest.rsplit(" to ", 1)
-    parts = _parts(rest)
+    parts = parts_of(rest)
     if operation in ("load", "getelementptr", "alloca"):
         source, parts = parts[0], [p for p in parts[1:] if not p.startswith("align ")]
     elif operation == "store":
@@ -244,7 +254,7 @@ def _unknown(line: str, operation: str, name: str | None, rest: str) -> Instruct
     return Instruction(operation, name and Value(UNKNOWN, name), operands, line)  # pyright: ignore[reportArgumentType]
 
 
-def _parts(text: str) -> list[str]:
+def parts_of(text: str) -> list[str]:
     """What stands between commas outside of brackets."""
     if not any(bracket in text for bracket in _OPENING):
         return text.split(", ") if text else []

@@ -67,7 +67,7 @@ class Prepared:
 
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
-        return not calls_itself(node) and (node is self.plan or not _loops(node.function))
+        return not node.calls_itself and (node is self.plan or not _loops(node.function))
 
     def dispatcher(self, node: Function):
         key = node.identity
@@ -107,11 +107,6 @@ def _stand_in(row: rules.Row):
 
 
 taught.stand_in = _stand_in
-
-
-def calls_itself(node: Function) -> bool:
-    """Whether calls of this function lead back to it."""
-    return any(inner is node for callee, _ in node.calls.values() for inner in callee.nodes())
 
 
 def _loops(function: FunctionType) -> bool:
@@ -201,7 +196,7 @@ class _Compiler(InnerCompiler):
     def define_pipelines(self):
         (manager,) = super().define_pipelines()
         node, _ = self.state.func_id.func.__fwddiff_node__
-        if calls_itself(node):  # and is found by the address of its machine code
+        if node.calls_itself:  # and is found by the address of its machine code
             self.state.library = None
         manager.passes[0] = (_Translate, "fwddiff: captured values become arguments")
         manager.passes = [

@@ -27,8 +27,9 @@ from fwddiff.engines.numba.ssa.functions import ALLOCATE, RELEASE
 from fwddiff.engines.numba.ssa.shadows import allocated, released
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
-__all__ = ["AGAIN", "RESULT", "RETURNED", "Result", "as_loop", "limit"]
+__all__ = ["AGAIN", "RESULT", "RETURNED", "Result", "as_loop", "limit", "thrown"]
 RESULT, RETURNED = "fwddiff.result.", "fwddiff.returned"
+_THROWN = "fwddiff.thrown"
 _LOCAL = re.compile(r'%("[^"]*"|[\w.$-]+)')
 _ARRAY = re.compile(r"\[(\d+) x (.*)\]$")
 _POLL = f'declare i32 @"{polls.POLL}"() nounwind memory(inaccessiblemem: readwrite)'
@@ -53,7 +54,7 @@ def as_loop(
     that `code` has), and the declarations that it needs."""
     make_frugal(code)
     loop = _Loop(Turns(code), results)
-    loop.write(given[0])
+    loop.write(*given[:2])
     listing = ", ".join(map(str, given))
     text = "\n".join(['"fwddiff.enter":', *loop.variables.lines, *loop.begin.lines, *loop.writer.lines])
     outside = code.outside | loop.begin.outside | loop.writer.outside
@@ -126,8 +127,8 @@ class _Loop:
         self.here: set[str] = set()  # what the part that is being written has made
         self._incoming: dict[tuple[str, str], str] = {}
 
-    def write(self, place: Value) -> None:
-        """All of it; the results go to `place` in the end."""
+    def write(self, place: Value, exception: Value) -> None:
+        """All of it; the results go to `place` in the end, and to `exception` whether there is one."""
         w, first = self.writer, self.turns.parts[0].name
         self._take_memory()
         self._poll(first)
@@ -142,7 +143,7 @@ class _Loop:
                 if value is not None:
                     self._made(value, is_status=value is part.status)
             self._part(part)
-        self._dispatch(place)
+        self._dispatch(place, exception)
         for line, phi in phis:
             ways = [
                 f'[ {self._incoming[phi.text, self.turns.last[b]]}, %"{self.turns.last[b]}" ]' for b in phi.incoming
@@ -304,7 +305,7 @@ class _Loop:
             found = w.assign(value.type, f"trunc {found} to {value.type}")
         w.line(f"store {found}, {self.of[value.text]}")
 
-    def _dispatch(self, place: Value) -> None:
+    def _dispatch(self, place: Value, exception: Value) -> None:
         """Where a turn has ended: the one below goes on, or all is done."""
         w = self.writer
         w.label("fwddiff.return")
@@ -334,7 +335,16 @@ class _Loop:
             value = w.assign(result.kind, f"load {result.kind}, {variable}")
             target = w.assign("ptr", f"getelementptr {result.place % place.text}")
             w.line(f"store {value}, {target}")
-        w.line(f"ret {w.assign('i32', f'load i32, {self.status}')}")
+        status = w.assign("i32", f"load i32, {self.status}")
+        w.line(f"store {thrown(w, status)}, {exception}")
+        w.line(f"ret {status}")
+
+
+def thrown(w: Writer, status: Value) -> Value:
+    """What a `try` around a call looks for, where the call raised."""
+    w.outside[_THROWN] = f'@"{_THROWN}" = internal constant i8 0'
+    raised = w.assign("i1", f"icmp ne {status}, 0")
+    return w.select(raised, Value("ptr", f'@"{_THROWN}"'), Value("ptr", "null"))
 
 
 def _allocated(i: Instruction) -> str:

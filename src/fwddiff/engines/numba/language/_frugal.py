@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fwddiff.engines.numba.ssa.code import Code, Instruction, Value, read, written
+from fwddiff.engines.numba.ssa.code import Block, Code, Instruction, Value, read
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, RELEASE, RETAIN, memory_function
 
 LARGEST_ON_STACK = 1024  # bytes on the stack, of one array: derivatives have a multiple of it
@@ -19,14 +19,20 @@ def frugal(text: str, symbol: str) -> str:
         return text
     code = read(text, symbol)
     make_frugal(code)
-    return written(code, f"define i32 @{symbol}({', '.join(map(str, code.arguments))})")
+    lines = [line for block in code.blocks for line in _lines(block)]
+    listing = ", ".join(map(str, code.arguments))
+    body, outside = "\n".join(lines), "\n".join(code.outside.values())
+    return f"define i32 @{symbol}({listing}) {{\n{body}\n}}\n{outside}\n"
 
 
 def make_frugal(code: Code) -> None:
-    """The same, of code that is changed."""
     for block in code.blocks:
         block.body = _uncounted(block.body)
     _on_stack(code)
+
+
+def _lines(block: Block) -> list[str]:
+    return [f'"{block.name}":', *[f"  {i.text}" for i in (*block.phis, *block.body)], f"  {block.end}"]
 
 
 # --- counting -----------------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from fwddiff.engines.numba.language._frames import AGAIN, RESULT, RETURNED, Result, as_loop
-from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, parts_of, read, written
+from fwddiff.engines.numba.language._frames import AGAIN, RESULT, RETURNED, Result, as_loop, thrown
+from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, parts_of, read
 from fwddiff.engines.numba.ssa.function import BYTES
+from fwddiff.engines.numba.ssa.writer import Writer
 
 _NAME = r'"?([\w.$-]+)"?'
 _DEFINED = re.compile(rf"^define [^@\n]*@{_NAME}\(.*?^\}}$", re.M | re.S)
@@ -55,7 +56,7 @@ def without_recursion(module: Any, name: str, simplify: Callable[[Any], None]) -
     text = str(module)
     code = read(text, name)
     results = _results(code, name)
-    prepared = llvm.parse_assembly(_with_places(code, name, results))
+    prepared = llvm.parse_assembly(_renamed(code, name, results))
     simplify(prepared)
     loop, outside = as_loop(read(str(prepared), name), name, code.arguments, results)
     kept = _DEFINED.sub(lambda found: loop if found.group(1) == name else found.group(), text)
@@ -64,7 +65,7 @@ def without_recursion(module: Any, name: str, simplify: Callable[[Any], None]) -
 
 
 def _is_declared(name: str, text: str) -> bool:
-    return re.search(rf'^(?:declare|define) [^@\n]*@"?{re.escape(name)}"?\(', text, re.M) is not None
+    return re.search(rf'^(?:(?:declare|define) [^@\n]*)?@"?{re.escape(name)}"?[( ]', text, re.M) is not None
 
 
 # --- results ------------------------------------------------------------------------------------------------
@@ -104,64 +105,41 @@ def _numbers(kind: str, place: str) -> Iterator[tuple[str, str]]:
 # --- the function with its calls and returns by these names -------------------------------------------------
 
 
-def _with_places(code: Code, name: str, results: Sequence[Result]) -> str:
+def _renamed(code: Code, name: str, results: Sequence[Result]) -> str:
     """Text of a module with the function of its arguments alone."""
+    w = Writer(code.outside)
     returned, exception, *arguments = code.arguments
-    whole = results[0].place.split(", ptr", 1)[0] if results else "i8"
-    for block in code.blocks:
-        block.body = [line for i in block.body for line in _replaced(i, name, results)]
+    for k, block in enumerate(code.blocks):
+        w.label(block.name)
+        if k == 0:
+            whole = results[0].place.split(", ptr", 1)[0] if results else "i8"
+            w.line(f"{returned.text} = alloca {whole}, align 8")
+            w.line(f"{exception.text} = alloca ptr, align 8")
+        for i in (*block.phis, *block.body):
+            if i.callee == name:
+                _call(w, i, results)
+            else:
+                w.line(i.text)
         if block.end.startswith("ret "):
-            block.body += _taken(results, returned)
-    code.blocks[0].body[:0] = [
-        Instruction("alloca", returned, [], f"{returned.text} = alloca {whole}, align 8"),
-        Instruction("alloca", exception, [], f"{exception.text} = alloca ptr, align 8"),
-    ]
-    kinds = ", ".join(a.type for a in arguments)
-    lines = [f'declare i32 @"{AGAIN}"({kinds})']
-    lines.append(f'declare void @"{RETURNED}"({", ".join(r.kind for r in results)})')
-    lines += [f'declare {r.kind} @"{RESULT}{k}"()' for k, r in enumerate(results)]
-    return "\n".join([written(code, f'define i32 @"{name}"({", ".join(map(str, arguments))})'), *lines])
+            numbers = [w.assign(r.kind, f"load {r.kind}, {_place(w, r, returned)}") for r in results]
+            w.line(f'call void @"{RETURNED}"({", ".join(map(str, numbers))})')
+        w.line(block.end)
+    w.outside[AGAIN] = f'declare i32 @"{AGAIN}"({", ".join(a.type for a in arguments)})'
+    w.outside[RETURNED] = f'declare void @"{RETURNED}"({", ".join(r.kind for r in results)})'
+    head = f'define i32 @"{name}"({", ".join(map(str, arguments))}) {{'
+    return "\n".join([head, *w.lines, "}", *w.outside.values()])
 
 
-def _replaced(i: Instruction, name: str, results: Sequence[Result]) -> Iterator[Instruction]:
-    if i.callee != name:
-        yield i
-        return
-    room, _, *given = i.operands
+def _call(w: Writer, i: Instruction, results: Sequence[Result]) -> None:
+    room, exception, *given = i.operands
     assert i.result is not None
-    yield _call(i.result, AGAIN, given)
+    w.line(f'{i.result.text} = call i32 @"{AGAIN}"({", ".join(map(str, given))})')
+    w.line(f"store {thrown(w, i.result)}, {exception}")
     for k, result in enumerate(results):
-        value = Value(result.kind, f'%"{RESULT}{k}.of.{i.result.text.strip("%").strip(chr(34))}"')
-        yield _call(value, f"{RESULT}{k}", [])
-        yield from _stored(result, value, room)
+        w.outside[f"{RESULT}{k}"] = f'declare {result.kind} @"{RESULT}{k}"()'
+        value = w.assign(result.kind, f'call {result.kind} @"{RESULT}{k}"()')
+        w.line(f"store {value}, {_place(w, result, room)}")
 
 
-def _call(result: Value | None, name: str, given: Sequence[Value]) -> Instruction:
-    head = "call void" if result is None else f"{result.text} = call {result.type}"
-    return Instruction("call", result, list(given), f'{head} @"{name}"({", ".join(map(str, given))})', name)
-
-
-_places = iter(range(10**9))
-
-
-def _place(result: Result, room: Value) -> Instruction:
-    place = Value("ptr", f'%"fwddiff.place.{next(_places)}"')
-    return Instruction("getelementptr", place, [room], f"{place.text} = getelementptr {result.place % room.text}")
-
-
-def _stored(result: Result, value: Value, room: Value) -> Iterator[Instruction]:
-    place = _place(result, room)
-    assert place.result is not None
-    yield place
-    yield Instruction("store", None, [value, place.result], f"store {value}, {place.result}")
-
-
-def _taken(results: Sequence[Result], room: Value) -> Iterator[Instruction]:
-    found = []
-    for result in results:
-        place = _place(result, room)
-        value = Value(result.kind, f'%"fwddiff.value.{next(_places)}"')
-        yield place
-        yield Instruction("load", value, [], f"{value.text} = load {value.type}, {place.result}")
-        found.append(value)
-    yield _call(None, RETURNED, found)
+def _place(w: Writer, result: Result, room: Value) -> Value:
+    return w.assign("ptr", f"getelementptr {result.place % room.text}")

@@ -29,7 +29,7 @@ from numba.core.codegen import CodeLibrary, JITCPUCodegen
 from numba.core.descriptors import TargetDescriptor
 from numba.core.registry import cpu_target
 
-_NAME = "fwddiff"
+_NAME, RAISED = "fwddiff", "fwddiff.raised"
 
 
 class PlainLibrary(CodeLibrary):
@@ -87,13 +87,23 @@ class _Codegen(JITCPUCodegen):
 
 
 class _CallConvention(callconv.CPUCallConv):
-    """Exceptions are statuses, without a description."""
+    """Exceptions are statuses, without a description. A `try` looks whether there is one, of what the functions
+    raise that it calls: all have the same, of which nobody reads more than that."""
 
     def set_static_user_exc(self, builder, exc, exc_args=None, loc=None, func_name=None):
-        pass
+        place = self._get_excinfo_argument(builder.function)
+        builder.store(_raised(builder.module, place.type.pointee), place)
 
     def set_dynamic_user_exc(self, builder, exc, exc_args, nb_types, loc=None, func_name=None):
-        pass
+        self.set_static_user_exc(builder, exc)
+
+
+def _raised(module: Any, kind: Any) -> Any:
+    if RAISED in module.globals:
+        return module.globals[RAISED]
+    made = cgutils.add_global_variable(module, kind.pointee, RAISED)
+    made.linkage, made.global_constant, made.initializer = "internal", True, kind.pointee(None)
+    return made
 
 
 @functools.cache

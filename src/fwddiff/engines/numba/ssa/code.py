@@ -115,16 +115,6 @@ class Code:
         return [i for block in self.blocks for i in (*block.phis, *block.body)]
 
 
-def written(code: Code, head: str) -> str:
-    """Text of a module with the function: `head` is the line of its definition, without the brace."""
-    lines = [
-        line
-        for block in code.blocks
-        for line in (f'"{block.name}":', *[f"  {i.text}" for i in (*block.phis, *block.body)], f"  {block.end}")
-    ]
-    return "\n".join([f"{head} {{", *lines, "}", *code.outside.values(), ""])
-
-
 def name_of(text: str) -> str:
     """A local value's name as this package writes it: always in quotes."""
     return f"%{text}" if text.startswith('"') else f'%"{text}"'

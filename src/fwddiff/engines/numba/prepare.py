@@ -35,10 +35,10 @@ from numba.core.untyped_passes import InlineClosureLikes, ReconstructSSA, Transl
 
 class Prepared:
     """Compiled counterparts of one function and of all that it calls; one per set of argument types'
-    owner."""
+    owner. `has_rules`: whether rows of the user's functions count, as they do not for values."""
 
-    def __init__(self, plan: Function):
-        self.plan = plan
+    def __init__(self, plan: Function, has_rules: bool = True):
+        self.plan, self.has_rules = plan, has_rules
         self.dispatchers: dict[tuple, object] = {}
         refuse_python_only(plan)
         self.entry = self.dispatcher(plan)
@@ -73,10 +73,15 @@ class Prepared:
         key = node.identity
         if key not in self.dispatchers:
             code = self._compiled(node)
-            if node.row is not None:
-                code = taught.dispatcher(node.row, len(node.captures), code, _stub(node))
+            if node.row is not None and self.has_rules:
+                code = self._with_rule(node, code)
             self.dispatchers[key] = code
         return self.dispatchers[key]
+
+    def _with_rule(self, node: Function, code: Any):
+        if is_plain():
+            return with_rule(node, code, _stub(node))
+        return taught.dispatcher(node.row, len(node.captures), code, _stub(node))
 
     def _compiled(self, node: Function):
         stub = _stub(node)
@@ -84,6 +89,11 @@ class Prepared:
         ordinary = INLINED if self._is_inlined(node) else INTERNAL
         options: dict[str, Any] = {**ordinary, "pipeline_class": _Compiler}
         return compiled(stub, **options)
+
+
+def with_rule(node: Function, code: Any, stub: FunctionType) -> Any:
+    """What stands for a function with a row on plain numbers; `language`, above this, puts its own here."""
+    raise NotImplementedError
 
 
 def refuse_python_only(plan: Function) -> None:

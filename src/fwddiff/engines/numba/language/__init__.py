@@ -27,7 +27,7 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import polls, structs
 from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
+from fwddiff.engines.numba.language import _arguments, _meanings, _ruled, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._module import one_function
 from fwddiff.engines.numba.language._precision import precise
@@ -76,12 +76,13 @@ class Core:
             return lambda *leaves: self.problem.plan.original(*self.problem.bind(leaves)[0])
 
 
-def translate(problem: Problem) -> Core:
-    """The problem's function as LLVM's code on plain numbers; raises `Refused`."""
+def translate(problem: Problem, has_rules: bool = True) -> Core:
+    """The problem's function as LLVM's code on plain numbers; raises `Refused`. `has_rules`: whether functions
+    with rows of their own are called by these; else their code is all that they are."""
     _refuse(problem)
     with global_compiler_lock, _target.on_plain_numbers():
         try:
-            return _translated(problem)
+            return _translated(problem, has_rules)
         except Refused:
             raise
         except FwdDiffError:
@@ -96,6 +97,9 @@ def body(name: str) -> Function:
 
     It has no polls: its loops end by themselves, and no caller looks at its status.
     """
+    if name in _ruled.PROBLEMS:
+        core = translate(_ruled.PROBLEMS[name], has_rules=False)
+        return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
     row = rules.TABLE[name]
     assert row.body is not None
     whole = rules.INTEGER_ARGUMENTS.get(name, ())
@@ -117,14 +121,11 @@ def _cause(error: BaseException) -> Exception:
 def _refuse(problem: Problem) -> None:
     if any(slot.dtype.kind not in "fiub" or slot.dtype.name == "float16" for slot in problem.inputs):
         raise Refused("an argument is of an unusual type")
-    for node in problem.plan.nodes():
-        if node.row is not None:
-            raise Refused(f"`{node.function.__name__}` has a rule of its own")
 
 
-def _translated(problem: Problem) -> Core:
+def _translated(problem: Problem, has_rules: bool) -> Core:
     structs.owned = problem.plan.owned
-    prepared = Prepared(problem.plan)
+    prepared = Prepared(problem.plan, has_rules)
     functions: list[Any] = []
     _, kinds = prepared.entry.fold_argument_types(_arguments.argument_types(problem, functions), {})
     compiled = _compiled(prepared.entry, kinds)

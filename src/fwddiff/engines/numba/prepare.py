@@ -12,6 +12,7 @@ nothing else does.
 from __future__ import annotations
 
 import dis
+import functools
 from types import FunctionType
 from typing import Any
 
@@ -72,16 +73,19 @@ class Prepared:
     def dispatcher(self, node: Function):
         key = node.identity
         if key not in self.dispatchers:
-            code = self._compiled(node)
-            if node.row is not None and self.has_rules:
-                code = self._with_rule(node, code)
-            self.dispatchers[key] = code
+            by_row = node.row is not None and self.has_rules
+            self.dispatchers[key] = self._with_row(node) if by_row else self._compiled(node)
         return self.dispatchers[key]
 
-    def _with_rule(self, node: Function, code: Any):
+    def _with_row(self, node: Function):
         if is_plain():
-            return with_rule(node, code, _stub(node))
-        return taught.dispatcher(node.row, len(node.captures), code, _stub(node))
+            return with_row(node, self._of_values.dispatcher(node), _stub(node))
+        return taught.dispatcher(node.row, len(node.captures), self._compiled(node), _stub(node))
+
+    @functools.cached_property
+    def _of_values(self) -> Prepared:
+        """The same functions without rules: what gives the value of a function with a row calls these."""
+        return Prepared(self.plan, has_rules=False)
 
     def _compiled(self, node: Function):
         stub = _stub(node)
@@ -91,7 +95,7 @@ class Prepared:
         return compiled(stub, **options)
 
 
-def with_rule(node: Function, code: Any, stub: FunctionType) -> Any:
+def with_row(node: Function, code: Any, stub: FunctionType) -> Any:
     """What stands for a function with a row on plain numbers; `language`, above this, puts its own here."""
     raise NotImplementedError
 

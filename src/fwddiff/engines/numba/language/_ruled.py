@@ -181,4 +181,4 @@ def _problem(node: Function, whole: Sequence[bool]) -> Problem:
     return Problem(node, _tree.flatten(given[:split])[1], captured, {}, slots)
 
 
-prepare.with_rule = dispatcher
+prepare.with_row = dispatcher

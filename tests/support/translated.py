@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from fwddiff import rules
-from fwddiff.engines.numba import language
+from fwddiff.engines.numba import language, polls
+from fwddiff.engines.numba.ssa import memory
 from support.problems import problem_of
 
 _CTYPES = {"double": ctypes.c_double, "i64": ctypes.c_int64, "i32": ctypes.c_int32, "i8": ctypes.c_uint8}
@@ -62,13 +64,31 @@ def _add(name: str, function: Callable, kinds: list[Any]) -> None:
     llvm.add_symbol(f"fwddiff.{name}", ctypes.cast(callback, ctypes.c_void_p).value)
 
 
+def _with_rules(text: str) -> str:
+    """Functions that stand for rules of the user's give the value that they are given."""
+    for name, kinds in re.findall(r'^declare double @"?fwddiff\.(\w+__\d+)"?\(([^)]*)\)', text, re.M):
+        _add(name, lambda value, *rest: value, [_CTYPES[kind.split()[0]] for kind in kinds.split(", ")])
+    return text
+
+
+def _with_memory(text: str) -> str:
+    lines = {}
+    for name in ("fwddiff.allocate", "fwddiff.retain", "fwddiff.release"):
+        declared = re.compile(rf'^declare [^@\n]*@"?{re.escape(name)}"?\(.*\n', re.M)
+        if declared.search(text):
+            definition, needed = memory.definition(name)
+            text = declared.sub("", text) + definition
+            lines |= needed
+    return "\n".join([polls.never(text), *lines.values()])
+
+
 def run(core: language.Core, leaves: list[Any]) -> list[Any]:
     """The outputs of a core of numbers as Python's numbers; of arrays, the rest of the engine is needed."""
     if not all(isinstance(kind, str) for kind in (*core.inputs, *core.outputs)):
         raise language.Refused("an array")
     _bind()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=0, jit=True)
-    module = llvm.parse_assembly(core.text)
+    module = llvm.parse_assembly(_with_memory(_with_rules(core.text)))
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()

@@ -13,7 +13,7 @@ import llvmlite.binding as llvm
 import numpy as np
 
 from fwddiff import rules
-from fwddiff.engines.numba import language
+from fwddiff.engines.numba import language, polls
 from fwddiff.engines.numba.ssa import memory
 from support.problems import problem_of
 
@@ -64,6 +64,13 @@ def _add(name: str, function: Callable, kinds: list[Any]) -> None:
     llvm.add_symbol(f"fwddiff.{name}", ctypes.cast(callback, ctypes.c_void_p).value)
 
 
+def _with_rules(text: str) -> str:
+    """Functions that stand for rules of the user's give the value that they are given."""
+    for name, kinds in re.findall(r'^declare double @"?fwddiff\.(\w+__\d+)"?\(([^)]*)\)', text, re.M):
+        _add(name, lambda value, *rest: value, [_CTYPES[kind.split()[0]] for kind in kinds.split(", ")])
+    return text
+
+
 def _with_memory(text: str) -> str:
     """The module with definitions of the functions for memory that it declares."""
     needed: dict[str, str] = {}
@@ -72,7 +79,7 @@ def _with_memory(text: str) -> str:
         if made is not None:
             text = text.replace(declaration, made[0])
             needed |= made[1]
-    return "\n".join([text, *needed.values()])
+    return "\n".join([polls.never(text), *needed.values()])
 
 
 def run(core: language.Core, leaves: list[Any]) -> list[Any]:
@@ -81,7 +88,7 @@ def run(core: language.Core, leaves: list[Any]) -> list[Any]:
         raise language.Refused("an array")
     _bind()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(opt=0, jit=True)
-    module = llvm.parse_assembly(_with_memory(core.text))
+    module = llvm.parse_assembly(_with_memory(_with_rules(core.text)))
     module.verify()
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()

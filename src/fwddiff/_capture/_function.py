@@ -97,6 +97,11 @@ class Function:
                 pending += [callee for callee, _ in node.calls.values()]
         return list(found.values())
 
+    @property
+    def calls_itself(self) -> bool:
+        """Whether calls of this function lead back to it."""
+        return any(inner is self for callee, _ in self.calls.values() for inner in callee.nodes())
+
     def reached(self) -> list[types.FunctionType]:
         """This function and all that it calls, each once."""
         return list({id(node.live): node.live for node in self.nodes()}.values())

@@ -35,10 +35,18 @@ from llvmlite import binding
 
 from fwddiff._native import interrupts, kept
 from fwddiff._native.machine_code import Code
-from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STALE, UNDEFINED
+from fwddiff._native.status import (
+    EXCEPTION,
+    INTERRUPTED,
+    NO_MEMORY,
+    SHAPE_MISMATCH,
+    STALE,
+    TOO_DEEP,
+    UNDEFINED,
+)
 from fwddiff._native.words import Word, Words
 
-__all__ = ["EXCEPTION", "INTERRUPTED", "NO_MEMORY", "SHAPE_MISMATCH", "STALE", "UNDEFINED"]
+__all__ = ["EXCEPTION", "INTERRUPTED", "NO_MEMORY", "SHAPE_MISMATCH", "STALE", "TOO_DEEP", "UNDEFINED"]
 
 DTYPES = ("float64", "float32", "int64", "int32")  # of private sums, by their kind
 WORTH_THREADS = 100_000  # nanoseconds of work left, below which no thread is started

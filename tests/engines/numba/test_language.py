@@ -477,21 +477,12 @@ def test_integer_division_by_zero_raises_and_that_of_floats_does_not():
     assert translated(lambda x: (1.0 / x, 1 / x), 0.0)[1] == [INF, INF]
 
 
-def recursive(x, n):
-    return x if n < 1 else x * recursive(x, n - 1)
-
-
 def printing(x):
     print(x)  # noqa: T201
     return x
 
 
-def taught(x):
-    return x * x
-
-
 @pytest.mark.parametrize(("function", "arguments", "why"), [
-    (recursive, (1.5, 3), "calls itself"),
     (lambda x: sum([x, 1.0]), (1.5,), "other than numbers and arrays"),
     (printing, (1.5,), "NRT|needs"),
     (lambda x: undefined(x), (1.5,), "undefined"),  # noqa: F821
@@ -500,17 +491,6 @@ def taught(x):
 def test_refusals(function, arguments, why):
     with pytest.raises((language.Refused, fd.StructureError), match=why):
         language.translate(problem_of(function, *arguments, whole=True)[0])
-
-
-def test_functions_with_rules_of_their_own_are_refused():
-    before = dict(rules.TABLE)
-    try:
-        fd.scalar_rule(taught, "7")
-        with pytest.raises(language.Refused, match="rule of its own"):
-            language.translate(problem_of(lambda x: taught(x) + 1.0, 1.5)[0])
-    finally:
-        rules.TABLE.clear()
-        rules.TABLE.update(before)
 
 
 def everything(x):

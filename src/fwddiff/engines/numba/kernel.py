@@ -122,6 +122,8 @@ class Launch:
             )
         if status == tasks.NO_MEMORY:
             raise MemoryError(f"{self.name}: no memory for the sums of {self.tasks} tasks.")
+        if status == tasks.TOO_DEEP:
+            raise RecursionError(f"{self.name}: maximum recursion depth exceeded")
         self._fail(struct.unpack(f"{len(pointers) // 8}q", pointers))
 
     def succeeds(self, *addresses: int) -> bool:

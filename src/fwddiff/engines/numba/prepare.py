@@ -12,6 +12,7 @@ nothing else does.
 from __future__ import annotations
 
 import dis
+import functools
 from types import FunctionType
 from typing import Any
 
@@ -32,11 +33,11 @@ from numba.core.untyped_passes import InlineClosureLikes, ReconstructSSA, Transl
 
 class Prepared:
     """Compiled counterparts of one function and of all that it calls; one per set of argument types'
-    owner."""
+    owner. `has_rules`: whether rows of the user's functions count, as they do not for values."""
 
-    def __init__(self, plan: Function):
+    def __init__(self, plan: Function, has_rules: bool = True):
         refuse_python_only(plan)
-        self.plan = plan
+        self.plan, self.has_rules = plan, has_rules
         self.dispatchers: dict[tuple, object] = {}
         self.entry = self.dispatcher(plan)
 
@@ -53,14 +54,22 @@ class Prepared:
 
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
-        return not calls_itself(node) and (node is self.plan or not _loops(node.function))
+        return not node.calls_itself and (node is self.plan or not _loops(node.function))
 
     def dispatcher(self, node: Function):
         key = node.identity
         if key not in self.dispatchers:
-            code = self._compiled(node)
-            self.dispatchers[key] = code
+            by_row = node.row is not None and self.has_rules
+            self.dispatchers[key] = self._with_row(node) if by_row else self._compiled(node)
         return self.dispatchers[key]
+
+    def _with_row(self, node: Function):
+        return with_row(node, self._of_values.dispatcher(node), _stub(node))
+
+    @functools.cached_property
+    def _of_values(self) -> Prepared:
+        """The same functions without rules: what gives the value of a function with a row calls these."""
+        return Prepared(self.plan, has_rules=False)
 
     def _compiled(self, node: Function):
         stub = _stub(node)
@@ -83,6 +92,11 @@ def elementary(plan: Function) -> float:
     return float(sum(map(_elementary, plan.reached())))
 
 
+def with_row(node: Function, code: Any, stub: FunctionType) -> Any:
+    """What stands for a function with a row; `language`, above this, puts its own here."""
+    raise NotImplementedError
+
+
 def refuse_python_only(plan: Function) -> None:
     """Raises where compiled code would ignore a rule or an option of a wrapped function."""
     reason = next((node.python_only for node in plan.nodes() if node.python_only), None)
@@ -91,11 +105,6 @@ def refuse_python_only(plan: Function) -> None:
             f"`{plan.function.__name__}` {reason}: it cannot be compiled. Use engine='auto' or 'numpy', "
             "which run it as Python."
         )
-
-
-def calls_itself(node: Function) -> bool:
-    """Whether calls of this function lead back to it."""
-    return any(inner is node for callee, _ in node.calls.values() for inner in callee.nodes())
 
 
 def _loops(function: FunctionType) -> bool:
@@ -184,7 +193,7 @@ class _Compiler(InnerCompiler):
     def define_pipelines(self):
         (manager,) = super().define_pipelines()
         node, _ = self.state.func_id.func.__fwddiff_node__
-        if calls_itself(node):  # and is found by the address of its machine code
+        if node.calls_itself:  # and is found by the address of its machine code
             self.state.library = None
         manager.passes[0] = (_Translate, "fwddiff: captured values become arguments")
         manager.passes = [

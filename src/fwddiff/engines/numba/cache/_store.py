@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import uuid
 from typing import Any
 
@@ -37,6 +38,8 @@ class Store:
         description = self.problem.describe()
         for row in rules.added_rows():
             description.add((row.name, row.arguments, row.partials, row.value, row.functions[0]))
+        if any(node.calls_itself for node in self.problem.plan.nodes()):
+            description.add(sys.getrecursionlimit())
         found = extensions()
         description.add(found)
         if "" in found:

@@ -23,12 +23,12 @@ from fwddiff._capture import plan
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import polls, structs
-from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
+from fwddiff.engines.numba.language import _arguments, _meanings, _ruled, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._lists import kept_to_the_end
 from fwddiff.engines.numba.language._module import one_function, simplified
 from fwddiff.engines.numba.language._precision import precise
-from fwddiff.engines.numba.prepare import Prepared, calls_itself
+from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array, Function, returning
@@ -56,14 +56,15 @@ class Core:
     problem: Problem
 
 
-def translate(problem: Problem) -> Core:
-    """The problem's function as LLVM's code on plain numbers.
+def translate(problem: Problem, has_rules: bool = True) -> Core:
+    """The problem's function as LLVM's code on plain numbers. `has_rules`: whether functions with rows of their
+    own are called by these; else their code is all that they are.
 
     Raises `Refused`, errors of ours, and whatever Numba's many parts and LLVM raise.
     """
     _refuse(problem)
     with global_compiler_lock, _target.on_plain_numbers():
-        return _translated(problem)
+        return _translated(problem, has_rules)
 
 
 @functools.cache
@@ -72,6 +73,9 @@ def body(name: str) -> Function:
 
     It has no polls: its loops end by themselves, and no caller looks at its status.
     """
+    if name in _ruled.PROBLEMS:
+        core = translate(_ruled.PROBLEMS[name], has_rules=False)
+        return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
     row = rules.TABLE[name]
     assert row.body is not None
     whole = rules.INTEGER_ARGUMENTS.get(name, ())
@@ -84,16 +88,11 @@ def body(name: str) -> Function:
 def _refuse(problem: Problem) -> None:
     if any(slot.dtype.kind not in "fiub" or slot.dtype.name == "float16" for slot in problem.inputs):
         raise Refused("an argument is of an unusual type")
-    for node in problem.plan.nodes():
-        if node.row is not None:
-            raise Refused(f"`{node.function.__name__}` has a rule of its own")
-        if calls_itself(node):
-            raise Refused(f"`{node.function.__name__}` calls itself")
 
 
-def _translated(problem: Problem) -> Core:
+def _translated(problem: Problem, has_rules: bool) -> Core:
     structs.owned = problem.plan.owned
-    prepared = Prepared(problem.plan)
+    prepared = Prepared(problem.plan, has_rules)
     functions: list[Any] = []
     _, kinds = prepared.entry.fold_argument_types(_arguments.argument_types(problem, functions), {})
     compiled = _compiled(prepared.entry, kinds)

@@ -18,13 +18,17 @@ def frugal(text: str, symbol: str) -> str:
     if f"@{ALLOCATE}(" not in text and f"@{KEEP}(" not in text:
         return text
     code = read(text, symbol)
-    for block in code.blocks:
-        block.body = _uncounted(block.body)
-    _on_stack(code)
+    make_frugal(code)
     lines = [line for block in code.blocks for line in _lines(block)]
     listing = ", ".join(map(str, code.arguments))
     body, outside = "\n".join(lines), "\n".join(code.outside.values())
     return f"define i32 @{symbol}({listing}) {{\n{body}\n}}\n{outside}\n"
+
+
+def make_frugal(code: Code) -> None:
+    for block in code.blocks:
+        block.body = _uncounted(block.body)
+    _on_stack(code)
 
 
 def _lines(block: Block) -> list[str]:

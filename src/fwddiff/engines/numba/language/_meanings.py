@@ -341,6 +341,9 @@ MEANINGS = {function: Meaning(function, choose) for function, choose in _all().i
 
 
 def _meaning(value: Any) -> Meaning | None:
+    own = getattr(value, "meaning", None)
+    if isinstance(own, Meaning):
+        return own
     try:
         return MEANINGS.get(value)
     except TypeError:  # of no hash

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
 
 from fwddiff.engines.numba import polls
+from fwddiff.engines.numba.language import _recursion
 from fwddiff.engines.numba.language._arguments import SYMBOL
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.functions import PRINT
@@ -58,8 +59,11 @@ _NAME = re.compile(r'@("[^"]+"|[\w.$-]+)')
 def one_function(texts: Iterable[str]) -> str:
     """Text of a module with the core function alone, into which all that it calls is put."""
     module: Any = None
+    texts = list(texts)
+    circular = _recursion.circular(texts)
     for text in texts:
-        part = llvm.parse_assembly(_protected(_renamed(_FUNCTION.sub(_inlined, text))))
+        inlined = _FUNCTION.sub(functools.partial(_inlined, circular), text)
+        part = llvm.parse_assembly(_protected(_renamed(inlined)))
         if module is None:
             module = part
         else:
@@ -71,6 +75,9 @@ def one_function(texts: Iterable[str]) -> str:
         if not variable.is_declaration:
             variable.linkage = "internal"
     _simplify(module)
+    for name in circular:
+        module = _recursion.without_recursion(module, name, _simplify)
+        _simplify(module)
     return _without_idle_polls(_checked(module))
 
 
@@ -102,10 +109,12 @@ def _protected(text: str) -> str:
     return f'{changed}\ndeclare double @"fwddiff.value"(double) {_ATTRIBUTES}\n' if count else text
 
 
-def _inlined(found: Any) -> str:
-    """A function that is put in the place of its calls, and takes its memory where it begins: only then is
-    that turned into values."""
-    text = _HEAD.sub(r"\1 alwaysinline", found.group(0), count=1)
+def _inlined(circular: Sequence[str], found: Any) -> str:
+    """A function that is put in the place of its calls, if it may be, and takes its memory where it begins:
+    only then is that turned into values."""
+    head = found.group(0).split("\n", 1)[0]
+    attribute = "noinline" if any(f'@"{name}"(' in head for name in circular) else "alwaysinline"
+    text = _HEAD.sub(rf"\1 {attribute}", found.group(0), count=1)
     places = "".join(_ALLOCATION.findall(text))
     return (
         _ENTRY.sub(lambda entry: entry.group(0) + places, _ALLOCATION.sub("", text), count=1)

@@ -31,7 +31,7 @@ from numba.core.codegen import CodeLibrary, JITCPUCodegen
 from numba.core.descriptors import TargetDescriptor
 from numba.core.registry import cpu_target
 
-_NAME = "fwddiff"
+_NAME, RAISED = "fwddiff", "fwddiff.raised"
 _numbers = itertools.count()
 
 
@@ -84,15 +84,29 @@ class _Codegen(JITCPUCodegen):
     def __init__(self, other: JITCPUCodegen):
         vars(self).update(vars(other))
 
+    def insert_unresolved_ref(self, builder: Any, fnty: Any, name: str) -> Any:
+        """A function that is being compiled further out is called by its name, not by an address."""
+        return cgutils.get_or_insert_function(builder.module, fnty, name)
+
 
 class _CallConvention(callconv.CPUCallConv):
-    """Exceptions are statuses, without a description."""
+    """Exceptions are statuses, without a description. A `try` looks whether there is one, of what the functions
+    raise that it calls: all have the same, of which nobody reads more than that."""
 
     def set_static_user_exc(self, builder, exc, exc_args=None, loc=None, func_name=None):
-        pass
+        place = self._get_excinfo_argument(builder.function)
+        builder.store(_raised(builder.module, place.type.pointee), place)
 
     def set_dynamic_user_exc(self, builder, exc, exc_args, nb_types, loc=None, func_name=None):
-        pass
+        self.set_static_user_exc(builder, exc)
+
+
+def _raised(module: Any, kind: Any) -> Any:
+    if RAISED in module.globals:
+        return module.globals[RAISED]
+    made = cgutils.add_global_variable(module, kind.pointee, RAISED)
+    made.linkage, made.global_constant, made.initializer = "internal", True, kind.pointee(None)
+    return made
 
 
 @functools.cache
@@ -230,6 +244,21 @@ class _Dispatcher(dispatcher.Dispatcher):
     def add_overload(self, cres: Any) -> None:
         """Nothing can be called from Python."""
         self.overloads[tuple(cres.signature.args)] = cres
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """A function that calls itself has one form for all integers, those that are known where it is called
+        too: else the forms would call each other."""
+        kws = {name: self._plain(kind) for name, kind in dict(kws).items()}
+        return super().get_call_template(tuple(map(self._plain, args)), kws)
+
+    def fold_argument_types(self, args: Any, kws: Any) -> Any:
+        signature, folded = super().fold_argument_types(args, kws)
+        return signature, tuple(map(self._plain, folded))
+
+    def _plain(self, kind: Any) -> Any:
+        node, _ = getattr(self.py_func, "__fwddiff_node__", (None, None))
+        is_known = isinstance(kind, types.IntegerLiteral | types.BooleanLiteral)
+        return types.unliteral(kind) if is_known and node is not None and node.calls_itself else kind
 
 
 def jit(*functions: Any, **options: Any) -> Any:

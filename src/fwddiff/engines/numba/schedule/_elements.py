@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STOPPED
+from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STOPPED, TOO_DEEP
 from fwddiff.engines.numba.schedule._results import Results
 from fwddiff.engines.numba.schedule._scratch import Scratch
 
@@ -79,9 +79,9 @@ class Elements:
 
     def _reason(self, status: str) -> str:
         """The kernel's status for a core's."""
-        known = {str(STOPPED): INTERRUPTED}
+        known = {str(STOPPED): INTERRUPTED, str(NO_MEMORY): NO_MEMORY, str(TOO_DEEP): TOO_DEEP}
         if any(map(self.operands.is_array, range(len(self.operands.slots)))):
-            known |= {str(reason): reason for reason in (SHAPE_MISMATCH, NO_MEMORY)}
+            known[str(SHAPE_MISMATCH)] = SHAPE_MISMATCH
         found = str(EXCEPTION)
         for given, reason in known.items():
             is_known = self.out.value(f"icmp eq i32 {status}, {given}")

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fwddiff import rules
 from fwddiff.engines.numba.ssa.code import Code, Instruction, Value
 from fwddiff.engines.numba.ssa.expressions import is_zero
-from fwddiff.engines.numba.ssa.functions import meaning, memory_function
+from fwddiff.engines.numba.ssa.functions import meaning, memory_function, row_of
 from fwddiff.engines.numba.ssa.places import Places
 
 # Results without derivatives: of these functions, and of conversions to and from integers.
@@ -107,7 +106,7 @@ def carriers(i: Instruction) -> list[Value]:
         return i.operands[:1]
     if name == "seed":
         return i.operands[:1]
-    if name not in rules.TABLE:
+    row = row_of(name)
+    if row is None:
         return i.operands
-    row = rules.TABLE[name]
     return [o for o, text in zip(i.operands, row.partials, strict=True) if not is_zero(text)]

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fwddiff import rules
 from fwddiff.engines.numba.ssa import special
 from fwddiff.engines.numba.ssa.activity import Activity
 from fwddiff.engines.numba.ssa.code import Instruction
 from fwddiff.engines.numba.ssa.function import Function, as_core, simplified
-from fwddiff.engines.numba.ssa.functions import meaning
+from fwddiff.engines.numba.ssa.functions import meaning, row_of
 
 
 def expanded(base: Function, active: Sequence[int], bodies: special.Bodies) -> Function:
@@ -30,7 +29,7 @@ def expanded(base: Function, active: Sequence[int], bodies: special.Bodies) -> F
 
 
 def _is_asked_for(i: Instruction, activity: Activity) -> bool:
-    row = rules.TABLE.get(meaning(i.callee) or "") if i.operation == "call" else None
+    row = row_of(meaning(i.callee) or "") if i.operation == "call" else None
     if row is None or None not in row.partials:
         return False
     return any(p is None and activity.of(o) for o, p in zip(i.operands, row.partials, strict=True))
@@ -39,7 +38,8 @@ def _is_asked_for(i: Instruction, activity: Activity) -> bool:
 def _with_code(base: Function, calls: dict[str, Instruction], bodies: special.Bodies) -> Function:
     text, defined, outside = base.text, [], {}
     for callee, i in calls.items():
-        row = rules.TABLE[meaning(callee) or ""]
+        row = row_of(meaning(callee) or "")
+        assert row is not None
         function, name = bodies(row.name), f"{callee}.code"
         assert i.result is not None
         # The calls are renamed, because the value may be one of the function itself.

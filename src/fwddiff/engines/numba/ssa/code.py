@@ -130,7 +130,7 @@ def read(text: str, symbol: str) -> Code:
     )
     if found is None:
         raise Refused(f"no function {symbol}")
-    arguments = [value(part) for part in parts(found.group(1))]
+    arguments = [value(part) for part in parts_of(found.group(1))]
     outside = {m.group(1).strip('"'): _without_attributes(m.group()) for m in _OUTSIDE.finditer(text)}
     return Code(arguments, _ordered(list(_blocks(found.group(2)))), outside)
 
@@ -186,7 +186,7 @@ def _call(line: str, name: str | None, rest: str) -> Instruction:
     if found is None:
         raise Refused(line)
     kind, _ = _typed(_FLAGS.sub("", found["before"], count=1))
-    operands = [value(part) for part in parts(found["arguments"])]
+    operands = [value(part) for part in parts_of(found["arguments"])]
     return Instruction("call", name and Value(kind, name), operands, line, found["name"].strip('"'))  # pyright: ignore[reportArgumentType]
 
 
@@ -208,7 +208,7 @@ def _instruction(line: str, operation: str, name: str | None, rest: str) -> Inst
     source = ""
     if operation in _CASTS or operation == "ptrtoint":
         rest, source = rest.rsplit(" to ", 1)
-    listed = parts(rest)
+    listed = parts_of(rest)
     if operation in ("load", "getelementptr", "alloca"):
         source, listed = listed[0], [p for p in listed[1:] if not p.startswith("align ")]
     elif operation == "store":
@@ -244,7 +244,7 @@ def _unknown(line: str, operation: str, name: str | None, rest: str) -> Instruct
     return Instruction(operation, name and Value(UNKNOWN, name), operands, line)  # pyright: ignore[reportArgumentType]
 
 
-def parts(text: str) -> list[str]:
+def parts_of(text: str) -> list[str]:
     """What stands between commas outside of brackets."""
     if not any(bracket in text for bracket in _OPENING):
         return text.split(", ") if text else []

@@ -32,7 +32,7 @@ from fwddiff.engines.numba.ssa.code import (
     lanes,
     vector,
 )
-from fwddiff.engines.numba.ssa.functions import meaning, memory_function
+from fwddiff.engines.numba.ssa.functions import meaning, memory_function, row_of
 from fwddiff.engines.numba.ssa.shadows import Shadows
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number
 
@@ -205,7 +205,8 @@ class Differentiated:
 
     def _row(self, name: str, arguments: Sequence[Value], y: Value) -> Partials:
         """By the slopes of a row of the table."""
-        row = rules.TABLE[name]
+        row = row_of(name)
+        assert row is not None
         if lanes(y.type) > 1 and name != "multiply":
             raise Refused(f"{name} of a vector")
         names = dict(zip(row.arguments, arguments, strict=True)) | {"y": y}

@@ -7,8 +7,8 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 
-from fwddiff import rules
 from fwddiff.engines.numba.ssa.code import FLOATS, Refused, Value
+from fwddiff.engines.numba.ssa.functions import integers_of
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 Term = Value | float | int  # numbers in the text have the type of what they meet
@@ -114,7 +114,7 @@ class _Expression:
         terms = [self._term(argument) for argument in node.args]
         if all(not isinstance(term, Value) for term in terms) and hasattr(math, name):
             return getattr(math, name)(*terms)
-        whole = rules.INTEGER_ARGUMENTS.get(name, ())
+        whole = integers_of(name)
         return self.writer.table(
             name, [self._argument(t, k in whole) for k, t in enumerate(terms)], self.kind
         )

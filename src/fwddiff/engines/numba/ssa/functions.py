@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from fwddiff import rules
 
@@ -53,6 +54,26 @@ BORROW, GIVE = "fwddiff.borrow.", "fwddiff.give."
 _OF_MEMORY = re.compile(r"llvm\.(memset|memcpy|memmove|lifetime)\.")
 
 
+# Rows of functions of the user's, by the names that code has for them, and which of their arguments are whole.
+_rows: dict[str, rules.Row] = {}
+_whole: dict[str, tuple[int, ...]] = {}
+
+
+def add(row: rules.Row, whole: Sequence[bool] = ()) -> None:
+    """Calls `fwddiff.<name of the row>` mean this row from now on."""
+    _rows[row.name] = row
+    _whole[row.name] = tuple(k for k, is_whole in enumerate(whole) if is_whole)
+
+
+def row_of(name: str) -> rules.Row | None:
+    return rules.TABLE.get(name) or _rows.get(name)
+
+
+def integers_of(name: str) -> tuple[int, ...]:
+    """Which arguments of a function are integers."""
+    return rules.INTEGER_ARGUMENTS.get(name) or _whole.get(name, ())
+
+
 def memory_function(callee: str) -> str | None:
     """What a function does that is there for memory."""
     if callee in (ALLOCATE, RETAIN, RELEASE, FILL):
@@ -69,7 +90,7 @@ def meaning(callee: str) -> str | None:
         name = callee.removeprefix(_PREFIX).removesuffix(".f32")
         name = re.sub(r"\.v\d+$", "", name)
         name = re.sub(r"^(magnitude2?|seed)\.\d+$", r"\1", name)
-        return name if name in OWN or name in rules.TABLE else None
+        return name if name in OWN or row_of(name) is not None else None
     if found := _INTRINSIC.match(callee):
         return _OF_INTRINSICS.get(found.group(1))
     return _OF_C.get(callee) or _OF_C.get(callee.removesuffix("f"))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from fwddiff import rules
 from fwddiff.engines.numba import vector_math
-from fwddiff.engines.numba.ssa import expressions, memory, special
+from fwddiff.engines.numba.ssa import expressions, functions, memory, special
 from fwddiff.engines.numba.ssa.code import Refused, Value
 from fwddiff.engines.numba.ssa.differentiate import is_absent
 from fwddiff.engines.numba.ssa.writer import Writer, number
@@ -79,7 +79,7 @@ def _definition(
     writer = Writer()
     arguments = [Value(t, f'%"a{k}"') for k, t in enumerate(kinds)]
     base = re.sub(r"\.v?\d+$", "", name.removeprefix("fwddiff.").removesuffix(".f32"))
-    row = rules.TABLE.get(base)
+    row = functions.row_of(base)
     if row is not None and special.is_code(row):
         result = special.call(writer, row, arguments, kind, bodies)
     else:
@@ -102,9 +102,10 @@ def _writer_of(name: str) -> Definition:
         return lambda w, a, kind: _intrinsic(w, _INTRINSICS[name], a, kind)
     if name in _BY_HAND:
         return _BY_HAND[name]
-    if name not in rules.TABLE:
+    row = functions.row_of(name)
+    if row is None:
         raise Refused(f"a function {name}")
-    return _of_row(rules.TABLE[name])
+    return _of_row(row)
 
 
 # --- functions of this engine -------------------------------------------------------------------------------
@@ -259,6 +260,8 @@ _BY_HAND: dict[str, Definition] = {
 
 def _of_row(row: rules.Row) -> Definition:
     name = row.name
+    if name not in rules.TABLE:  # a rule of the user's, whose value is there already
+        return _same
     if name in vector_math.FUNCTIONS or name in _C_NAMES:
         c_name = _C_NAMES.get(name) or vector_math.FUNCTIONS[name][0]
         return lambda w, a, kind: _of_c(w, c_name, a, kind)

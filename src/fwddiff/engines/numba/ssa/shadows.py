@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from fwddiff.engines.numba.ssa.code import Instruction, Refused, Value, is_float, parts
+from fwddiff.engines.numba.ssa.code import Instruction, Refused, Value, is_float, parts_of
 from fwddiff.engines.numba.ssa.function import Argument
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, FILL, RELEASE, memory_function
 from fwddiff.engines.numba.ssa.protocol import Differentiating
@@ -132,7 +132,7 @@ class Shadows:
         if i.operation == "alloca":
             self.of[result.text] = {k: self._alloca(i, right) for k in positions}
         elif i.operation == "getelementptr":
-            head, _, *indices = parts(right)
+            head, _, *indices = parts_of(right)
             tail = ", ".join(indices)
             shadows = {k: self.at(i.operands[0], k) for k in positions}
             self.of[result.text] = self._stepped(i.operands, head, tail, shadows)

@@ -6,13 +6,14 @@ digits that float32 has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from fwddiff import rules
 from fwddiff._native import exported
 from fwddiff.engines.numba.ssa.code import Refused, Value, is_float
 from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of
-from fwddiff.engines.numba.ssa.writer import Writer
+from fwddiff.engines.numba.ssa.writer import Writer, number
 
 PREFIX = "fwddiff_special_"
 # The code of a function of ours, by the name of its row.
@@ -56,6 +57,7 @@ def _called(w: Writer, core: str, given: Sequence[Value]) -> Value:
     """The one result of a core of doubles that never raises."""
     room = w.assign("ptr", "alloca [1 x double], align 8")
     exception = w.assign("ptr", "alloca ptr, align 8")
+    w.line(f"store {number('double', math.nan)}, {room}, align 8")  # where a function of the user's raises
     wide = [w.convert(v, "double") if v.type == "float" else v for v in given]
     w.assign("i32", f'call i32 @"{core}"({room}, {exception}, {", ".join(map(str, wide))})')
     return w.assign("double", f"load double, {room}, align 8")

@@ -316,7 +316,7 @@ def test_plain_arrays_get_room_for_partials(f, diagonal):
     ("f", "advice"),
     [
         (added_to_argument, r"`\+=` writes to an argument.*x\.copy\(\)"),
-        (runtime_order, r"norm.*engine='numpy'"),
+        (runtime_order, r"engine='numpy'"),
     ],
 )
 def test_what_cannot_be_compiled_is_explained(f, advice):
@@ -367,7 +367,7 @@ def test_shapes_that_do_not_fit():
         (h, (numbers(1), numbers(3))),
     ]
     for function, arguments in wrong:
-        with pytest.raises(ValueError, match=r"broadcast|as long as|in place"):
+        with pytest.raises(ValueError, match=r"broadcast|as long as|in place|mismatch"):
             rule_of(function, *arguments)(list(arguments))
 
 

@@ -11,8 +11,7 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import fwddiff
-from fwddiff.engines.numba import loops, pipeline, vector_math
-from fwddiff.engines.numba.lanes import side_by_side
+from fwddiff.engines.numba import pipeline, vector_math
 from fwddiff.engines.numba.schedule import NO_CHECKS
 
 
@@ -151,9 +150,8 @@ def lanes_of(f, *arrays, kind="", active=(0, 1)):
     """Lanes of the kernel of f, or of its derived rule."""
     call = fwddiff(f).broadcast.prepare(*arrays)
     rule = getattr(call.rule, kind)(active) if kind else call.rule
-    rule.outputs  # noqa: B018 - compiles
-    kinds = tuple(map(loops.leaf_type, rule.inputs))
-    return side_by_side(rule.core, kinds, [True] * len(arrays) + [False] * (len(kinds) - len(arrays)))
+    varying = [True] * len(arrays) + [False] * (len(rule.inputs) - len(arrays))
+    return pipeline._side_by_side(pipeline.core_text(rule.code, "core"), rule.code, varying)[0]
 
 
 def data(n, seed=0):
@@ -367,7 +365,7 @@ def test_calls_are_made_lane_by_lane():
     a, x = np.linspace(0.3, 4.0, 37), np.linspace(0.2, 3.0, 37)
     g = fwddiff(continued)
     rule = g.broadcast.prepare(a, x).rule.pullback((0, 1))
-    text = pipeline.module_text(rule.numbers, rule.inputs, rule.outputs, "ccccc", NO_CHECKS, True)
+    text = pipeline.module_text(rule.code, rule.inputs, rule.outputs, "ccccc", NO_CHECKS, True)
     assert "@lanes(" in text
     assert "@fwddiff_special_digamma(double %" in text  # the slope of lgamma
     found = [fd.rrule(fwddiff(continued, engine=e).broadcast, a, x) for e in ("numba", "numpy")]

@@ -464,7 +464,7 @@ def test_exceptions_are_statuses(x, error):
     with pytest.raises(Raised):
         run(core, [x])
     with pytest.raises((ValueError, AssertionError), match=error):
-        core.raising(x)
+        fd.fwddiff(messages, engine="numba")(x)
 
 
 def test_integer_division_by_zero_raises_and_that_of_floats_does_not():
@@ -473,23 +473,22 @@ def test_integer_division_by_zero_raises_and_that_of_floats_does_not():
     with pytest.raises(Raised):
         run(core, [0])
     with pytest.raises(ZeroDivisionError):
-        core.raising(0)
+        fd.fwddiff(lambda n, x: x // n, engine="numba")(0, 1)
     assert translated(lambda x: (1.0 / x, 1 / x), 0.0)[1] == [INF, INF]
 
 
 def printing(x):
-    print(x)  # noqa: T201
+    print([x])  # noqa: T201
     return x
 
 
 @pytest.mark.parametrize(("function", "arguments", "why"), [
-    (lambda x: sum([x, 1.0]), (1.5,), "other than numbers and arrays"),
-    (printing, (1.5,), "NRT|needs"),
+    (printing, (1.5,), "it prints"),
     (lambda x: undefined(x), (1.5,), "undefined"),  # noqa: F821
     (lambda x: None if x > 1 else x, (1.5,), "number on one path and None"),
 ])  # fmt: skip
 def test_refusals(function, arguments, why):
-    with pytest.raises((language.Refused, fd.StructureError), match=why):
+    with pytest.raises((language.Refused, fd.StructureError, numba.errors.NumbaError), match=why):
         language.translate(problem_of(function, *arguments, whole=True)[0])
 
 

@@ -149,7 +149,7 @@ IDS = [function.__name__ for function, *_ in CASES]
 def compiled(function, *arguments):
     """The function's rule, which is sure to be that of the compiled code on plain numbers."""
     rule = fwddiff(function, engine="numba").whole.prepare(*arguments).rule
-    assert rule.numbers is not None, rule._find_numbers()
+    assert rule.code is not None
     return rule
 
 
@@ -163,7 +163,7 @@ def test_values_and_derivatives(function, at, rest):
     rule, values = compiled(function, *at, *rest), [np.array(v) for v in (*at, *rest)]
     count = len(at)
     gradient = rule.pullback(tuple(range(count)))
-    assert gradient.numbers is not None
+    assert gradient.code is not None
     np.testing.assert_allclose(rule(values)[0], function(*at, *rest), rtol=1e-13)
     found = gradient([*values, np.array(1.0)])
     units = np.eye(count, dtype=int)

@@ -27,7 +27,7 @@ def only_here():
 def derivatives(function, *arguments, active=(0,), captured=()):
     """Value, gradient and Hessian by `active`, of code on plain numbers alone."""
     rule = fwddiff(function, engine="numba").whole.prepare(*arguments).rule
-    assert rule.numbers is not None, rule._find_numbers()
+    assert rule.code is not None
     values = [*map(np.asarray, (*arguments, *captured))]
     pullback = rule.pullback(active)
     twice = pullback.pushforward(active)
@@ -112,7 +112,7 @@ def test_captured_arrays():
 
     fd.scalar_rule(looked_up, "10 * y")
     g = fwddiff(lambda x: looked_up(x) * x, engine="numba")
-    assert g.whole.prepare(1.5).rule.numbers is not None
+    assert g.whole.prepare(1.5).rule.code is not None
     assert fd.unthunk(fd.rrule(g, 1.5)[1](1.0)[0]) == 2.0 + 1.5 * 20.0
 
 
@@ -195,7 +195,7 @@ def test_in_loops_and_over_arrays():
         return total
 
     g = fwddiff(f, engine="numba").whole.prepare(x).rule
-    assert g.numbers is not None
+    assert g.code is not None
     (bar,) = g.pullback((0,))([x, np.array(1.0)])
     np.testing.assert_allclose(bar, 30 * x * x * x[0] + np.array([np.sum(x**3), 0, 0]))
     with pytest.raises(fd.CompileError, match="element by element"):

@@ -16,10 +16,10 @@ import numpy as np
 from llvmlite import ir
 
 from fwddiff._buffers import DiffCache
+from fwddiff._errors import CompileError
 from fwddiff.engines.numba.buffers import CacheType, cache_value, has_compiled_form, number_of
 from fwddiff.engines.numba.language._frugal import LARGEST_ON_STACK
 from fwddiff.engines.numba.language._meanings import PREFIX, call_opaque
-from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.functions import BORROW, GIVE
 from numba.core import cgutils
 from numba.np import arrayobj
@@ -32,7 +32,10 @@ _BYTES = 8
 def cache_type(cache: DiffCache, statics: Mapping[int, Any], float_dtype: np.dtype) -> CacheType:
     """Of one of these leaves."""
     if not has_compiled_form(cache, float_dtype):
-        raise Refused("it has a buffer of single precision")
+        raise CompileError(
+            f"{cache!r} has no compiled form for arguments of {float_dtype}: kernels compute in the precision "
+            "of the arguments. Give the buffer that dtype and an axis, or use engine='numpy'."
+        )
     return CacheType(cache, number_of(cache, statics))
 
 

@@ -47,6 +47,7 @@ _COMPARISON = re.compile(
     r"^(\s*%\S+ = fcmp (?:(?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc) )*\w+ double) +(\S+), +(\S+)$",
     re.MULTILINE,
 )
+_VALUE = re.compile(r'^declare [^\n]*@"?fwddiff\.value"?\(', re.MULTILINE)
 _FUNCTION = re.compile(r"^define .*?^}$", re.MULTILINE | re.DOTALL)
 _ALLOCATION = re.compile(r"^\s*%\S+ = alloca [^%\n]+\n", re.MULTILINE)
 _HEAD = re.compile(rf"^(define (?!i32 @\"{SYMBOL}\").*\))(?: alwaysinline)?")
@@ -106,7 +107,9 @@ def _protected(text: str) -> str:
     changed, found = _COMPARISON.subn(replace, text)
     if found != text.count(" fcmp "):
         raise Refused("it compares numbers of another kind")
-    return f'{changed}\ndeclare double @"fwddiff.value"(double) {_ATTRIBUTES}\n' if count else text
+    if count == 0 or _VALUE.search(changed):
+        return changed
+    return f'{changed}\ndeclare double @"fwddiff.value"(double) {_ATTRIBUTES}\n'
 
 
 def _inlined(circular: Sequence[str], found: Any) -> str:

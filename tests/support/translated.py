@@ -76,7 +76,7 @@ def _with_memory(text: str) -> str:
     for name in ("fwddiff.allocate", "fwddiff.retain", "fwddiff.release"):
         declared = re.compile(rf'^declare [^@\n]*@"?{re.escape(name)}"?\(.*\n', re.M)
         if declared.search(text):
-            definition, needed = memory.definition(name)
+            definition, needed = memory.definition(name) or ("", {})
             text = declared.sub("", text) + definition
             lines |= needed
     return "\n".join([polls.never(text), *lines.values()])

@@ -35,7 +35,15 @@ from llvmlite import binding
 
 from fwddiff._native import interrupts, kept
 from fwddiff._native.machine_code import Code
-from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STALE, TOO_DEEP, UNDEFINED
+from fwddiff._native.status import (
+    EXCEPTION,
+    INTERRUPTED,
+    NO_MEMORY,
+    SHAPE_MISMATCH,
+    STALE,
+    TOO_DEEP,
+    UNDEFINED,
+)
 from fwddiff._native.words import Word, Words
 
 __all__ = ["EXCEPTION", "INTERRUPTED", "NO_MEMORY", "SHAPE_MISMATCH", "STALE", "TOO_DEEP", "UNDEFINED"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import itertools
 import math
 import sys
 
@@ -20,7 +19,6 @@ import fwddiff as fd
 from fwddiff import fwddiff
 from fwddiff.engines.numba import language
 from support.problems import problem_of
-from support.translated import translated
 
 
 def power(x, n):
@@ -354,9 +352,7 @@ def test_arrays_made_by_recursion_run_as_python():
         return x * 1.0 if len(x) == 1 else np.concatenate((halves(x[::2]) * 2, halves(x[1::2])))
 
     x = np.array([0.7, 1.1, -0.6, 1.3])
-    np.testing.assert_allclose(
-        fd.jacobian(halves, x) @ x, halves(x), rtol=1e-14
-    )
+    np.testing.assert_allclose(fd.jacobian(halves, x) @ x, halves(x), rtol=1e-14)
 
 
 # --- many elements, and what goes wrong ---------------------------------------------------------------------
@@ -401,7 +397,9 @@ def test_too_many_calls_inside_each_other():
     for call in (lambda: fd.derivative(endless, 0.0, backend="numba"), lambda: endless(0.0)):
         with pytest.raises(RecursionError, match="maximum recursion depth"):
             call()
-    assert fd.derivative(power, 1.0, sys.getrecursionlimit() - 1, backend="numba") == sys.getrecursionlimit() - 1
+    assert (
+        fd.derivative(power, 1.0, sys.getrecursionlimit() - 1, backend="numba") == sys.getrecursionlimit() - 1
+    )
 
 
 def test_kernels_are_for_one_limit():

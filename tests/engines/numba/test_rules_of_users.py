@@ -1,5 +1,5 @@
-"""Functions with a row of their own (`fd.scalar_rule`) in code on plain numbers: values are the code's, slopes
-the row's, to any order; exceptions, integers and captured values are as without a row.
+"""Functions with a row of their own (`fd.scalar_rule`) in code on plain numbers: values are the code's,
+slopes the row's, to any order; exceptions, integers and captured values are as without a row.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def derivatives(function, *arguments, active=(0,), captured=()):
     pullback = rule.pullback(active)
     twice = pullback.pushforward(active)
     gradient = [float(v) for v in pullback([*values, np.array(1.0)])]
-    hessian = [[float(v) for v in twice([*values, np.array(1.0), *map(np.array, e)])] for e in np.eye(len(active))]
+    hessian = [
+        [float(v) for v in twice([*values, np.array(1.0), *map(np.array, e)])] for e in np.eye(len(active))
+    ]
     return float(rule(values)[0]), gradient, hessian
 
 
@@ -74,7 +76,9 @@ def test_rows_that_name_each_other():
     assert value == pytest.approx(s * x)
     np.testing.assert_allclose(gradient, [s + x * y * c, x * x * c], rtol=1e-14)
     mixed = 2 * x * c - x * x * y * s
-    np.testing.assert_allclose(hessian, [[2 * y * c - x * y * y * s, mixed], [mixed, -(x**3) * s]], rtol=1e-13)
+    np.testing.assert_allclose(
+        hessian, [[2 * y * c - x * y * y * s, mixed], [mixed, -(x**3) * s]], rtol=1e-13
+    )
 
 
 def test_a_rule_counts_and_not_the_code_at_every_order():
@@ -162,9 +166,7 @@ def test_compiled_functions_given_a_rule_and_single_precision():
     bar = fd.unthunk(pullback(np.ones(5, np.float32))[0])
     wide = x.astype(float)
     assert (y.dtype, bar.dtype) == (np.float32, np.float32)
-    np.testing.assert_allclose(
-        bar, np.log1p(np.exp(wide)) + wide / (1 + np.exp(-wide)), rtol=1e-5
-    )
+    np.testing.assert_allclose(bar, np.log1p(np.exp(wide)) + wide / (1 + np.exp(-wide)), rtol=1e-5)
 
 
 def test_a_recursive_function_with_a_rule():

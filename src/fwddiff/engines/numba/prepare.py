@@ -80,6 +80,7 @@ class Prepared:
     def _with_row(self, node: Function):
         if is_plain():
             return with_row(node, self._of_values.dispatcher(node), _stub(node))
+        assert node.row is not None
         return taught.dispatcher(node.row, len(node.captures), self._compiled(node), _stub(node))
 
     @functools.cached_property

@@ -77,8 +77,8 @@ class Core:
 
 
 def translate(problem: Problem, has_rules: bool = True) -> Core:
-    """The problem's function as LLVM's code on plain numbers; raises `Refused`. `has_rules`: whether functions
-    with rows of their own are called by these; else their code is all that they are."""
+    """The problem's function as LLVM's code on plain numbers; raises `Refused`. `has_rules`: whether
+    functions with rows of their own have the slopes of these; else their code is all that they are."""
     _refuse(problem)
     with global_compiler_lock, _target.on_plain_numbers():
         try:

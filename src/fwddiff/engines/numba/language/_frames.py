@@ -20,14 +20,12 @@ from fwddiff._native import interrupts
 from fwddiff._native.status import NO_MEMORY, STOPPED, TOO_DEEP
 from fwddiff.engines.numba import polls
 from fwddiff.engines.numba.language._frugal import make_frugal
-from fwddiff.engines.numba.language._turns import AGAIN, STEPS, Part, Turns, bare
+from fwddiff.engines.numba.language._turns import STEPS, Part, Turns
 from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, is_float, name_of, parts_of
 from fwddiff.engines.numba.ssa.function import BYTES
-from fwddiff.engines.numba.ssa.functions import ALLOCATE, RELEASE
 from fwddiff.engines.numba.ssa.shadows import allocated, released
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
-__all__ = ["AGAIN", "RESULT", "RETURNED", "Result", "as_loop", "limit", "thrown"]
 RESULT, RETURNED = "fwddiff.result.", "fwddiff.returned"
 _THROWN = "fwddiff.thrown"
 _LOCAL = re.compile(r'%("[^"]*"|[\w.$-]+)')
@@ -146,7 +144,8 @@ class _Loop:
         self._dispatch(place, exception)
         for line, phi in phis:
             ways = [
-                f'[ {self._incoming[phi.text, self.turns.last[b]]}, %"{self.turns.last[b]}" ]' for b in phi.incoming
+                f'[ {self._incoming[phi.text, self.turns.last[b]]}, %"{self.turns.last[b]}" ]'
+                for b in phi.incoming
             ]
             assert phi.result is not None
             w.lines[line] = f"  {phi.result.text} = phi {phi.result.type} {', '.join(ways)}"
@@ -207,7 +206,9 @@ class _Loop:
         assert i.result is not None
         if i.operation == "alloca":
             depth = w.assign("i64", f"load i64, {self.depth}")
-            return w.assign("ptr", f"getelementptr {_allocated(i)}, {self.stack.arrays[i.result.text]}, {depth}")
+            return w.assign(
+                "ptr", f"getelementptr {_allocated(i)}, {self.stack.arrays[i.result.text]}, {depth}"
+            )
         return w.assign("ptr", self._with_operands(i).split(" = ", 1)[1])
 
     def _with_operands(self, i: Instruction) -> str:
@@ -217,7 +218,9 @@ class _Loop:
     def _with(self, text: str, operands: Sequence[Value]) -> str:
         names = {o.text: self._now(o).text for o in operands if o.is_name}
         head, equals, tail = text.partition(" = ")
-        body = _LOCAL.sub(lambda found: names.get(name_of(found.group(1)), found.group()), tail if equals else head)
+        body = _LOCAL.sub(
+            lambda found: names.get(name_of(found.group(1)), found.group()), tail if equals else head
+        )
         return f"{head}{equals}{body}" if equals else body
 
     def _offset(self, value: Value, argument: str) -> Value:

@@ -36,7 +36,9 @@ def circular(texts: Sequence[str]) -> list[str]:
     while found := [name for name in calls if name not in chosen and name in _reached(name, calls, chosen)]:
         chosen.append(min(found, key=lambda name: (name not in calls[name], name)))
     reached = {name: _reached(name, calls, []) & set(chosen) for name in chosen}
-    if any(name in reached[other] and other in reached[name] for name in chosen for other in {*chosen} - {name}):
+    if any(
+        name in reached[other] and other in reached[name] for name in chosen for other in {*chosen} - {name}
+    ):
         raise Refused("functions call each other and themselves")
     return sorted(chosen, key=lambda name: len(reached[name]))
 

@@ -68,11 +68,15 @@ class Ruled:
         row, split = self.node.row, 1 + len(self.node.captures)
         assert row is not None
         if not all(map(is_number, kinds[split:])):
-            raise CompileError(f"`{row.name}` has a scalar_rule, which is for numbers: call it element by element.")
+            raise CompileError(
+                f"`{row.name}` has a scalar_rule, which is for numbers: call it element by element."
+            )
         if not any(isinstance(kind, types.Float) for kind in kinds[split:]):
             return kinds[0], lambda context, builder, kinds, values: values[0]
         if not is_number(kinds[0]):
-            raise CompileError(f"`{row.name}` has a scalar_rule, which is for numbers, and returns {kinds[0]}.")
+            raise CompileError(
+                f"`{row.name}` has a scalar_rule, which is for numbers, and returns {kinds[0]}."
+            )
         return types.float64, self._emit
 
     def _emit(self, context: Any, builder: Any, kinds: Sequence[Any], values: Sequence[Any]) -> Any:
@@ -100,7 +104,9 @@ class _Texts(ast.NodeTransformer):
         self.whole, self.names_itself = list(whole), False
         self.captured = [f"captured_{k}" for k in range(len(captured))]
         self.partials = tuple(
-            "0" if is_whole or text is None else ast.unparse(self.visit(ast.parse(text.strip(), mode="eval").body))
+            "0"
+            if is_whole or text is None
+            else ast.unparse(self.visit(ast.parse(text.strip(), mode="eval").body))
             for is_whole, text in zip(whole, self.own.partials, strict=True)
         )
 
@@ -127,7 +133,10 @@ class _Texts(ast.NodeTransformer):
             callee = _other(rules.TABLE[name])
         else:
             return ast.Call(node.func, given, [])
-        whole = [*map(self._is_integer, node.args), *(map(_is_whole, self.kinds) if callee is self.node else [])]
+        whole = [
+            *map(self._is_integer, node.args),
+            *(map(_is_whole, self.kinds) if callee is self.node else []),
+        ]
         return ast.Call(ast.Name(_called(callee, whole, self.kinds)), given, [])
 
     def _is_integer(self, node: ast.expr) -> bool:

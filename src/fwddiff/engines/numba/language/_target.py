@@ -87,8 +87,8 @@ class _Codegen(JITCPUCodegen):
 
 
 class _CallConvention(callconv.CPUCallConv):
-    """Exceptions are statuses, without a description. A `try` looks whether there is one, of what the functions
-    raise that it calls: all have the same, of which nobody reads more than that."""
+    """Exceptions are statuses, without a description. A `try` looks whether what it calls has left one:
+    it is the same for all, of which nobody reads more than that it is there."""
 
     def set_static_user_exc(self, builder, exc, exc_args=None, loc=None, func_name=None):
         place = self._get_excinfo_argument(builder.function)

@@ -233,27 +233,32 @@ class _Target(TargetDescriptor):
 target = _Target(_NAME)
 
 
+def _of_one_form(signature: Any, kinds: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A function that calls itself has one form for all numbers of a type, those that are known where it is
+    called and defaults too: else the forms would call each other."""
+
+    def plain(kind: Any) -> Any:
+        if isinstance(kind, types.Omitted) and isinstance(kind.value, bool | int | float):
+            return typing.typeof.typeof(kind.value)
+        is_known = isinstance(kind, types.IntegerLiteral | types.BooleanLiteral)
+        return types.unliteral(kind) if is_known else kind
+
+    return signature, tuple(map(plain, kinds))
+
+
 class _Dispatcher(dispatcher.Dispatcher):
     targetdescr = target
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        node, _ = getattr(self.py_func, "__fwddiff_node__", (None, None))
+        if node is not None and node.calls_itself:
+            fold = self._compiler.fold_argument_types
+            self._compiler.fold_argument_types = lambda args, kws: _of_one_form(*fold(args, kws))
 
     def add_overload(self, cres: Any) -> None:
         """Nothing can be called from Python."""
         self.overloads[tuple(cres.signature.args)] = cres
-
-    def get_call_template(self, args: Any, kws: Any) -> Any:
-        """A function that calls itself has one form for all integers, those that are known where it is called
-        too: else the forms would call each other."""
-        kws = {name: self._plain(kind) for name, kind in dict(kws).items()}
-        return super().get_call_template(tuple(map(self._plain, args)), kws)
-
-    def fold_argument_types(self, args: Any, kws: Any) -> Any:
-        signature, folded = super().fold_argument_types(args, kws)
-        return signature, tuple(map(self._plain, folded))
-
-    def _plain(self, kind: Any) -> Any:
-        node, _ = getattr(self.py_func, "__fwddiff_node__", (None, None))
-        is_known = isinstance(kind, types.IntegerLiteral | types.BooleanLiteral)
-        return types.unliteral(kind) if is_known and node is not None and node.calls_itself else kind
 
 
 def jit(*functions: Any, **options: Any) -> Any:

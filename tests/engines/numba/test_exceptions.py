@@ -35,6 +35,33 @@ def test_an_index_out_of_bounds_raises_in_the_pullback_too():
         rule.pullback((0,))([X, np.arange(40), TABLE, np.ones(40)])
 
 
+def root(x):
+    if x < 0:
+        raise ValueError("negative")
+    return math.sqrt(x)
+
+
+def test_a_try_catches_what_helpers_raise():
+    def guarded(x):
+        try:
+            return root(x) * 2
+        except Exception:
+            return -3 * x
+
+    def guarded_twice(x):
+        try:
+            y = guarded(x) + root(-x)
+        except Exception:
+            y = guarded(-x) - x
+        return y
+
+    for f in (guarded, guarded_twice):
+        for x in (4.0, -4.0):
+            assert fwddiff(f, engine="numba").broadcast(np.array([x])) == f(x)
+            numeric = (f(x + 1e-6) - f(x - 1e-6)) / 2e-6
+            assert fd.derivative(f, x, backend="numba") == pytest.approx(numeric, rel=1e-8)
+
+
 def test_an_array_argument_has_bounds():
     @fwddiff
     def beyond(x):

@@ -192,7 +192,7 @@ def test_single_precision():
     g = fwddiff(horner, engine="numba").broadcast
     y, pullback = fd.rrule(g, x, np.float32(1.1), np.float32(-0.6), 6)
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y, [horner(float(v), 1.1, -0.6, 6) for v in x], rtol=1e-6)
+    np.testing.assert_allclose(y, np.array([horner(float(v), 1.1, -0.6, 6) for v in x]), rtol=1e-6)
     bar = fd.unthunk(pullback(np.ones(5, np.float32))[0])
     exact = [wanted(horner, (float(v), 1.1, -0.6), (6,), (1, 0, 0)) for v in x]
     assert bar.dtype == np.float32
@@ -261,7 +261,7 @@ def test_captured_numbers_and_functions_inside():
     def plain(x, w, n):
         return x if n == 0 else (x + w) * plain(x * w, w, n - 1)
 
-    expected = [wanted(plain, (1.2, 0.7), (4,), order) for order in ((1, 0), (0, 1))]
+    expected = np.array([wanted(plain, (1.2, 0.7), (4,), order) for order in ((1, 0), (0, 1))])
     np.testing.assert_allclose(rule.pullback((0, 2))(values), expected, rtol=1e-12)
 
 

@@ -1,5 +1,5 @@
-"""Functions with a row of their own (`fd.scalar_rule`) in code on plain numbers: values are the code's, slopes
-the row's, to any order; exceptions, integers and captured values are as without a row.
+"""Functions with a row of their own (`fd.scalar_rule`) in code on plain numbers: values are the code's,
+slopes the row's, to any order; exceptions, integers and captured values are as without a row.
 """
 
 from __future__ import annotations

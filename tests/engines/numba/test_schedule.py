@@ -20,7 +20,7 @@ from fwddiff.engines.numba.target import cpu
 
 RANDOM = np.random.default_rng(11)
 C_TYPES = {
-    **{"double": ctypes.c_double, "float": ctypes.c_float, "i64": ctypes.c_int64, "i32": ctypes.c_int32},
+    "double": ctypes.c_double, "float": ctypes.c_float, "i64": ctypes.c_int64, "i32": ctypes.c_int32,
     "i8": ctypes.c_uint8,
 }
 
@@ -119,7 +119,7 @@ def by_python(call, pattern, extents, arrays, n_in, checks):
             return EXCEPTION, None
         for j, (number, place) in enumerate(zip(found, at[n_in:], strict=True)):
             undefined |= j in checks.outputs and bool(
-                np.isnan(number) or checks.infinities and np.isinf(number)
+                np.isnan(number) or (checks.infinities and np.isinf(number))
             )
             if pattern[n_in + j].isupper():
                 terms[j].setdefault(place, []).append(number.item())

@@ -57,8 +57,8 @@ class Core:
 
 
 def translate(problem: Problem, has_rules: bool = True) -> Core:
-    """The problem's function as LLVM's code on plain numbers. `has_rules`: whether functions with rows of their
-    own are called by these; else their code is all that they are.
+    """The problem's function as LLVM's code on plain numbers. `has_rules`: whether functions with rows of
+    their own have the slopes of these; else their code is all that they are.
 
     Raises `Refused`, errors of ours, and whatever Numba's many parts and LLVM raise.
     """

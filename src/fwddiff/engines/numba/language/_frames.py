@@ -20,13 +20,12 @@ from fwddiff._native import interrupts
 from fwddiff._native.status import NO_MEMORY, STOPPED, TOO_DEEP
 from fwddiff.engines.numba import polls
 from fwddiff.engines.numba.language._frugal import make_frugal
-from fwddiff.engines.numba.language._turns import AGAIN, STEPS, Part, Turns
+from fwddiff.engines.numba.language._turns import STEPS, Part, Turns
 from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, is_float, name_of, parts_of
 from fwddiff.engines.numba.ssa.function import BYTES
 from fwddiff.engines.numba.ssa.shadows import allocated, released
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
-__all__ = ["AGAIN", "RESULT", "RETURNED", "Result", "as_loop", "limit", "thrown"]
 RESULT, RETURNED = "fwddiff.result.", "fwddiff.returned"
 _THROWN = "fwddiff.thrown"
 _LOCAL = re.compile(r'%("[^"]*"|[\w.$-]+)')

@@ -26,6 +26,7 @@ def frugal(text: str, symbol: str) -> str:
 
 
 def make_frugal(code: Code) -> None:
+    """Take this memory out of code that is changed."""
     for block in code.blocks:
         block.body = _uncounted(block.body)
     _on_stack(code)

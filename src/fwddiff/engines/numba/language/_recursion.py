@@ -17,7 +17,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from fwddiff.engines.numba.language._frames import AGAIN, RESULT, RETURNED, Result, as_loop, thrown
+from fwddiff.engines.numba.language._frames import RESULT, RETURNED, Result, as_loop, thrown
+from fwddiff.engines.numba.language._turns import AGAIN
 from fwddiff.engines.numba.ssa.code import Code, Instruction, Refused, Value, parts_of, read
 from fwddiff.engines.numba.ssa.function import BYTES
 from fwddiff.engines.numba.ssa.writer import Writer

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType
 from typing import Any
 
+from llvmlite import ir
+
 from fwddiff.engines.numba import inner
 from fwddiff.engines.numba.inner import InnerCompiler
 from fwddiff.engines.numba.language._lists import MemoryOfLists
@@ -90,11 +92,13 @@ class _Codegen(JITCPUCodegen):
 
 
 class _CallConvention(callconv.CPUCallConv):
-    """Exceptions are statuses, without a description. A `try` looks whether there is one, of what the functions
-    raise that it calls: all have the same, of which nobody reads more than that."""
+    """Exceptions are statuses, without a description. A `try` looks whether what it calls has left one:
+    it is the same for all, of which nobody reads more than that it is there."""
 
     def set_static_user_exc(self, builder, exc, exc_args=None, loc=None, func_name=None):
         place = self._get_excinfo_argument(builder.function)
+        if not isinstance(place.type.pointee, ir.PointerType):
+            return  # the core itself, which nobody asks
         builder.store(_raised(builder.module, place.type.pointee), place)
 
     def set_dynamic_user_exc(self, builder, exc, exc_args, nb_types, loc=None, func_name=None):
@@ -238,27 +242,32 @@ class _Target(TargetDescriptor):
 target = _Target(_NAME)
 
 
+def _of_one_form(signature: Any, kinds: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A function that calls itself has one form for all numbers of a type, those that are known where it is
+    called and defaults too: else the forms would call each other."""
+
+    def plain(kind: Any) -> Any:
+        if isinstance(kind, types.Omitted) and isinstance(kind.value, bool | int | float):
+            return typing.typeof.typeof(kind.value)
+        is_known = isinstance(kind, types.IntegerLiteral | types.BooleanLiteral)
+        return types.unliteral(kind) if is_known else kind
+
+    return signature, tuple(map(plain, kinds))
+
+
 class _Dispatcher(dispatcher.Dispatcher):
     targetdescr = target
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        node, _ = getattr(self.py_func, "__fwddiff_node__", (None, None))
+        if node is not None and node.calls_itself:
+            fold = self._compiler.fold_argument_types
+            self._compiler.fold_argument_types = lambda args, kws: _of_one_form(*fold(args, kws))
 
     def add_overload(self, cres: Any) -> None:
         """Nothing can be called from Python."""
         self.overloads[tuple(cres.signature.args)] = cres
-
-    def get_call_template(self, args: Any, kws: Any) -> Any:
-        """A function that calls itself has one form for all integers, those that are known where it is called
-        too: else the forms would call each other."""
-        kws = {name: self._plain(kind) for name, kind in dict(kws).items()}
-        return super().get_call_template(tuple(map(self._plain, args)), kws)
-
-    def fold_argument_types(self, args: Any, kws: Any) -> Any:
-        signature, folded = super().fold_argument_types(args, kws)
-        return signature, tuple(map(self._plain, folded))
-
-    def _plain(self, kind: Any) -> Any:
-        node, _ = getattr(self.py_func, "__fwddiff_node__", (None, None))
-        is_known = isinstance(kind, types.IntegerLiteral | types.BooleanLiteral)
-        return types.unliteral(kind) if is_known and node is not None and node.calls_itself else kind
 
 
 def jit(*functions: Any, **options: Any) -> Any:

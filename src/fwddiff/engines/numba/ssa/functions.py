@@ -54,7 +54,7 @@ BORROW, GIVE = "fwddiff.borrow.", "fwddiff.give."
 _OF_MEMORY = re.compile(r"llvm\.(memset|memcpy|memmove|lifetime)\.")
 
 
-# Rows of functions of the user's, by the names that code has for them, and which of their arguments are whole.
+# Rows of functions of the user's, by the names that code has for them, and their arguments that are integers.
 _rows: dict[str, rules.Row] = {}
 _whole: dict[str, tuple[int, ...]] = {}
 

@@ -292,12 +292,8 @@ def test_what_has_no_vector_version_goes_side_by_side_all_the_same():
             x = x + math.lgamma(2 + y * y) + 1
         return x
 
-    def no_loop(x, y):
-        return math.sin(x) * y
-
     x, y = data(30)
     assert lanes_of(without_vector_version, x, y) is not None
-    assert lanes_of(no_loop, x, y) is None
     check(without_vector_version, (x, y))
 
 

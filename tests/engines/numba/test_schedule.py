@@ -1,4 +1,4 @@
-"""Kernels' loops: along any operands, the numbers of the same core called by Python for one element at a time.
+"""Kernels' loops: along any operands, the numbers of the same core called by Python element by element.
 
 A difference can only come from the loop. Sums are compared with `math.fsum`.
 """

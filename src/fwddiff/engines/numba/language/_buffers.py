@@ -33,8 +33,8 @@ def cache_type(cache: DiffCache, statics: Mapping[int, Any], float_dtype: np.dty
     """Of one of these leaves."""
     if not has_compiled_form(cache, float_dtype):
         raise CompileError(
-            f"{cache!r} has no compiled form for arguments of {float_dtype}: kernels compute in the precision "
-            "of the arguments. Give the buffer that dtype and an axis, or use engine='numpy'."
+            f"{cache!r} has no compiled form for arguments of {float_dtype}: kernels compute in the "
+            "precision of the arguments. Give the buffer that dtype and an axis, or use engine='numpy'."
         )
     return CacheType(cache, number_of(cache, statics))
 

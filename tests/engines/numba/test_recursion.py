@@ -126,7 +126,16 @@ def by_its_own_result(x, n):
     return x if n <= 0 else by_its_own_result(by_its_own_result(x, n - 2) * x, n - 1)
 
 
+def by_default(x, n, least=1e-3, is_last=False):
+    """Defaults and numbers known where it is called are no other functions."""
+    if is_last or x < least:
+        return x
+    below = by_default(x * x, n - 1, is_last=n < 2)
+    return below + by_default(x / 4, n - 1, least * 2, False) * x if n > 0 else below
+
+
 CASES = [
+    (lambda x, n: by_default(x, n), (0.7,), (3,)),
     (power, (1.3,), (5,)),
     (horner, (0.7, 1.1, -0.6), (6,)),
     (halved, (0.7, 1.1), (9,)),

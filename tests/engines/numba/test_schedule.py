@@ -20,7 +20,10 @@ from fwddiff.engines.numba.target import cpu
 
 RANDOM = np.random.default_rng(11)
 C_TYPES = {
-    "double": ctypes.c_double, "float": ctypes.c_float, "i64": ctypes.c_int64, "i32": ctypes.c_int32,
+    "double": ctypes.c_double,
+    "float": ctypes.c_float,
+    "i64": ctypes.c_int64,
+    "i32": ctypes.c_int32,
     "i8": ctypes.c_uint8,
 }
 

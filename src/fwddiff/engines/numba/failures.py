@@ -38,7 +38,7 @@ def _array_at(place: int, shape: Sequence[int], strides: Sequence[int], dtype: n
     below = sum(r for r in reach if r < 0)
     size = sum(r for r in reach if r > 0) - below + dtype.itemsize
     memory = (ctypes.c_char * size).from_address(place + below)
-    return np.ndarray(shape, dtype, memory, -below, strides)
+    return np.ndarray(shape, dtype, memoryview(memory), -below, strides)
 
 
 def _halved(rule: Any, arrays: list[np.ndarray], batch_ndim: int, axis: int, extent: int) -> list[np.ndarray]:

@@ -71,7 +71,9 @@ def _call(symbol: str, text: str, function: ssa.Function, outputs: tuple[Slot, .
         taken = cgutils.unpack_tuple(builder, arguments[0])
         values = [
             _as(builder, context, value, kind, wanted)
-            for value, kind, wanted in zip(taken, signature.args[0], function.inputs, strict=True)
+            for value, kind, wanted in zip(
+                taken, signature.args[0], ssa.numbers_of(function.inputs), strict=True
+            )
         ]
         pointer = ir.IntType(8).as_pointer()
         place = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), max(ssa.size(function.returned), 8)))

@@ -62,7 +62,7 @@ def _data(self: Any) -> Any:
     return self._builder.bitcast(_items(self._builder, head), own.type)
 
 
-_of_numba = listobj._ListPayloadMixin.data.fget
+_of_numba: Any = listobj._ListPayloadMixin.data.fget
 listobj._ListPayloadMixin.data = property(_data)
 
 

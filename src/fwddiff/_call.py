@@ -276,10 +276,6 @@ class Caller:
                 return record, values
         return record, record.plan.values()  # names that lead to something new at each reading
 
-    def _own_rule(self) -> _capture.Meaning | None:
-        """A rule of the user's counts for this function too; hosts take care of `wrt`, this is the engine."""
-        return self.meaning if self.meaning.rule is not None else None
-
     def gather(
         self,
         kind: str,

@@ -73,9 +73,6 @@ class Guard:
         if line not in self._lines:
             self._lines.append(line)
 
-    def is_empty(self) -> bool:
-        return not self._lines
-
     # --- what is checked ------------------------------------------------------------------------------------
 
     def identity(self, name: str, value: Any) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 from fwddiff._native import compiler, disk, interrupts
 from fwddiff._native.environment import environment
-from fwddiff._native.machine_code import Code, Object, extract, load
+from fwddiff._native.machine_code import Code, Object, load
 
 
 def function(symbol: str, text: str) -> Code:
@@ -34,13 +33,6 @@ def recall(name: str) -> Code | None:
     header, content = found
     code = load(Object(header["symbol"], tuple(header["needs"]), content))
     return code and code._replace(polls=interrupts.expect(header["needs"]))
-
-
-def keep(name: str, function: Any) -> None:
-    """Keep a compiled `numba.cfunc` under this name, if it can be used in another process."""
-    code = extract(function)
-    if code is not None:
-        keep_object(name, code)
 
 
 def keep_object(name: str, code: Object) -> None:

@@ -44,19 +44,6 @@ class Object(NamedTuple):
     content: bytes
 
 
-def extract(function: Any) -> Object | None:
-    """Object code of a compiled `numba.cfunc`; `None` if it would mean nothing in another process."""
-    library = function._library
-    module = library._final_module
-    text = str(module)
-    if library.has_dynamic_globals or holds_addresses(text) or _uses_environment(module, text):
-        return None
-    needs = needs_of(module)
-    if not _available(needs):
-        return None
-    return Object(function.native_name, needs, bytes(library._get_compiled_object()))
-
-
 def holds_addresses(text: str) -> bool:
     """Whether a module's text has addresses of this process in it."""
     return _ADDRESS.search(text) is not None
@@ -66,12 +53,6 @@ def needs_of(module: Any) -> tuple[str, ...]:
     """Names that a module declares and does not define."""
     functions = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     return (*functions, *[g.name for g in module.global_variables if g.is_declaration])
-
-
-def _uses_environment(module: Any, text: str) -> bool:
-    """Whether the code reads Python objects, which Numba keeps in an environment per function."""
-    names = [g.name for g in module.global_variables if "NumbaEnv" in g.name]
-    return any(len(re.findall(rf"@\"?{re.escape(name)}\b", text)) > 1 for name in names)
 
 
 @global_compiler_lock

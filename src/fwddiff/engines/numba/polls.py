@@ -149,11 +149,6 @@ _LABEL = re.compile(r'label %("[^"]+"|[^\s,\]]+)')
 _CALL = re.compile(rf'(%[^\s=]+) = (?:tail )?call i32 @"?{re.escape(POLL)}"?\(\)[^\n]*')
 
 
-def is_needed(text: str) -> bool:
-    """Whether optimised code has a poll in a function with a loop."""
-    return any(map(_leads_back, filter(_CALL.search, _FUNCTION.findall(text))))
-
-
 def has_loop(text: str) -> bool:
     return any(map(_leads_back, _FUNCTION.findall(text)))
 

@@ -154,7 +154,8 @@ class NumbaRule(Rule):
             how = (self.code, self.inputs, self.outputs, pattern, checks, self.dear)
             machine = pipeline.machine_code(*how)
         self.store.problem.refuse_changes()  # while it was compiled
-        self.store.keep_kernel(f"{self.key} {pattern}", machine.code if machine.is_portable else None)
+        if machine.is_portable:
+            self.store.keep_kernel(f"{self.key} {pattern}", machine.code)
         code = Code(machine.address, machine.owner, interrupts.expect(machine.needs))
         return Kernel(code, functools.partial(pipeline.assembly, *how))
 

@@ -86,14 +86,10 @@ class Store:
         """The kernel kept under this name, loaded."""
         return kept.recall(self._file(what)) if self.usable else None
 
-    def keep_kernel(self, what: str, function: Any) -> None:
-        """Keep object code, or a compiled `numba.cfunc`, under this name, if another process can use it."""
-        if function is None or not self._is_current():
-            return
-        if isinstance(function, Object):
-            kept.keep_object(self._file(what), function)
-        else:
-            kept.keep(self._file(what), function)
+    def keep_kernel(self, what: str, code: Object) -> None:
+        """Keep object code, which another process can use, under this name."""
+        if self._is_current():
+            kept.keep_object(self._file(what), code)
 
     def origin(self, what: str) -> str:
         """Where `recall` finds the kernel kept under this name, from another process too; empty if it is not

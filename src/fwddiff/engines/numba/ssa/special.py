@@ -15,6 +15,7 @@ from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of
 from fwddiff.engines.numba.ssa.writer import Writer
 
 PREFIX = "fwddiff_special_"
+_SHORT = (8, 60)  # blocks, instructions
 # The code of a function of ours, by the name of its row.
 Bodies = Callable[[str], Function]
 
@@ -38,15 +39,21 @@ def call(writer: Writer, row: rules.Row, arguments: Sequence[Value], kind: str, 
 
 
 def _of_body(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:
-    """Not inlined: some of them are long."""
+    """Put in the place of calls where it is short: LLVM computes several elements side by side then."""
     function = bodies(row.name)
     kinds = numbers_of(function.inputs)
     writer.outside |= function.code.outside
     writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
     w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
     result = _called(w, f"{symbol}_core", given)
-    writer.outside[symbol] = _definition(w, symbol, given, result, ATTRIBUTES)
+    attributes = "alwaysinline" if _is_short(function) else ATTRIBUTES
+    writer.outside[symbol] = _definition(w, symbol, given, result, attributes)
     return kinds
+
+
+def _is_short(function: Function) -> bool:
+    code = function.code
+    return not code.has_loop and len(code.blocks) <= _SHORT[0] and len(code.instructions) <= _SHORT[1]
 
 
 ATTRIBUTES = "noinline nounwind willreturn memory(none)"

@@ -150,15 +150,15 @@ def calls(function):
 
 def test_calls_of_shared_values_are_ahead():
     parts = parts_of(lambda a, x: math.lgamma(a) * x + (math.log(a) if x > 0.0 else 0.0), 1.5, X)
-    assert {"lgamma", "log"} <= set(calls(parts.ahead))
+    assert set(calls(parts.ahead)) >= {"lgamma", "log"}
     assert not {"lgamma", "log"} & set(calls(parts.rest))
     assert parts.rest.inputs == ("double", "double", *parts.kept)
 
 
 def test_fixed_loops_go_ahead_and_others_stay():
     parts = parts_of(loops, 1.5, X)
-    assert "exp" in calls(parts.ahead) and "exp" not in calls(parts.rest)
-    assert parts.rest.code.has_loop and not parts.ahead.code.has_loop
+    assert ["exp" in calls(part) for part in (parts.ahead, parts.rest)] == [True, False]
+    assert [part.code.has_loop for part in (parts.ahead, parts.rest)] == [False, True]
 
 
 def test_nothing_is_split_where_nothing_is_shared_or_dear():
@@ -212,7 +212,8 @@ def test_infinite_slopes_run_again_in_exact_code():
 
 def test_more_values_than_are_kept(monkeypatch):
     def many(a, x):
-        return (math.exp(a) + x) * (math.log(a) + x * x) * (math.sin(a) + x) * (math.cos(a) - x) + math.tan(a) * x
+        y = (math.exp(a) + x) * (math.log(a) + x * x) * (math.sin(a) + x)
+        return y * (math.cos(a) - x) + math.tan(a) * x
 
     found = derivatives(fwddiff(many).broadcast, (1.7, X))
     monkeypatch.setattr(ahead, "_MOST", 2)
@@ -228,5 +229,7 @@ def test_short_functions_of_ours_are_put_in_place(monkeypatch):
     fwddiff(lambda x: special.log1pmx(x)).broadcast(X)
     fwddiff(lambda x: special.digamma(x)).broadcast(X)
     short, long = (re.search(r"define internal double @\"?fwddiff_special_\w+\"?\(.*", t) for t in seen)
-    assert short is not None and "alwaysinline" in short.group()
-    assert long is not None and "noinline" in long.group()
+    assert short is not None
+    assert long is not None
+    assert "alwaysinline" in short.group()
+    assert "noinline" in long.group()

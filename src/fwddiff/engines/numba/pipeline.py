@@ -19,7 +19,7 @@ from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM
 from fwddiff.engines.numba.lanes._code import Refused as NoLanes
 from fwddiff.engines.numba.lanes._code import read
 from fwddiff.engines.numba.lanes._writer import written
-from fwddiff.engines.numba.language import body
+from fwddiff.engines.numba.recorded import body
 from fwddiff.engines.numba.schedule import Ahead, Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
 from fwddiff.engines.numba.target import cpu

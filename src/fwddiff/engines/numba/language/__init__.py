@@ -17,15 +17,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 import numba
-from fwddiff import _tree, rules
-from fwddiff._capture import plan
 from fwddiff._errors import FwdDiffError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import polls, structs
+from fwddiff.engines.numba import structs
 from fwddiff.engines.numba.expressions import compile_function
 from fwddiff.engines.numba.language import _arguments, _meanings, _target  # noqa: F401 - teaches the target
 from fwddiff.engines.numba.language._frugal import frugal
@@ -35,11 +31,11 @@ from fwddiff.engines.numba.leaves import function_of_leaves
 from fwddiff.engines.numba.prepare import Prepared, calls_itself
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
-from fwddiff.engines.numba.ssa.function import Array, Function, returning
+from fwddiff.engines.numba.ssa.function import Array
 from numba.core import errors, types
 from numba.core.compiler_lock import global_compiler_lock
 
-__all__ = ["Core", "Refused", "body", "translate"]
+__all__ = ["Core", "Refused", "translate"]
 
 
 @dataclasses.dataclass(eq=False)
@@ -88,21 +84,6 @@ def translate(problem: Problem) -> Core:
             raise
         except Exception as error:  # Numba's errors, and whatever else its many parts and LLVM raise
             raise _cause(error) from error
-
-
-@functools.cache
-def body(name: str) -> Function:
-    """The code of a function of ours in the rules table: what its value, and slopes that are no text, are.
-
-    It has no polls: its loops end by themselves, and no caller looks at its status.
-    """
-    row = rules.TABLE[name]
-    assert row.body is not None
-    whole = rules.INTEGER_ARGUMENTS.get(name, ())
-    given = tuple(0 if k in whole else 0.0 for k in range(len(row.arguments)))
-    slots = tuple(Slot(np.dtype(type(x)), differentiable=isinstance(x, float)) for x in given)
-    core = translate(Problem(plan(row.body), _tree.flatten(given)[1], (), {}, slots))
-    return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
 
 
 def _cause(error: BaseException) -> Exception:

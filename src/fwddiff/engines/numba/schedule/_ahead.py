@@ -8,8 +8,8 @@ from fwddiff.engines.numba.schedule._operands import Operands
 
 
 class Ahead(NamedTuple):
-    """`i32 @symbol(ptr results, ptr exception, inputs…)`, a core that never raises, of the inputs that are the
-    same throughout a row; the core of the elements takes its results, LLVM's types of which are `kinds`,
+    """`i32 @symbol(ptr results, ptr exception, inputs…)`, a core that never raises, of the inputs that are
+    the same throughout a row; the core of the elements takes its results, LLVM's types of which are `kinds`,
     behind its own inputs."""
 
     symbol: str

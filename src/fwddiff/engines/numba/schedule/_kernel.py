@@ -31,8 +31,9 @@ def kernel_text(
 
     `malloc` and `free` are declared elsewhere. The core, `i32 @core_symbol(ptr result, ptr exception,
     arguments…)`, or the function of `lanes` which then takes its place, is to be put into the same
-    module, as is that of `ahead`; metadata of its own has numbers below `FIRST_METADATA`. The core's symbol is given as the text has it, quoted where need be. `vectorise`:
-    whether LLVM's vectoriser may try the loop over elements.
+    module, as is that of `ahead`; metadata of its own has numbers below `FIRST_METADATA`. The core's symbol
+    is given as the text has it, quoted where need be. `vectorise`: whether LLVM's vectoriser may try the loop
+    over elements.
     """
     if lanes is not None and any(slot.core_ndim for slot in (*inputs, *outputs)):
         raise ValueError("functions of arrays do not work on elements side by side")

@@ -2,10 +2,10 @@
 
 `split` takes such values out of a function: one function computes them, the other takes them as further
 inputs. They are found by "Divergence analysis" (Coutinho et al. 2011): a value is *shared* if its operands
-are, and for a phi if all ways to it are chosen by conditions that are shared. Loops of a fixed number of turns
-are unrolled before, others are not moved: code without loops can be run whether or not an element would come
-to it, as nothing in it traps. So blocks behind branches that the elements take differently count too, and
-phis become selects.
+are, and for a phi if all ways to it are chosen by conditions that are shared. Loops of a fixed number of
+turns are unrolled before, others are not moved: code without loops can be run whether or not an element would
+come to it, as nothing in it traps. So blocks behind branches that the elements take differently count too,
+and phis become selects.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MOST = 32
 
 
 class Split(NamedTuple):
-    """`ahead(shared inputs…) → kept values`, `rest(inputs…, kept values…) → outputs`; `ahead` never raises."""
+    """`ahead(shared inputs…) → kept values`, which never raises; `rest(inputs…, kept values…) → outputs`."""
 
     ahead: Function
     rest: Function
@@ -54,7 +54,7 @@ class Split(NamedTuple):
 
 
 def split(function: Function, shared: Sequence[bool]) -> Split | None:
-    """The two parts of a function, of whose inputs some are shared; `None` where there is not much to keep."""
+    """The two parts of a function, some of whose inputs are shared; `None` where little is to be kept."""
     if function.has_arrays or not any(shared) or all(shared):
         return None
     function = _unrolled(function)

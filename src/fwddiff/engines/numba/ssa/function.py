@@ -223,7 +223,8 @@ def simplified(text: str, symbol: str, inputs: tuple[Kind, ...], outputs: tuple[
 
 
 def inlined(text: str, *symbols: str) -> str:
-    """A module's text with everything that these functions call, if they are there, in the place of its calls."""
+    """A module's text with everything that those of these functions which it has call in the place of its
+    calls."""
     return str(_simplify(text, symbols))
 
 

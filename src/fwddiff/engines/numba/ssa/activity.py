@@ -15,7 +15,7 @@ from fwddiff.engines.numba.ssa.expressions import is_zero
 from fwddiff.engines.numba.ssa.functions import meaning, memory_function
 
 # Results without derivatives: of these functions, and of conversions to and from integers.
-LOCALLY_CONSTANT = frozenset({"value", "constant", "magnitude", "magnitude2"})
+LOCALLY_CONSTANT = frozenset({"value", "constant", "held", "magnitude", "magnitude2"})
 # What LLVM makes of a look at a float's bits.
 CLASSIFICATION = "llvm.is.fpclass."
 _POINTING = ("getelementptr", "phi", "select", "bitcast", "freeze")

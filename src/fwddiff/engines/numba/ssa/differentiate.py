@@ -265,6 +265,9 @@ class Differentiated:
         if name in ("magnitude", "magnitude2", "seed"):
             self._with_partials(i, name)
             return
+        if name == "held" and i.result is not None:
+            self.writer.line(f"{i.result.text} = freeze {i.operands[0]}")
+            return
         self.writer.line(i.text)
         given = [o for o in i.operands if self.active.of(o)]
         if not given or name in LOCALLY_CONSTANT or i.callee.startswith(CLASSIFICATION):

@@ -73,14 +73,20 @@ def _definition(w: Writer, symbol: str, given: Sequence[Value], result: Value, a
     return f'define internal {result.type} @"{symbol}"({listing}) {attributes} {{\n{body}\n}}\n'
 
 
-def put(symbol: str, core: str, kinds: Sequence[str], kind: str, value: str) -> tuple[str, dict[str, str]]:
+def put(
+    symbol: str, core: str, kinds: Sequence[str], kind: str, value: str, apart: Sequence[int] = ()
+) -> tuple[str, dict[str, str]]:
     """Definition of a function that is put in the place of calls that derivatives are taken of, and the
     declarations that it needs: by the core, with the value of the function `value`, if that is another. A
-    value never depends on what is asked."""
+    value never depends on what is asked. The partials of arguments that are `apart` are those of `value`."""
     w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
-    result = w.convert(_called(w, core, given), kind)
+    fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
+    by_core = [w.table("held", [v]) if k in apart else v for k, v in enumerate(given)]
+    result = w.convert(_called(w, core, by_core), kind)
+    if apart:
+        by_text = [v if k in apart else w.table("held", [v]) for k, v in enumerate(given)]
+        result = w.binary("fadd", w.call(value, kind, by_text), result)
     if value:
-        fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
         result = w.table("graft", [w.call(value, kind, fixed), result])
     return _definition(w, symbol, given, result, "alwaysinline"), w.outside
 

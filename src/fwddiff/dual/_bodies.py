@@ -39,6 +39,7 @@ def stand_in(own: Callable, plain: Callable) -> Callable:
     return on_anything
 
 
+@_chain.runs_code
 def by_code(row: rules.Row, arguments: tuple[Operand, ...]) -> Operand:
     """A row's function by its code, whose derivatives are the row's; the value is the row's own, and so are
     slopes that a record keeps as texts."""
@@ -56,9 +57,6 @@ def by_code(row: rules.Row, arguments: tuple[Operand, ...]) -> Operand:
     if level_of(own) == level:
         parts = [a + b for a, b in zip(parts, terms(own, level, count), strict=True)]
     return make(value_at(own, level), parts, level)
-
-
-_chain.by_code = by_code
 
 
 def element_by_element(function: Callable) -> Callable:

@@ -146,3 +146,15 @@ def test_texts_are_kept_beside_slopes_of_the_code(name, engine):
         np.testing.assert_allclose(found, exact, rtol=2e-13)
         # The slope in x of the code's slope in a: terms of the size of that slope over x cancel.
         assert bends[1, 0] == pytest.approx(exact[3], rel=2e-13, abs=1e-15 * abs(slopes[1] / x))
+
+
+@pytest.mark.parametrize("name", ["boxcox", "inv_boxcox1p"])
+def test_values_beside_partials_are_differentiated_once(name):
+    """Values, slopes and bends weighted by cotangents: the engine `numpy` as oracle."""
+    arrays = np.array([0.3, 1.0, 2.5]), np.array([0.0, 0.5, -0.3])
+    found, function = [], getattr(special, name)
+    for engine in ("numba", "numpy"):
+        g = fd.fwddiff(lambda x, a: function(x, a), engine=engine).broadcast
+        rule = g.prepare(*arrays).rule.partials((0, 1))
+        found.append(rule.pullback((0, 1))([*arrays, *np.ones((3, 3))]))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)

@@ -115,7 +115,7 @@ def carriers(i: Instruction) -> list[Value]:
         return i.operands
     if name in LOCALLY_CONSTANT:
         return []
-    if name == "graft":
+    if name in ("graft", "united"):
         return i.operands[1:]
     if name == "powi":
         return i.operands[:1]

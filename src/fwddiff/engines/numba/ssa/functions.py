@@ -7,12 +7,14 @@ import re
 from fwddiff import rules
 
 # Functions that are no rows: how each is differentiated says `differentiate`. `graft(a, b)` has the value of
-# one and the partials of the other; `held(x)` is a constant to the next derivative, and x to all after it.
+# one and the partials of the other; `held(x)` is a constant to the next derivative, and x to all after it;
+# `united(a, b)` is graft(a, b) to the next derivative, and a to all after it.
 OWN = frozenset(
     {
         "value",
         "constant",
         "held",
+        "united",
         "graft",
         "float32",
         "float64",

@@ -80,15 +80,26 @@ def put(
     declarations that it needs: by the core, with the value of the function `value`, if that is another. A
     value never depends on what is asked. The partials of arguments that are `apart` are those of `value`."""
     w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
-    fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
-    by_core = [w.table("held", [v]) if k in apart else v for k, v in enumerate(given)]
-    result = w.convert(_called(w, core, by_core), kind)
     if apart:
-        by_text = [v if k in apart else w.table("held", [v]) for k, v in enumerate(given)]
-        result = w.binary("fadd", w.call(value, kind, by_text), result)
+        result = _united(w, core, given, kind, value, apart)
+        return _definition(w, symbol, given, result, "alwaysinline"), w.outside
+    result = w.convert(_called(w, core, given), kind)
     if value:
+        fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
         result = w.table("graft", [w.call(value, kind, fixed), result])
     return _definition(w, symbol, given, result, "alwaysinline"), w.outside
+
+
+def _united(
+    w: Writer, core: str, given: Sequence[Value], kind: str, value: str, apart: Sequence[int]
+) -> Value:
+    """The partials of two calls, each of which holds the other's arguments; later derivatives are those of
+    the value again."""
+    held = [w.table("held", [v]) if is_float(v.type) else v for v in given]
+    by_core = [held[k] if k in apart else v for k, v in enumerate(given)]
+    by_text = [v if k in apart else held[k] for k, v in enumerate(given)]
+    parts = w.call(value, kind, by_text), w.convert(_called(w, core, by_core), kind)
+    return w.table("united", [w.call(value, kind, held), w.binary("fadd", *parts)])
 
 
 def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:

@@ -75,11 +75,6 @@ GATES_ARE_KEPT = (
     "a step of an LSTM where the eager cell keeps 7, 7 of a GRU where it keeps 8."
 )
 
-CONSTANT_OF_EACH = (
-    "the kernels of value and gradient are two passes, each of which computes the normalising constant, "
-    "which is one for all, for every element: a third of their time. PyTorch computes it once."
-)
-
 TARGETS = [
     *[
         Target(letter, "value + partials / value", KERNEL, (VALUE,), 1.6, note=MORE_ARRAYS)
@@ -166,7 +161,6 @@ TARGETS = [
         ("torch.distributions",),
         0.5,
         "Student-t log-density",
-        note=CONSTANT_OF_EACH,
     ),
     Target("s", "sparse / dense", SPARSE, ("fwddiff, dense",), 0.05, "Brusselator's Jacobian, 64 × 64"),
     *[

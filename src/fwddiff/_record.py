@@ -31,6 +31,8 @@ class Record:
         domain: Where tests look, by argument: (lowest, highest).
         oracle: The value as an expression of mpmath in the arguments.
         choices: What was chosen where no derivative exists.
+        keep_texts: Whether slopes that are texts stay so where others are asked for as well, which are those
+            of `code`: they have digits that the code loses, at the price of one more value.
     """
 
     function: Callable[..., float]
@@ -42,6 +44,13 @@ class Record:
     domain: Domain = field(default_factory=dict)
     oracle: str = ""
     choices: str = ""
+    keep_texts: bool = False
+
+    @property
+    def apart(self) -> tuple[int, ...]:
+        """Positions of arguments whose slopes are never those of the code."""
+        texts = (k for k, slope in enumerate(self.slopes) if slope is not None and k not in self.whole)
+        return tuple(texts) if self.keep_texts else ()
 
     @property
     def name(self) -> str:
@@ -77,6 +86,7 @@ def record(
     domain: Domain | None = None,
     oracle: str = "",
     choices: str = "",
+    keep_texts: bool = False,
 ) -> Callable[[Callable[..., float]], Callable[..., float]]:
     """Decorator that records a function and gives it back; see `Record`. `scipy`: names, parted by spaces."""
 
@@ -91,6 +101,7 @@ def record(
             domain=domain or {},
             oracle=oracle,
             choices=choices,
+            keep_texts=keep_texts,
         )
         assert len(slopes) == len(made.arguments), f"{function.__name__}: one slope per argument"
         RECORDS[function.__name__] = made

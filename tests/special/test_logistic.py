@@ -119,3 +119,42 @@ def test_hostile_arguments_have_scipys_values(name):
         with np.errstate(all="ignore"):
             expected = float(getattr(scipy_special, name)(*point))
         np.testing.assert_allclose(found, expected, 1e-12, 1e-300, err_msg=f"{name}{point}")
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("name", ["boxcox", "boxcox1p", "inv_boxcox", "inv_boxcox1p"])
+def test_texts_are_kept_beside_slopes_of_the_code(name, engine):
+    """The code loses digits of the slope in x at x = 1e48: its text is taken where the other argument is
+    asked for as well, to second order."""
+    oracle = {
+        "boxcox": lambda x, a: (x**a - 1) / a,
+        "boxcox1p": lambda x, a: ((1 + x) ** a - 1) / a,
+        "inv_boxcox": lambda x, a: (1 + a * x) ** (1 / a),
+        "inv_boxcox1p": lambda x, a: (1 + a * x) ** (1 / a) - 1,
+    }[name]
+    points = [(9.0, 0.05), (0.7, 1e-9)] + ([] if name.startswith("inv") else [(1e48, -2.9), (3e47, 2.5)])
+    function = getattr(special, name)
+    g = fd.fwddiff(lambda v: function(v[0], v[1]), engine=engine)
+    for x, a in points:
+        value, slopes = fd.value_and_gradient(g, np.array([x, a]))
+        assert value == function(x, a)
+        bends = fd.hessian(g, np.array([x, a]))
+        with mp.workdps(400):
+            orders = [(1, 0), (0, 1), (2, 0), (1, 1), (0, 2)]
+            exact = [float(mp.diff(oracle, (mp.mpf(x), mp.mpf(a)), n)) for n in orders]
+        found = [*slopes, bends[0, 0], bends[0, 1], bends[1, 1]]
+        np.testing.assert_allclose(found, exact, rtol=2e-13)
+        # The slope in x of the code's slope in a: terms of the size of that slope over x cancel.
+        assert bends[1, 0] == pytest.approx(exact[3], rel=2e-13, abs=1e-15 * abs(slopes[1] / x))
+
+
+@pytest.mark.parametrize("name", ["boxcox", "inv_boxcox1p"])
+def test_values_beside_partials_are_differentiated_once(name):
+    """Values, slopes and bends weighted by cotangents: the engine `numpy` as oracle."""
+    arrays = np.array([0.3, 1.0, 2.5]), np.array([0.0, 0.5, -0.3])
+    found, function = [], getattr(special, name)
+    for engine in ("numba", "numpy"):
+        g = fd.fwddiff(lambda x, a: function(x, a), engine=engine).broadcast
+        rule = g.prepare(*arrays).rule.partials((0, 1))
+        found.append(rule.pullback((0, 1))([*arrays, *np.ones((3, 3))]))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)

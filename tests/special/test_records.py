@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.special
+from scipy.special import ellipkinc
 
 import fwddiff as fd
 from fwddiff import fwddiff, special
@@ -108,3 +109,16 @@ def test_single_precision_is_computed_in_double():
 def test_what_is_not_there_names_what_is_close():
     with pytest.raises(fd.DerivativeError, match=r"scipy\.special\.ellipkinc has no derivative.*ellipk"):
         fd.derivative(lambda x: scipy.special.ellipkinc(x, 0.3), 1.0, backend="numpy")
+
+
+@pytest.mark.parametrize("function", [lambda x: scipy.special.ellipkinc(x, 0.3), lambda x: ellipkinc(x, 0.3)])
+def test_what_has_no_kernel_names_what_is_close(function):
+    with pytest.raises(fd.CompileError, match=r"`scipy\.special\.ellipkinc` has no compiled form.*ellipk"):
+        fd.derivative(fd.fwddiff(function, engine="numba"), 1.0)
+
+
+def test_parts_of_iterations_are_no_names_of_the_package():
+    hidden = {name for name in RECORDS if name.endswith(("_start", "_rate"))}
+    assert "betaincinv_start" in hidden
+    assert not hidden & {*dir(special), *special.__all__}
+    assert set(special.__all__) <= set(dir(special))

@@ -39,19 +39,24 @@ def stand_in(own: Callable, plain: Callable) -> Callable:
     return on_anything
 
 
+@_chain.runs_code
 def by_code(row: rules.Row, arguments: tuple[Operand, ...]) -> Operand:
-    """A row's function by its code, whose derivatives are the row's; the value is the row's own."""
+    """A row's function by its code, whose derivatives are the row's; the value is the row's own, and so are
+    slopes that a record keeps as texts."""
     assert row.body is not None
-    found = _each(on_duals(row.body), arguments, {})
-    if row.record is None or not row.record.scipy_value:
-        return found
+    apart = row.record.apart if row.record is not None else ()
     level = max(map(level_of, arguments))
-    value = _chain.call(row, *[value_at(a, level) for a in arguments])
+    fixed = [value_at(a, level) for a in arguments]
+    by_core = [fixed[k] if k in apart else a for k, a in enumerate(arguments)]
+    found = _each(on_duals(row.body), tuple(by_core), {})
+    if row.record is None or not (row.record.scipy_value or apart):
+        return found
     count = len(next(a for a in arguments if level_of(a) == level).partials)
-    return make(value, list(terms(found, level, count)), level)
-
-
-_chain.by_code = by_code
+    own = _chain.call(row, *[a if k in apart else fixed[k] for k, a in enumerate(arguments)])
+    parts = list(terms(found, level, count))
+    if level_of(own) == level:
+        parts = [a + b for a, b in zip(parts, terms(own, level, count), strict=True)]
+    return make(value_at(own, level), parts, level)
 
 
 def element_by_element(function: Callable) -> Callable:

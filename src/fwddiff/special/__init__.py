@@ -30,9 +30,11 @@ for _record in RECORDS.values():
     rules.include(_record)
 rules.check_recorded()
 
-globals().update({name: record.function for name, record in RECORDS.items()})
+# Where iterations start and how fast they go is nobody's business but theirs.
+_PUBLIC = {name: r.function for name, r in RECORDS.items() if not name.endswith(("_start", "_rate"))}
+globals().update(_PUBLIC)
 globals().update(COMPOSED)
-__all__ = sorted({*RECORDS, *COMPOSED})
+__all__ = sorted({*_PUBLIC, *COMPOSED})
 
 if TYPE_CHECKING:  # the names are those of the records
 

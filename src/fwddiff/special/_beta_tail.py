@@ -13,7 +13,7 @@ from fwddiff._magnitude import magnitude
 from fwddiff._record import record
 
 
-@record("-x / (1 + x)", domain={"x": (-1.0, 1e5)}, oracle="log1p(x) - x")
+@record("-x*(1 / (1 + x))", domain={"x": (-1.0, 1e5)}, oracle="log1p(x) - x")
 def log1pmx(x: float) -> float:
     """log(1 + x) - x, all digits near 0: 2 artanh(r) - x with r = x / (2 + x), DLMF 4.6.5."""
     if abs(x) < 0.3:

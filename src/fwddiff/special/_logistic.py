@@ -226,6 +226,7 @@ def kl_div(a, b):
     "pow(x, a - 1)",
     None,
     scipy="boxcox",
+    keep_texts=True,
     domain={"x": (1e-100, 1e100), "a": (-3.0, 3.0)},
     oracle="(x**a-1)/a",
 )
@@ -249,6 +250,7 @@ def _power_rel(u, a):
     "exp((a - 1)*log1p(x))",
     None,
     scipy="boxcox1p",
+    keep_texts=True,
     domain={"x": (-1.0, 1e100), "a": (-3.0, 3.0)},
     oracle="((1+x)**a-1)/a",
 )
@@ -280,6 +282,7 @@ def _inverse_power(x, a):
     "y / (1 + a*x)",
     None,
     scipy="inv_boxcox",
+    keep_texts=True,
     domain={"x": (-10.0, 10.0), "a": (-0.1, 0.1)},
     oracle="(1+a*x)**(1/a)",
 )
@@ -292,6 +295,7 @@ def inv_boxcox(x, a):
     "inv_boxcox(x, a) / (1 + a*x)",
     None,
     scipy="inv_boxcox1p",
+    keep_texts=True,
     domain={"x": (-10.0, 10.0), "a": (-0.1, 0.1)},
     oracle="(1+a*x)**(1/a) - 1",
 )

@@ -294,11 +294,12 @@ def student_logpdf(df, z):
     h = 0.5 * df
     constant = log_half_step(h) - 0.9189385332046727
     w = z * z / df
+    logarithm = math.log1p(w)
     if w < 0.3:
-        return constant - 0.5 * (z * z + math.log1p(w) + df * log1pmx(w))
+        return constant - 0.5 * (z * z + logarithm + df * log1pmx(w))
     if w > 1e100:
         return constant - (h + 0.5) * (2.0 * math.log(abs(z)) - math.log(df))
-    return constant - (h + 0.5) * math.log1p(w)
+    return constant - (h + 0.5) * logarithm
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from types import FunctionType
 
+from fwddiff import rules
 from fwddiff._errors import CompileError, FwdDiffError, StructureError
 from fwddiff._mistakes import mistake
 from fwddiff._problem import Problem
@@ -88,7 +89,8 @@ def _own_error(error: BaseException | None) -> FwdDiffError | Refused | None:
 
 def _translated(error: Exception, function: FunctionType, problem: Problem) -> FwdDiffError:
     text = _plain(error)
-    meaning, advice = _named(text, problem) or _framework(text) or (_meaning(text), _ADVICE)
+    known = _of_scipy(text) or _named(text, problem) or _framework(text)
+    meaning, advice = known or (_meaning(text), _ADVICE)
     kind = StructureError if "different structure" in meaning else CompileError
     return kind(f"{_where(function, text)}: {_readable(meaning)}. {advice}".strip())
 
@@ -123,8 +125,22 @@ def _named(text: str, problem: Problem) -> tuple[str, str] | None:
         )
     if isinstance(value, type) and value.__module__ != "builtins":
         return f"`{name}` is a class, and kernels make dataclasses and NamedTuples alone", _ADVICE
+    if callable(value) and rules.name_of(value).startswith("scipy.special."):
+        return _missing(rules.name_of(value).rpartition(".")[2])
     kind = "function" if callable(value) else type(value).__name__
     return f"`{name}` is a {kind} that cannot be compiled", _ADVICE
+
+
+def _of_scipy(text: str) -> tuple[str, str] | None:
+    """A function that `scipy.special` has and we have not."""
+    found = re.search(r"Unknown attribute '(\w+)' of type Module\(<module 'scipy\.special'", text)
+    return found and _missing(found.group(1))
+
+
+def _missing(name: str) -> tuple[str, str]:
+    similar = rules.close_to(name)
+    known = f": there are {', '.join(similar)} and others" if similar else ""
+    return f"`scipy.special.{name}` has no compiled form{known}", _ADVICE
 
 
 def _framework(text: str) -> tuple[str, str] | None:

@@ -17,17 +17,21 @@ from fwddiff._rule import Slot, split_kind
 from fwddiff.engines.numba import polls, ssa, vector_math
 from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM, read, written
 from fwddiff.engines.numba.lanes import Refused as NoLanes
-from fwddiff.engines.numba.language import body
-from fwddiff.engines.numba.schedule import Checks, LanesInfo, kernel_text, kind_of
+from fwddiff.engines.numba.recorded import body
+from fwddiff.engines.numba.schedule import Ahead, Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
 from fwddiff.engines.numba.target import cpu
 
 SYMBOL = "kernel"
+AHEAD = "ahead"
 _WIDTHS = {"double": 64, "float": 32}
 # Longer functions go side by side as those with many blocks do. LLVM's vectoriser takes 40 times as long as
 # all else with 3000 instructions (5 s); the loops that it makes are faster for short functions (to 1.5 times,
 # with 20 instructions) and slower for long ones (0.89, with 600).
 MANY_INSTRUCTIONS = 200
+# With fewer of each, but more of both than these, it finds no profit in vectors: what stands behind branches
+# counts half. Log-densities of Cauchy, logistic and Student's distributions: 22, 33, 29 ns and 12, 17, 16.
+MANY_OF_BOTH = (6, 40)
 # Partials of an element of an array side by side, by order: two of the largest vector registers, then a few
 # times as many (measured: Hessians with 1 to 8 in the second order).
 WIDE = (16, 4, 1)
@@ -71,8 +75,7 @@ def assembly(function: ssa.Function, *how: Any) -> str:
 
 def core_text(function: ssa.Function, symbol: str, linkage: str = "internal") -> str:
     """A module with the function as a core of this name, and with what functions of the table are here."""
-    outside = "\n".join(function.code.outside.values())
-    return ssa.lowered(ssa.as_core(function, symbol, linkage) + outside, body)
+    return _lowered({symbol: function}, linkage)
 
 
 def module_text(
@@ -84,18 +87,39 @@ def module_text(
     loops_inside: bool,
 ) -> str:
     """The kernel for operands of a pattern, in LLVM's text; one that loops or branches much works on several
-    elements side by side where it can."""
-    core = core_text(function, "core")
-    blocks, instructions = len(function.code.blocks), len(function.code.instructions)
-    is_tangled = blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS
+    elements side by side where it can. What depends on operands alone that do not change along the inner loop
+    is computed ahead of it."""
+    varying = [letter != "0" for letter in pattern[: len(inputs)]]
+    parts = ssa.split(function, [not v for v in varying])
+    if parts is not None:
+        function, varying = parts.rest, [*varying, *[False] * len(parts.kept)]
+    core = _lowered({"core": function} | ({} if parts is None else {AHEAD: parts.ahead}))
+    is_tangled = _is_tangled(core)
     lanes, text = None, core
     if (loops_inside or is_tangled) and not function.has_arrays:
-        varying = [letter != "0" for letter in pattern[: len(inputs)]]
         lanes, side_by_side = _side_by_side(core, function, varying)
         text = side_by_side if lanes is not None else core
-    loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes)
+    ahead = Ahead(AHEAD, () if parts is None else parts.kept)
+    loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes, ahead)
     missing = [line for name, line in memory.DECLARATIONS.items() if f"@{name}(" in loop and line not in text]
     return polls.defined("\n".join([text, loop, *missing]))
+
+
+def _is_tangled(text: str) -> bool:
+    """Whether LLVM's vectoriser is not to try the core of this module."""
+    code = ssa.read(ssa.inlined(text, "core"), "core")
+    blocks, instructions = len(code.blocks), len(code.instructions)
+    is_branched = blocks > MANY_OF_BOTH[0] and instructions > MANY_OF_BOTH[1]
+    return blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS or is_branched
+
+
+def _lowered(functions: dict[str, ssa.Function], linkage: str = "internal") -> str:
+    """A module of cores of these names."""
+    outside: dict[str, str] = {}
+    for function in functions.values():
+        outside |= function.code.outside
+    cores = [ssa.as_core(function, symbol, linkage) for symbol, function in functions.items()]
+    return ssa.lowered("\n".join([*cores, *outside.values()]), body)
 
 
 def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
@@ -105,7 +129,7 @@ def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) ->
         return None, ""
     places = list(zip(ssa.offsets(given), given, strict=True))
     try:
-        whole = ssa.inlined(core, "core")
+        whole = ssa.inlined(core, "core", AHEAD)
         text = _with_functions(written("lanes", read(whole, "core"), varying, places, count), whole)
     except NoLanes as reason:
         _log.debug("%s runs element by element: %s", function.symbol, reason)
@@ -114,7 +138,9 @@ def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) ->
 
 
 def _with_functions(text: str, module: str) -> str:
-    """The text with the functions of ours that it calls, and with what these call."""
+    """The text with what is computed ahead, the functions of ours that it calls, and what these call."""
+    if ahead := re.search(rf"^define [^\n]*@{AHEAD}\(.*?^}}$", module, re.M | re.S):
+        text += _alone(ahead.group())
     for definition in re.findall(r"^define internal .*?^}$", module, re.M | re.S):
         found = re.match(rf".*?@({special.PREFIX}\w+)\(", definition)
         if found and f"@{found.group(1)}(" in text:

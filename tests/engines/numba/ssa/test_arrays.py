@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fwddiff.engines.numba import ssa
-from fwddiff.engines.numba.language import body
+from fwddiff.engines.numba.recorded import body
 from fwddiff.engines.numba.ssa.function import declared_return
 from fwddiff.engines.numba.target.cpu import compile_module
 

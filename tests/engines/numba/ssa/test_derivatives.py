@@ -10,7 +10,7 @@ import pytest
 
 from fwddiff import dual, rules
 from fwddiff.engines.numba import ssa
-from fwddiff.engines.numba.language import body
+from fwddiff.engines.numba.recorded import body
 from fwddiff.engines.numba.ssa.code import Value
 from fwddiff.engines.numba.ssa.function import declared_return, new_pass_builder
 from fwddiff.engines.numba.ssa.writer import PURE, Writer, number

@@ -19,6 +19,7 @@ FWDDIFF_CACHE_DIR names the folder (default: `fwddiff` in the user's cache folde
 
 from fwddiff._native.disk import VARIABLE, summary
 from fwddiff._native.machine_code import Code
+from fwddiff.engines.numba.cache._extensions import extensions
 from fwddiff.engines.numba.cache._store import Store, recall
 
-__all__ = ["VARIABLE", "Code", "Store", "recall", "summary"]
+__all__ = ["VARIABLE", "Code", "Store", "extensions", "recall", "summary"]

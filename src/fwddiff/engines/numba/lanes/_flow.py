@@ -161,6 +161,12 @@ class Flow:
         given = {o for o, block in zip(operands, incoming, strict=True) if block in entries}
         return len(given) > 1 and any((block, name) in self.divergent_edges for block in entries)
 
+    def used_behind(self, block: Block) -> dict[str, str]:
+        """Values made in the body of a block and used elsewhere, or by how it is left, with their types."""
+        made = {i.name for i in block.body if i.name}
+        others = [o for name in self.order if name != block.name for o in self.blocks[name].operands]
+        return {o.text: o.type for o in (*others, *block.ends) if o.kind == "value" and o.text in made}
+
     def used_outside(self, loop: Loop) -> dict[str, str]:
         """Values made in the loop and used after it, with their types."""
         found = {}

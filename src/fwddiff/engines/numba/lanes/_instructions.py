@@ -14,6 +14,7 @@ _ARITHMETIC = {"fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "freeze"} | {
 _COMPARISONS = {"icmp", "fcmp"}
 _DIVISIONS = {"sdiv", "udiv", "srem", "urem"}
 _CASTS = {"sitofp", "uitofp", "fptosi", "fptoui", "fpext", "fptrunc", "sext", "zext", "trunc", "bitcast"}
+_CLASSIFICATION = "llvm.is.fpclass"
 # LLVM has these for vectors of any length, and knows how to compute them without a library.
 _INTRINSIC = re.compile(
     r"llvm\.(fabs|sqrt|copysign|minnum|maxnum|minimum|maximum|floor|ceil|trunc|rint|nearbyint|round|roundeven"
@@ -68,7 +69,10 @@ class Instructions:
         if callee.kind != "function":
             raise Refused(i.text)
         scalars = [False] * len(arguments)
-        if _INTRINSIC.match(callee.text):
+        if callee.text.startswith(_CLASSIFICATION):
+            scalars = [False, True]  # the classes
+            name = f"{_CLASSIFICATION}.{self._suffix(arguments[0].type, wide)}"
+        elif _INTRINSIC.match(callee.text):
             scalars = [o.type == "i1" for o in arguments]  # llvm.abs asks a question that is no operand
             name = f"{callee.text.rpartition('.')[0]}.{self._suffix(i.type, wide)}"
         else:

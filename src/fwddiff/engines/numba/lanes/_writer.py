@@ -40,6 +40,13 @@ def _is_poll(i: Instruction) -> bool:
     return i.operation == "call" and i.operands[-1].text == MARK
 
 
+def _is_dear(block: Block) -> bool:
+    """Whether the block calls functions that take long, and does nothing but compute."""
+    calls = [i for i in block.body if i.operation == "call"]
+    is_plain = all(i.operation not in ("store", "getelementptr") and not _is_poll(i) for i in block.body)
+    return is_plain and any(not i.operands[-1].text.startswith("llvm.") for i in calls)
+
+
 class _Writer:
     def __init__(self, code: Code, varying: Sequence[bool], outputs: Sequence[tuple[int, str]], lanes: int):
         (self.result, _), _, *self.arguments = code.arguments
@@ -101,9 +108,31 @@ class _Writer:
             for phi in block.phis:
                 self.out.values[phi.name] = self._merged(phi, block.name, phi.incoming)
             mask = self.out.either(self.edges[p, block.name] for p in block.predecessors)
+        if not is_first and mask is not None and _is_dear(block):
+            self._aside(block, mask)
+        else:
+            self._body(block, mask)
+        self._leave(block, mask)
+
+    def _body(self, block: Block, mask: Mask) -> None:
         for instruction in block.body:
             self._instruction(instruction, mask)
-        self._leave(block, mask)
+
+    def _aside(self, block: Block, mask: Mask) -> None:
+        """A block that is left out where no lane is in it; nobody looks at its values then."""
+        out, number, before = self.out, self.out.number(), self.label
+        out.line(f"br i1 {out.any(mask)}, label %aside{number}, label %beside{number}")
+        out.lines.append(f"aside{number}:")
+        self._body(block, mask)
+        out.line(f"br label %beside{number}")
+        out.lines.append(f"beside{number}:")
+        self.label = f"beside{number}"
+        for k, (name, kind) in enumerate(self.flow.used_behind(block).items()):
+            text, wide = out.values[name]
+            place = f"%beside{number}.{k}"
+            ways = f"[ {text}, %aside{number} ], [ zeroinitializer, %{before} ]"
+            out.line(f"{place} = phi {out.type(kind, wide)} {ways}")
+            out.values[name] = Value(place, wide)
 
     def _merged(self, phi: Instruction, name: str, sources: Sequence[str]) -> Value:
         """Value of a phi, of the edges from `sources`."""

@@ -13,17 +13,12 @@ raises `Refused`.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
-import numpy as np
-
-from fwddiff import _tree, rules
-from fwddiff._capture import plan
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import polls, structs
-from fwddiff.engines.numba.language import _arguments, _meanings, _ruled, _target  # noqa: F401 - teaches the target
+from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.language import _arguments, _meanings, _ruled, _target  # noqa: F401 - teach the target
 from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._lists import kept_to_the_end
 from fwddiff.engines.numba.language._module import one_function, simplified
@@ -31,12 +26,12 @@ from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
-from fwddiff.engines.numba.ssa.function import Array, Function, returning
+from fwddiff.engines.numba.ssa.function import Array
 from fwddiff.engines.numba.ssa.functions import KEEP
 from numba.core import types
 from numba.core.compiler_lock import global_compiler_lock
 
-__all__ = ["Core", "Refused", "body", "translate"]
+__all__ = ["Core", "Refused", "problem_of_row", "translate"]
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,22 +62,9 @@ def translate(problem: Problem, has_rules: bool = True) -> Core:
         return _translated(problem, has_rules)
 
 
-@functools.cache
-def body(name: str) -> Function:
-    """The code of a function of ours in the rules table: what its value, and slopes that are no text, are.
-
-    It has no polls: its loops end by themselves, and no caller looks at its status.
-    """
-    if name in _ruled.PROBLEMS:
-        core = translate(_ruled.PROBLEMS[name], has_rules=False)
-        return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
-    row = rules.TABLE[name]
-    assert row.body is not None
-    whole = rules.INTEGER_ARGUMENTS.get(name, ())
-    given = tuple(0 if k in whole else 0.0 for k in range(len(row.arguments)))
-    slots = tuple(Slot(np.dtype(type(x)), differentiable=isinstance(x, float)) for x in given)
-    core = translate(Problem(plan(row.body), _tree.flatten(given)[1], (), {}, slots))
-    return returning(polls.never(core.text), core.symbol, core.inputs, core.outputs)
+def problem_of_row(name: str) -> Problem | None:
+    """The function that a slope of a user's row calls by this name, if it is one."""
+    return _ruled.PROBLEMS.get(name)
 
 
 def _refuse(problem: Problem) -> None:

@@ -18,6 +18,7 @@ element raises, it stops, and says `EXCEPTION`; after a Ctrl-C, `INTERRUPTED`.
 
     _kernel              the loop nest
     _elements, _groups   the inner loop: one element after the other, or several side by side
+    _ahead               what is computed once per row
     _results             what is looked at, stored, added up
     _operands            where elements are
     _scratch             memory for arrays on their way
@@ -25,9 +26,10 @@ element raises, it stops, and says `EXCEPTION`; after a Ctrl-C, `INTERRUPTED`.
 `fwddiff._native.text` writes functions.
 """
 
+from fwddiff.engines.numba.schedule._ahead import Ahead
 from fwddiff.engines.numba.schedule._groups import LanesInfo
 from fwddiff.engines.numba.schedule._kernel import kernel_text
 from fwddiff.engines.numba.schedule._operands import kind_of
 from fwddiff.engines.numba.schedule._results import BLOCK, NO_CHECKS, Checks
 
-__all__ = ["BLOCK", "NO_CHECKS", "Checks", "LanesInfo", "kernel_text", "kind_of"]
+__all__ = ["BLOCK", "NO_CHECKS", "Ahead", "Checks", "LanesInfo", "kernel_text", "kind_of"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fwddiff._native.status import EXCEPTION, INTERRUPTED, NO_MEMORY, SHAPE_MISMATCH, STOPPED, TOO_DEEP
+from fwddiff.engines.numba.schedule._ahead import Computed
 from fwddiff.engines.numba.schedule._results import Results
 from fwddiff.engines.numba.schedule._scratch import Scratch
 
@@ -10,9 +11,9 @@ from fwddiff.engines.numba.schedule._scratch import Scratch
 class Elements:
     """Calls the core, which is inlined: the room for its results becomes registers."""
 
-    def __init__(self, results: Results, core: str, vectorise: bool, scratch: Scratch):
+    def __init__(self, results: Results, core: str, vectorise: bool, scratch: Scratch, ahead: Computed):
         self.results, self.operands, self.out = results, results.operands, results.operands.out
-        self._core, self._scratch = core, scratch
+        self._core, self._scratch, self._ahead = core, scratch, ahead
         self._numbers = [k for k in self.operands.outputs if not self.operands.is_array(k)]
         self._arrays = [k for k in self.operands.outputs if self.operands.is_array(k)]
         self._type = "{ " + ", ".join(self.operands.kinds[k] for k in self._numbers) + " }"
@@ -25,12 +26,13 @@ class Elements:
         """All elements of a row."""
         operands = self.operands
         fixed = {k: self._argument(k, "0") for k in operands.inputs if operands.letter(k) == "0"}
+        ahead = self._ahead.row()
 
         def write(begin: str, end: str) -> None:
             with self.out.loop(end, start=begin, tail=self._tail) as i:
                 given = [fixed[k] if k in fixed else self._argument(k, i) for k in operands.inputs]
                 cells = {k: operands.cell(k, i) for k in self._arrays}
-                values = self._called(given + [self._array(k, cell) for k, cell in cells.items()])
+                values = self._called(given + ahead + [self._array(k, cell) for k, cell in cells.items()])
                 self.results.check(values)
                 self.results.store(values, i)
                 for k, cell in cells.items():

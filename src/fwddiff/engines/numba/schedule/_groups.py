@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fwddiff.engines.numba.schedule._ahead import Computed
 from fwddiff.engines.numba.schedule._results import Results
 
 _LINE = 64  # bytes; vectors on the stack start where a cache line does
@@ -12,8 +13,8 @@ _LINE = 64  # bytes; vectors on the stack start where a cache line does
 @dataclass(frozen=True)
 class LanesInfo:
     """`i64 @symbol(ptr in0, …, ptr out0, …)` reads and writes `count` elements of every operand that varies
-    from element to element, one of the others; its status is that of a kernel. `inputs` and
-    `outputs` are LLVM's types of one element."""
+    from element to element, one of the others; its status is that of a kernel. `inputs`
+    (with what is computed ahead) and `outputs` are LLVM's types of one element."""
 
     count: int
     symbol: str
@@ -24,16 +25,18 @@ class LanesInfo:
 class Groups:
     """Whole groups, and a last one that is filled up with its last element."""
 
-    def __init__(self, results: Results, lanes: LanesInfo):
+    def __init__(self, results: Results, lanes: LanesInfo, ahead: Computed):
         self.results, self.operands, self.out = results, results.operands, results.operands.out
-        if [*lanes.inputs, *lanes.outputs] != self.operands.kinds:
-            raise ValueError(f"lanes of {lanes.inputs} -> {lanes.outputs} for operands {self.operands.kinds}")
-        self.lanes = lanes
+        kinds, count = self.operands.kinds, self.operands.n_in
+        if [*lanes.inputs, *lanes.outputs] != [*kinds[:count], *ahead.ahead.kinds, *kinds[count:]]:
+            raise ValueError(f"lanes of {lanes.inputs} -> {lanes.outputs} for operands {kinds}")
+        self.lanes, self._ahead = lanes, ahead
         tail = f", align {_LINE}"
         self._rooms = [
             self.out.room(f"[{lanes.count} x {kind}]", f"group{k}", tail)
             for k, kind in enumerate(self.operands.kinds)
         ]
+        self._kept = [self.out.room(kind, "kept") for kind in ahead.ahead.kinds]
         # Outputs that whole groups write to where they belong: looked at once all are there.
         self._in_place = [k for k in results.checked if self.operands.pattern[k] == "c"]
 
@@ -43,6 +46,8 @@ class Groups:
         for k in operands.inputs:
             if operands.letter(k) == "0":
                 self._fill(k, "0", "0")
+        for room, value in zip(self._kept, self._ahead.row(), strict=True):
+            self.out.line(f"store {value}, ptr {room}")
 
         def write(begin: str, end: str) -> None:
             with self.out.loop(end, start=begin, step=count, name="first") as first:
@@ -88,7 +93,8 @@ class Groups:
                 self.results.store(values, out.value(f"add nuw nsw i64 {first}, {lane}"))
 
     def _call(self, places: list[str]) -> None:
-        given = ", ".join(f"ptr {place}" for place in places)
+        count = self.operands.n_in
+        given = ", ".join(f"ptr {place}" for place in (*places[:count], *self._kept, *places[count:]))
         status = self.out.value(f"call i64 @{self.lanes.symbol}({given})", "status")
         self.out.leave_unless(self.out.value(f"icmp eq i64 {status}, 0"), status)
 

@@ -4,7 +4,8 @@ Numba, hosts, loops over elements and memory of arrays are unknown here. `Functi
 reads and writes; `derived` takes a derivative; `lowered` says what functions of the table are here.
 """
 
-from fwddiff.engines.numba.ssa.code import Refused
+from fwddiff.engines.numba.ssa.ahead import Split, split
+from fwddiff.engines.numba.ssa.code import Refused, read
 from fwddiff.engines.numba.ssa.derivative import Derivative
 from fwddiff.engines.numba.ssa.derive import derived
 from fwddiff.engines.numba.ssa.function import (
@@ -28,6 +29,7 @@ __all__ = [
     "Function",
     "Kind",
     "Refused",
+    "Split",
     "as_core",
     "derived",
     "inlined",
@@ -36,6 +38,8 @@ __all__ = [
     "new_symbol",
     "numbers_of",
     "offsets",
+    "read",
     "returning",
     "size",
+    "split",
 ]

@@ -16,7 +16,7 @@ from fwddiff.engines.numba.ssa.functions import meaning, memory_function, row_of
 from fwddiff.engines.numba.ssa.places import Places
 
 # Results without derivatives: of these functions, and of conversions to and from integers.
-LOCALLY_CONSTANT = frozenset({"value", "constant", "magnitude", "magnitude2"})
+LOCALLY_CONSTANT = frozenset({"value", "constant", "held", "magnitude", "magnitude2"})
 # What LLVM makes of a look at a float's bits.
 CLASSIFICATION = "llvm.is.fpclass."
 # The bits of a float, made an integer without these, may become a float again.
@@ -100,7 +100,7 @@ def carriers(i: Instruction) -> list[Value]:
         return i.operands
     if name in LOCALLY_CONSTANT:
         return []
-    if name == "graft":
+    if name in ("graft", "united"):
         return i.operands[1:]
     if name == "powi":
         return i.operands[:1]

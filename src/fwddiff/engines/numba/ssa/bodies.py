@@ -46,9 +46,10 @@ def _with_code(base: Function, calls: dict[str, Instruction], bodies: special.Bo
         text = re.sub(
             rf'(call [^@\n]*@"?{re.escape(callee)})"?\(', rf'call {i.result.type} @"{name}.put"(', text
         )
-        value = callee if row.record is not None and row.record.scipy_value else ""
+        apart = row.record.apart if row.record is not None else ()
+        value = callee if apart or (row.record is not None and row.record.scipy_value) else ""
         kinds = [o.type for o in i.operands]
-        put, needed = special.put(f"{name}.put", name, kinds, i.result.type, value)
+        put, needed = special.put(f"{name}.put", name, kinds, i.result.type, value, apart)
         defined += [as_core(function, name), put]
         outside |= function.code.outside | needed
     kept = [line for name, line in outside.items() if not _is_declared(name, text)]

@@ -110,6 +110,11 @@ class Code:
     blocks: list[Block]
     outside: dict[str, str]
 
+    @functools.cached_property
+    def has_loop(self) -> bool:
+        position = {block.name: k for k, block in enumerate(self.blocks)}
+        return any(position[s] <= position[b.name] for b in self.blocks for s in b.successors)
+
     @property
     def instructions(self) -> list[Instruction]:
         return [i for block in self.blocks for i in (*block.phis, *block.body)]

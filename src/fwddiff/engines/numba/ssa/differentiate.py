@@ -266,7 +266,10 @@ class Differentiated:
         if name in ("magnitude", "magnitude2", "seed"):
             self._with_partials(i, name)
             return
-        self.writer.line(i.text)
+        if name in ("held", "united") and i.result is not None:
+            self.writer.line(f"{i.result.text} = freeze {i.operands[0]}")
+        else:
+            self.writer.line(i.text)
         given = [o for o in i.operands if self.active.of(o)]
         if not given or name in LOCALLY_CONSTANT or i.callee.startswith(CLASSIFICATION):
             return
@@ -285,7 +288,7 @@ class Differentiated:
                     for k, p in partials.items()
                 }
             return {k: self.writer.call(i.callee, y.type, [p]) for k, p in partials.items()}
-        if name == "graft":
+        if name in ("graft", "united"):
             return self._chain(y, [(i.operands[1], "1", None)])
         if name == "skipped":
             return self._row("multiply", i.operands, y)

@@ -222,17 +222,17 @@ def simplified(text: str, symbol: str, inputs: tuple[Kind, ...], outputs: tuple[
     return Function(inlined(text, symbol), symbol, inputs, outputs)
 
 
-def inlined(text: str, symbol: str) -> str:
-    """A module's text with everything that `symbol` calls in the place of its calls."""
-    return str(_simplify(text, symbol))
+def inlined(text: str, *symbols: str) -> str:
+    """A module's text with everything that those of these functions which it has call in the place of its
+    calls."""
+    return str(_simplify(text, symbols))
 
 
-def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
-    module = parsed(_DEFINITION.sub(lambda found: _to_inline(found.group(), symbol), text))
-    module.get_function(symbol).linkage = "external"
+def _simplify(text: str, symbols: Sequence[str]) -> llvm.ModuleRef:
+    module = parsed(_DEFINITION.sub(lambda found: _to_inline(found.group(), symbols), text))
     for function in module.functions:
-        if not function.is_declaration and function.name != symbol:
-            function.linkage = "internal"
+        if not function.is_declaration:
+            function.linkage = "external" if function.name in symbols else "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_always_inliner_pass()
     passes.add_global_dead_code_eliminate_pass()
@@ -245,21 +245,36 @@ def _simplify(text: str, symbol: str) -> llvm.ModuleRef:
     passes.add_lower_switch_pass()
     passes.add_instruction_namer_pass()
     passes.run(module, new_pass_builder())
-    _refuse_calls(module, symbol)
+    _refuse_calls(module, symbols)
     return module
 
 
-def _to_inline(head: str, symbol: str) -> str:
+def unrolled(text: str) -> str:
+    """A module's text without loops of a fixed number of turns."""
+    module = parsed(text)
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_loop_simplify_pass()
+    passes.add_loop_rotate_pass()
+    passes.add_loop_unroll_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_lower_switch_pass()
+    passes.add_instruction_namer_pass()
+    passes.run(module, new_pass_builder())
+    return str(module)
+
+
+def _to_inline(head: str, symbols: Sequence[str]) -> str:
     """In the text: older versions of llvmlite put the attribute elsewhere."""
-    own = f"@{symbol}(" in head or f'@"{symbol}"(' in head
+    own = any(f"@{symbol}(" in head or f'@"{symbol}"(' in head for symbol in symbols)
     kept = own or "noinline" in head or "alwaysinline" in head
     return head if kept else f"{head[:-1].rstrip()} alwaysinline {{"
 
 
-def _refuse_calls(module: llvm.ModuleRef, symbol: str) -> None:
-    """Nothing but what is meant to stay may remain beside the function: code that calls is not whole."""
+def _refuse_calls(module: llvm.ModuleRef, symbols: Sequence[str]) -> None:
+    """Nothing but what is meant to stay may remain beside the functions: code that calls is not whole."""
     for function in module.functions:
-        if not function.is_declaration and function.name != symbol:
+        if not function.is_declaration and function.name not in symbols:
             head = _DEFINITION.search(str(function))
             if head is None or not _stays(function, head.group()):
                 raise Refused(f"a call of {function.name}")

@@ -8,9 +8,23 @@ from collections.abc import Sequence
 from fwddiff import rules
 
 # Functions that are no rows: how each is differentiated says `differentiate`. `graft(a, b)` has the value of
-# one and the partials of the other.
+# one and the partials of the other; `held(x)` is a constant to the next derivative, and x to all after it;
+# `united(a, b)` is graft(a, b) to the next derivative, and a to all after it.
 OWN = frozenset(
-    {"value", "constant", "graft", "float32", "float64", "magnitude", "magnitude2", "powi", "seed", "skipped"}
+    {
+        "value",
+        "constant",
+        "held",
+        "united",
+        "graft",
+        "float32",
+        "float64",
+        "magnitude",
+        "magnitude2",
+        "powi",
+        "seed",
+        "skipped",
+    }
     | {f"weighted{strong}{marked}" for strong in "01" for marked in "01"}
 )
 _PREFIX = "fwddiff."

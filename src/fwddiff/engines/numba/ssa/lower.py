@@ -180,7 +180,7 @@ def _largest(w: Writer, largest: Value, parts: Sequence[tuple[Value, Value]]) ->
 
 
 _OWN: dict[str, Definition] = {
-    **dict.fromkeys(("value", "constant", "graft", "float64"), _same),
+    **dict.fromkeys(("value", "constant", "held", "graft", "united", "float64"), _same),
     "float32": _rounded,
     "powi": _power_of_integer,
     "skipped": _skipped,

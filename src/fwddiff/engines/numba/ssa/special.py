@@ -16,6 +16,7 @@ from fwddiff.engines.numba.ssa.function import Function, as_core, numbers_of
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 PREFIX = "fwddiff_special_"
+_SHORT = (8, 60)  # blocks, instructions
 # The code of a function of ours, by the name of its row.
 Bodies = Callable[[str], Function]
 
@@ -39,15 +40,21 @@ def call(writer: Writer, row: rules.Row, arguments: Sequence[Value], kind: str, 
 
 
 def _of_body(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:
-    """Not inlined: some of them are long."""
+    """Put in the place of calls where it is short: LLVM computes several elements side by side then."""
     function = bodies(row.name)
     kinds = numbers_of(function.inputs)
     writer.outside |= function.code.outside
     writer.outside[f"{symbol}_core"] = as_core(function, f"{symbol}_core")
     w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
     result = _called(w, f"{symbol}_core", given)
-    writer.outside[symbol] = _definition(w, symbol, given, result, ATTRIBUTES)
+    attributes = "alwaysinline" if _is_short(function) else ATTRIBUTES
+    writer.outside[symbol] = _definition(w, symbol, given, result, attributes)
     return kinds
+
+
+def _is_short(function: Function) -> bool:
+    code = function.code
+    return not code.has_loop and len(code.blocks) <= _SHORT[0] and len(code.instructions) <= _SHORT[1]
 
 
 ATTRIBUTES = "noinline nounwind willreturn memory(none)"
@@ -68,16 +75,33 @@ def _definition(w: Writer, symbol: str, given: Sequence[Value], result: Value, a
     return f'define internal {result.type} @"{symbol}"({listing}) {attributes} {{\n{body}\n}}\n'
 
 
-def put(symbol: str, core: str, kinds: Sequence[str], kind: str, value: str) -> tuple[str, dict[str, str]]:
+def put(
+    symbol: str, core: str, kinds: Sequence[str], kind: str, value: str, apart: Sequence[int] = ()
+) -> tuple[str, dict[str, str]]:
     """Definition of a function that is put in the place of calls that derivatives are taken of, and the
     declarations that it needs: by the core, with the value of the function `value`, if that is another. A
-    value never depends on what is asked."""
+    value never depends on what is asked. The partials of arguments that are `apart` are those of `value`."""
     w, given = Writer(), [Value(t, f'%"in.{k}"') for k, t in enumerate(kinds)]
+    if apart:
+        result = _united(w, core, given, kind, value, apart)
+        return _definition(w, symbol, given, result, "alwaysinline"), w.outside
     result = w.convert(_called(w, core, given), kind)
     if value:
         fixed = [w.table("constant", [v]) if is_float(v.type) else v for v in given]
         result = w.table("graft", [w.call(value, kind, fixed), result])
     return _definition(w, symbol, given, result, "alwaysinline"), w.outside
+
+
+def _united(
+    w: Writer, core: str, given: Sequence[Value], kind: str, value: str, apart: Sequence[int]
+) -> Value:
+    """The partials of two calls, each of which holds the other's arguments; later derivatives are those of
+    the value again."""
+    held = [w.table("held", [v]) if is_float(v.type) else v for v in given]
+    by_core = [held[k] if k in apart else v for k, v in enumerate(given)]
+    by_text = [v if k in apart else held[k] for k, v in enumerate(given)]
+    parts = w.call(value, kind, by_text), w.convert(_called(w, core, by_core), kind)
+    return w.table("united", [w.call(value, kind, held), w.binary("fadd", *parts)])
 
 
 def _of_scipy(writer: Writer, symbol: str, row: rules.Row, bodies: Bodies) -> Sequence[str]:

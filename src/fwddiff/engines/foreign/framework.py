@@ -104,8 +104,8 @@ class Framework(ABC):
         active: Sequence[int],
         tangents: Sequence[Any],
         smooth: Sequence[int],
-    ) -> list[Any]:
-        """Tangents of the outputs `smooth`."""
+    ) -> tuple[tuple, list[Any]]:
+        """Outputs, and tangents of the outputs `smooth`."""
 
     # --- without values, and many at a time -----------------------------------------------------------------
 

@@ -117,14 +117,15 @@ class _Jax(Framework):
         active: Sequence[int],
         tangents: Sequence[Any],
         smooth: Sequence[int],
-    ) -> list[Any]:
+    ) -> tuple[tuple, list[Any]]:
         function = _of_active(core, leaves, active, smooth)
         given = [leaves[a] for a in active]
         moving = [jnp.asarray(t, jnp.asarray(x).dtype) for t, x in zip(tangents, given, strict=True)]
         if _hides_custom_vjp(function, given):
             return _transposed(function, given, moving)
         try:
-            return list(jax.jvp(function, given, moving, has_aux=True)[1])
+            _, moved, outputs = jax.jvp(function, given, moving, has_aux=True)
+            return outputs, list(moved)
         except (TypeError, NotImplementedError) as error:  # the second one inside another derivative
             if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
                 raise
@@ -223,11 +224,11 @@ def _has_custom_vjp(jaxpr: Any) -> bool:
     return False
 
 
-def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-    """Tangents by the pullback, which has to be linear."""
-    floats, pull, _ = jax.vjp(function, *given, has_aux=True)
+def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any]) -> tuple[tuple, list[Any]]:
+    """Outputs, and tangents by the pullback, which has to be linear."""
+    floats, pull, outputs = jax.vjp(function, *given, has_aux=True)
     try:
-        return list(jax.linear_transpose(pull, floats)(tuple(tangents))[0])
+        return outputs, list(jax.linear_transpose(pull, floats)(tuple(tangents))[0])
     except Exception as error:
         raise DerivativeError(
             "the pushforward of a function with a custom_vjp is the transpose of its rule, and that is not "

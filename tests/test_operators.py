@@ -226,9 +226,9 @@ def scaled(x, by=2.0, *, offset=1.0):
 def test_arguments_by_name():
     e, wrapped = np.array([1.0, 0.0, 0.0]), fd.fwddiff(scaled)
     cases = [
-        (dict(by=3.0), 6 * X + e),
-        (dict(offset=4.0), 4 * X + 4 * e),
-        (dict(by=3.0, offset=4.0), 6 * X + 4 * e),
+        ({"by": 3.0}, 6 * X + e),
+        ({"offset": 4.0}, 4 * X + 4 * e),
+        ({"by": 3.0, "offset": 4.0}, 6 * X + 4 * e),
     ]
     for named, expected in cases:
         for found in (

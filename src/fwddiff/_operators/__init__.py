@@ -36,8 +36,8 @@ from typing import Any
 
 from fwddiff._errors import ArgumentError
 from fwddiff._operators._calls import Choice, Prepared, applied, prepared
-from fwddiff._operators._named import with_named
 from fwddiff._operators._forms import FORMS, LATER
+from fwddiff._operators._named import with_named
 from fwddiff._operators._point import Argnum
 from fwddiff.sparsity import SparseDerivative
 

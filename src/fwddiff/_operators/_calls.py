@@ -14,6 +14,7 @@ import numpy as np
 
 from fwddiff import _buffers, _dual_host, _host, _inplace, _nesting, _tree
 from fwddiff._call import Gathered
+from fwddiff._capture import looks_after
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
 from fwddiff._function import Target, without_partials
@@ -81,7 +82,7 @@ def _in_place(name: str, f: Callable, args: tuple, choice: Choice, out: Any, nam
     def called(*args: Any, out: Any = out, **more: Any) -> Any:
         return _inplace.evaluated(name, value_and, f, out, *args, **named, **more)
 
-    return called if args[0] is LATER else called(*args)
+    return looks_after(called) if args[0] is LATER else called(*args)
 
 
 def _applied_sparse(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> Any:
@@ -107,7 +108,7 @@ def _later(form: Form, f: Callable, choice: Choice) -> Callable:
         return answer(args, out) if same is f else applied(form.name, same, args, choice, out)
 
     called.__name__ = f"{form.name} of {_shown(f)}"
-    return called
+    return looks_after(called)
 
 
 class _Kind:

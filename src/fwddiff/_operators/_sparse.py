@@ -81,7 +81,7 @@ def _patterns(name: str, argnum: Sequence[int | str], sparsity: Any) -> Sequence
         raise ArgumentError(
             f"{name} with sparsity= takes one argument to differentiate by: put them into one array."
         )
-    if isinstance(sparsity, str) or len(argnum) == 1 and not isinstance(sparsity, tuple):
+    if isinstance(sparsity, str) or (len(argnum) == 1 and not isinstance(sparsity, tuple)):
         return [sparsity] * len(argnum)
     if isinstance(sparsity, tuple) and len(sparsity) == len(argnum):
         return sparsity

@@ -4,6 +4,7 @@ forms."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -422,6 +423,35 @@ def test_jax_is_not_called_from_its_own_programs():
     wrapped = fd.fwddiff(lambda x: g(x) * 2.0)
     with pytest.raises(Exception, match="wait for each other"):
         jax.block_until_ready(jax.jit(wrapped)(X))
+
+
+def test_jax_calls_functions_of_jax_inside_wrapped_ones_without_jit():
+    g = fd.differentiate_with(lambda x: jnp.sum(jnp.sin(x) ** 2), "jax")
+    wrapped = fd.fwddiff(lambda x: g(x * x) * x[0])
+    x = jnp.asarray(X)
+    expected, curvature = fd.gradient(wrapped, X), fd.hessian(wrapped, X)
+    inner = np.sin(X**2) ** 2
+    own = 2 * X * np.sin(2 * X**2) * X[0]
+    own[0] += inner.sum()
+    np.testing.assert_allclose(expected, own, rtol=1e-12)
+    for _ in range(2):  # the second time it is known beforehand
+        np.testing.assert_allclose(jax.grad(wrapped)(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.jacfwd(jax.grad(wrapped))(x), curvature, rtol=1e-12)
+
+
+def test_numbers_that_a_function_of_pytorch_returns_are_refused():
+    """What turned into floats has lost its derivative: 0 would be wrong."""
+
+    def filled(x):
+        a = np.empty(3)
+        for k in range(3):
+            a[k] = x[k]
+        return a.sum()
+
+    for f in (filled, lambda x: math.sin(x[0]), lambda x: (x * x).sum().item()):
+        with pytest.raises(fd.StructureError, match="which has no derivative in PyTorch"):
+            fd.gradient(f, X, backend="torch")
+    assert fd.differentiate_with(lambda x: (x.sum(), len(x)), "torch")(X)[1] == 3
 
 
 def test_compiled_functions_of_jax_are_compiled_once():

@@ -285,7 +285,7 @@ class Prepared:
     def _located(self, args: tuple) -> tuple[Operation, tuple, Any]:
         """The operation, its arguments, and the (co)tangent if it is among `args`."""
         operation = operation_of(self._f, self._choice.backend, self._choice.chunk)
-        has_given = bool(self._form.takes) and _takes(operation.wrapped.target, len(args) - 1)
+        has_given = bool(self._form.takes and args[1:]) and _takes(operation.wrapped.target, len(args) - 1)
         own, given = self._form.split(args) if has_given else (args, None)
         return operation, own, given
 

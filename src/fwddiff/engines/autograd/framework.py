@@ -31,6 +31,9 @@ class _Autograd(Framework):
     def owns(self, leaf: Any) -> bool:
         return isbox(leaf)
 
+    def is_moving(self, leaf: Any) -> bool:
+        return isbox(leaf)
+
     def lent(self, array: np.ndarray) -> Any:
         if not array.ndim:
             return array.item() if array.dtype == np.float64 else array[()]

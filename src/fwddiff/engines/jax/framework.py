@@ -36,9 +36,10 @@ class _Jax(Framework):
     def session(self, dtypes: Sequence[np.dtype]):
         if _nesting.is_in_jax():
             raise HostError(
-                "a function written for JAX is called by Python code that a program of JAX is waiting for, "
-                "and the two could wait for each other for ever: call it from JAX itself, outside of the "
-                "other function."
+                f"a function written for JAX is called {_nesting.WAITING}, and the two could wait for each "
+                "other for ever. Under jax.jit leave fwddiff out around it: JAX differentiates a function "
+                "written for JAX itself, and the rest may be written for it too. Without jit, and on arrays "
+                "of NumPy or PyTorch, it works."
             )
         is_wider = not _wide() and np.dtype(np.float64) in dtypes
         precision = _enable_x64() if is_wider else contextlib.nullcontext()
@@ -48,6 +49,9 @@ class _Jax(Framework):
 
     def owns(self, leaf: Any) -> bool:
         return isinstance(leaf, jax.Array)
+
+    def is_moving(self, leaf: Any) -> bool:
+        return isinstance(leaf, Tracer)
 
     def lent(self, array: np.ndarray) -> jax.Array:
         if array.dtype.kind in "iu" and array.itemsize == 8 and not _wide():

@@ -27,6 +27,7 @@ _OF_NUMPY = {dtype: own for own, dtype in _DTYPES.items()}
 
 class _Torch(Framework):
     name = "PyTorch"
+    lets_go = True
 
     # --- arrays ---------------------------------------------------------------------------------------------
 
@@ -37,6 +38,9 @@ class _Torch(Framework):
 
     def owns(self, leaf: Any) -> bool:
         return isinstance(leaf, torch.Tensor)
+
+    def is_moving(self, leaf: Any) -> bool:
+        return _is_tracked(leaf)
 
     def lent(self, array: np.ndarray) -> torch.Tensor:
         # Floats become leaves that require gradients, which PyTorch refuses to write to; integers do not.

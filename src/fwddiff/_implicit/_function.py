@@ -104,7 +104,9 @@ class Implicit:
         return False
 
     def _at_home(self, kind: str, z: Any, args: tuple, named: dict[str, Any], signature: str | None) -> Any:
-        implicit, conditions = _call.engine("jax.implicit"), self._written_for.function
+        implicit, rule = _call.engine("jax.implicit"), self._written_for
+        assert isinstance(rule, Foreign)
+        conditions = rule.function
         if kind == "whole":
             return implicit.solution(conditions, z, args, named, self._options)
         if named or not _tree.is_flat(_tree.flatten(args)[1]):

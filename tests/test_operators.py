@@ -217,3 +217,47 @@ def test_arrays_of_a_framework_are_refused():
     torch = pytest.importorskip("torch")
     with pytest.raises(fd.HostError, match="torch, which differentiates by itself"):
         fd.gradient(lambda x: x * x, torch.tensor(1.0))
+
+
+def scaled(x, by=2.0, *, offset=1.0):
+    return np.sum(x**2) * by + offset * x[0]
+
+
+def test_arguments_by_name():
+    e, wrapped = np.array([1.0, 0.0, 0.0]), fd.fwddiff(scaled)
+    cases = [
+        ({"by": 3.0}, 6 * X + e),
+        ({"offset": 4.0}, 4 * X + 4 * e),
+        ({"by": 3.0, "offset": 4.0}, 6 * X + 4 * e),
+    ]
+    for named, expected in cases:
+        for found in (
+            fd.gradient(scaled, X, **named),
+            fd.gradient(scaled, **named, x=X),
+            fd.gradient(scaled)(X, **named),
+            fd.gradient(scaled, **named)(X),
+            fd.gradient(wrapped, X, **named),
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-14)
+        product = fd.hvp(scaled, X, X, **named)
+        np.testing.assert_allclose(product, 2 * named.get("by", 2.0) * X, rtol=1e-14)
+    assert fd.gradient(scaled, X, by=3.0, argnum="by") == pytest.approx(np.sum(X**2))
+    inner = fd.derivative(lambda t: fd.gradient(scaled, X, offset=t)[0], 1.0)
+    assert inner == pytest.approx(1.0)
+    with pytest.raises(fd.ArgumentError, match="scaled has no argument of that name: it takes x, by, offset"):
+        fd.gradient(scaled, X, of=1.0)
+    with pytest.raises(fd.ArgumentError, match="got by twice"):
+        fd.gradient(scaled)(X, 1.0, by=2.0)
+    with pytest.raises(fd.ArgumentError, match="gradient takes no sparsity="):
+        fd.gradient(scaled, X, sparsity="detect")
+    with pytest.raises(fd.ArgumentError, match="by position"):
+        fd.gradient(fd.fwddiff(lambda a, *b: a * b[0]).sum)(X, a=2.0)
+
+
+@pytest.mark.parametrize("f", [np.sum, np.mean, np.prod, np.linalg.norm])
+def test_numpys_functions_themselves(f):
+    """Options of theirs that have no value but a mark are no arguments."""
+    step = np.eye(3) * 1e-6
+    expected = [(f(X + d) - f(X - d)) / 2e-6 for d in step]
+    np.testing.assert_allclose(fd.gradient(f, X), expected, rtol=1e-7)
+    np.testing.assert_allclose(fd.jacobian(functools.partial(np.sum, axis=0), np.eye(2)).sum(), 4.0)

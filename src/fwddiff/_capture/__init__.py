@@ -37,7 +37,15 @@ from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
 from fwddiff._capture._stack import Path, Use
 from fwddiff._capture._state import refuse_state, refuse_stateful
-from fwddiff._capture._values import has_rule, held_rule, holds_host_array, is_data, is_foreign, is_operation
+from fwddiff._capture._values import (
+    has_rule,
+    held_rule,
+    holds_host_array,
+    is_data,
+    is_foreign,
+    is_operation,
+    looks_after,
+)
 
 __all__ = [
     "NOTHING",
@@ -61,6 +69,7 @@ __all__ = [
     "is_foreign",
     "is_operation",
     "is_struct_class",
+    "looks_after",
     "meaning_of",
     "nested_codes",
     "plan",

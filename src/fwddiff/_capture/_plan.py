@@ -38,6 +38,7 @@ from fwddiff._capture._values import (
     held_rule,
     is_data,
     is_foreign,
+    is_looked_after,
     is_operation,
     is_ours,
 )
@@ -317,7 +318,7 @@ class _Planner:
         value = at.value
         followed = use.how == "neutral" and use.path == path
         self._find_held(node, path, at)
-        if not followed and not is_operation(value) and not _is_operators(value):
+        if not followed and not is_looked_after(value):
             refuse_hidden(value, at.name, self.owned)
         is_kept = at.read() is value
         if is_kept:
@@ -445,11 +446,6 @@ def _is_generated(name: str, function: types.FunctionType) -> bool:
 
 def _is_library(value: Any) -> bool:
     return is_foreign(value.__module__) or _is_special(value)
-
-
-def _is_operators(value: Any) -> bool:
-    """Whether this is a function that an operator of ours returned: that looks after what it captures."""
-    return isinstance(value, types.FunctionType) and (value.__module__ or "").startswith("fwddiff._operators")
 
 
 def _is_special(function: Any) -> bool:

@@ -88,6 +88,18 @@ def is_operation(value: Any) -> bool:
     return hasattr(type(value), "__fwddiff_operation__")
 
 
+def looks_after(function: types.FunctionType) -> types.FunctionType:
+    """Marks a plain function that looks after what the functions behind it capture, as an operation does."""
+    function.__fwddiff_looks_after__ = True  # type: ignore[attr-defined]
+    return function
+
+
+def is_looked_after(value: Any) -> bool:
+    """Whether nothing that hides behind this value can lose its derivative."""
+    is_marked = isinstance(value, types.FunctionType) and hasattr(value, "__fwddiff_looks_after__")
+    return is_marked or is_operation(value)
+
+
 def is_struct(value: Any) -> bool:
     """Containers that are taken apart into leaves."""
     return isinstance(value, tuple | list | dict) or _tree.is_dataclass_instance(value)

@@ -23,6 +23,7 @@ def implicit(
     has_aux: bool = False,
     check: float | None = 1e-2,
     out_shape: Any = None,
+    backend: str = "auto",
 ) -> Implicit:
     """A function given by a solver and the conditions that the solution fulfils.
 
@@ -43,6 +44,10 @@ def implicit(
         has_aux: The solver returns `(z, aux)`, and so does the result; `aux` has no derivative.
         check: The largest step of Newton's method, relative to z where its numbers are above 1, that the
             conditions may ask for at what the solver returned. `None` checks nothing.
+        backend: What differentiates the conditions: an engine, or the framework that they are written for
+            ("jax", "torch", "autograd"), as in `fd.differentiate_with`. On arrays of JAX, conditions written
+            for JAX are differentiated there, with all that they capture; where this would raise
+            `DerivativeError`, such a derivative is nan.
         out_shape: What z (with `has_aux`: the pair) looks like, as in `fwddiff`: for hosts that trace.
 
     Returns:
@@ -57,7 +62,7 @@ def implicit(
     for name, function in (("solver", solver), ("conditions", conditions)):
         if not callable(function):
             raise ArgumentError(f"implicit needs a function as {name}, not {type(function).__name__}.")
-    return Implicit(solver, conditions, linear_solver, has_aux, check, out_shape)
+    return Implicit(solver, conditions, linear_solver, has_aux, check, out_shape, backend)
 
 
 __all__ = ["Implicit", "implicit"]

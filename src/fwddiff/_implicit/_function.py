@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from fwddiff import _call, _nesting, _tree
-from fwddiff._errors import ArgumentError
+from fwddiff._capture import Foreign, holds_host_array, meaning_of
+from fwddiff._errors import ArgumentError, CaptureError
 from fwddiff._function import calling, without_partials
 from fwddiff._implicit._point import Options
 from fwddiff._implicit._rules import Solution
@@ -19,7 +20,7 @@ from fwddiff._implicit._solver import is_outline, outlined, signature_of, solver
 from fwddiff._implicit._system import System
 from fwddiff._problem import Problem, Told
 from fwddiff._rule import Rule
-from fwddiff._wrapper import FwdDiff, fwddiff
+from fwddiff._wrapper import FwdDiff, check_backend, fwddiff
 
 
 class Implicit:
@@ -36,16 +37,22 @@ class Implicit:
         has_aux: bool,
         check: float | None,
         out_shape: Any,
+        backend: str = "auto",
     ):
+        self._made_with = solver, conditions, linear_solver, has_aux, check, out_shape, backend
+        check_backend("backend", backend)
+        if backend != "auto":
+            conditions = fwddiff(conditions, engine=backend)
         self.wrapped = solver, conditions
-        self._made_with = solver, conditions, linear_solver, has_aux, check, out_shape
+        self._written_for = meaning_of(conditions).rule
+        self._options = Options(linear_solver, check)
         functools.update_wrapper(self, solver, updated=())
         self.has_aux = has_aux
         signature = signature_of(solver)
         if signature is not None:
             self.__signature__ = signature
         self._solver = solver_operation(solver, conditions, has_aux, out_shape)
-        self._solution = _Solution(conditions, Options(linear_solver, check))
+        self._solution = _Solution(conditions, self._options)
         self._taken = frozenset(self._solution.target.names)
         self.broadcast = Elementwise(self, "broadcast")
         self.sum = Elementwise(self, "sum")
@@ -69,8 +76,44 @@ class Implicit:
         found = self._solver.operation(kind)(*args, **kwargs, **core)
         z, aux = found if self.has_aux else (found, None)
         named = {name: value for name, value in kwargs.items() if name in self._taken}
-        z = self._solution.operation(kind)(z, *args, **named, **own)
+        if self._is_at_home((z, args, named)):
+            z = self._at_home(kind, z, args, named, own.get("signature"))
+        else:
+            z = self._solution.operation(kind)(z, *args, **named, **own)
         return (z, aux) if self.has_aux else z
+
+    def _is_at_home(self, trees: Any) -> bool:
+        """Whether the conditions are written for JAX, and it is JAX that differentiates: it does so itself,
+        because Python that its programs call may not call it.
+
+        Elsewhere arrays that such conditions capture would be constants without a word.
+        """
+        rule = self._written_for
+        if not isinstance(rule, Foreign):
+            return False
+        framework = _call.engine(rule.engine).FRAMEWORK
+        is_own = any(map(framework.owns, _tree.flatten(trees)[0]))
+        if rule.engine == "jax":
+            return is_own or _holds(rule.function, framework.is_moving)
+        if is_own and _holds(rule.function, framework.is_moving):
+            raise CaptureError(
+                f"{self!r}: the conditions, which are written for {framework.name}, capture an array that is "
+                "to be differentiated, and they are evaluated where it would be a constant. Pass it as an "
+                "argument of the solver and the conditions."
+            )
+        return False
+
+    def _at_home(self, kind: str, z: Any, args: tuple, named: dict[str, Any], signature: str | None) -> Any:
+        implicit, rule = _call.engine("jax.implicit"), self._written_for
+        assert isinstance(rule, Foreign)
+        conditions = rule.function
+        if kind == "whole":
+            return implicit.solution(conditions, z, args, named, self._options)
+        if named or not _tree.is_flat(_tree.flatten(args)[1]):
+            raise ArgumentError(
+                f"{self!r}.broadcast with conditions written for JAX takes arrays by position."
+            )
+        return implicit.vectorized(conditions, z, args, signature, self._options)
 
     def __reduce__(self) -> Any:
         return Implicit, self._made_with
@@ -114,6 +157,13 @@ class _Python(FwdDiff):
 
 
 _identity: FwdDiff = fwddiff(lambda z: z)
+
+
+def _holds(function: Callable, is_moving: Callable[[Any], bool]) -> bool:
+    """Whether such an array can be reached from the function, by the globals that it names too."""
+    named = getattr(function, "__globals__", {})
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    return any(holds_host_array(part, is_moving) for part in (function, *map(named.get, names)))
 
 
 # --- the conditions -----------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ the kinds of arguments that it has met. `f` may be a wrapped function or its `br
               element of the result (of `x`) and a column for each of `x`
     check     whether a sparse result is compared with a directional derivative (`fwddiff.sparsity`)
 
+Any other keyword argument is one of `f`, which is called with it.
+
 Operators nest, with each other and with `rrule` and `frule`: a derivative inside a function that is
 differentiated is differentiated too. Integers are taken as floats where the argument holds no float, and a
 function that returns integers has the derivative zero.
@@ -35,6 +37,7 @@ from typing import Any
 from fwddiff._errors import ArgumentError
 from fwddiff._operators._calls import Choice, Prepared, applied, prepared
 from fwddiff._operators._forms import FORMS, LATER
+from fwddiff._operators._named import with_named
 from fwddiff._operators._point import Argnum
 from fwddiff.sparsity import SparseDerivative
 
@@ -48,10 +51,11 @@ def derivative(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """df/dx of a function of a number; mirrors the result of `f` (`None` for what has no derivative)."""
     choice = Choice(argnum, backend, chunk)
-    return applied("derivative", f, (x, *constants), choice, out, inplace)
+    return applied("derivative", f, (x, *constants), choice, out, inplace, named)
 
 
 def value_and_derivative(
@@ -63,10 +67,11 @@ def value_and_derivative(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """`(f(x), df/dx)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_derivative", f, (x, *constants), choice, out, inplace)
+    return applied("value_and_derivative", f, (x, *constants), choice, out, inplace, named)
 
 
 def pushforward(
@@ -79,10 +84,11 @@ def pushforward(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """Directional derivative of `f` at `x` along `tangent`, which mirrors `x`; mirrors the result of `f`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("pushforward", f, (x, tangent, *constants), choice, out, inplace)
+    return applied("pushforward", f, (x, tangent, *constants), choice, out, inplace, named)
 
 
 def value_and_pushforward(
@@ -95,10 +101,11 @@ def value_and_pushforward(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """`(f(x), directional derivative)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_pushforward", f, (x, tangent, *constants), choice, out, inplace)
+    return applied("value_and_pushforward", f, (x, tangent, *constants), choice, out, inplace, named)
 
 
 def pullback(
@@ -111,10 +118,11 @@ def pullback(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """Cotangent of `x` for a `cotangent` that mirrors the result of `f`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("pullback", f, (x, cotangent, *constants), choice, out, inplace)
+    return applied("pullback", f, (x, cotangent, *constants), choice, out, inplace, named)
 
 
 def value_and_pullback(
@@ -127,10 +135,11 @@ def value_and_pullback(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """`(f(x), cotangent of x)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_pullback", f, (x, cotangent, *constants), choice, out, inplace)
+    return applied("value_and_pullback", f, (x, cotangent, *constants), choice, out, inplace, named)
 
 
 def gradient(
@@ -142,10 +151,11 @@ def gradient(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """Gradient of a function that returns one number; mirrors `x`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("gradient", f, (x, *constants), choice, out, inplace)
+    return applied("gradient", f, (x, *constants), choice, out, inplace, named)
 
 
 def value_and_gradient(
@@ -157,10 +167,11 @@ def value_and_gradient(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """`(f(x), gradient)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_gradient", f, (x, *constants), choice, out, inplace)
+    return applied("value_and_gradient", f, (x, *constants), choice, out, inplace, named)
 
 
 def jacobian(
@@ -174,10 +185,11 @@ def jacobian(
     inplace: bool = False,
     sparsity: Any = None,
     check: bool | None = None,
+    **named: Any,
 ) -> Any:
     """Derivatives of every element of an array (or number) by every element of `x`: shape = result + x."""
     choice = Choice(argnum, backend, chunk, sparsity, check)
-    return applied("jacobian", f, (x, *constants), choice, out, inplace)
+    return applied("jacobian", f, (x, *constants), choice, out, inplace, named)
 
 
 def value_and_jacobian(
@@ -191,10 +203,11 @@ def value_and_jacobian(
     inplace: bool = False,
     sparsity: Any = None,
     check: bool | None = None,
+    **named: Any,
 ) -> Any:
     """`(f(x), jacobian)`, in one pass."""
     choice = Choice(argnum, backend, chunk, sparsity, check)
-    return applied("value_and_jacobian", f, (x, *constants), choice, out, inplace)
+    return applied("value_and_jacobian", f, (x, *constants), choice, out, inplace, named)
 
 
 def hessian(
@@ -208,10 +221,11 @@ def hessian(
     inplace: bool = False,
     sparsity: Any = None,
     check: bool | None = None,
+    **named: Any,
 ) -> Any:
     """Second derivatives of a function that returns one number: shape = x + x."""
     choice = Choice(argnum, backend, chunk, sparsity, check)
-    return applied("hessian", f, (x, *constants), choice, out, inplace)
+    return applied("hessian", f, (x, *constants), choice, out, inplace, named)
 
 
 def value_and_hessian(
@@ -225,10 +239,11 @@ def value_and_hessian(
     inplace: bool = False,
     sparsity: Any = None,
     check: bool | None = None,
+    **named: Any,
 ) -> Any:
     """`(f(x), hessian)`, in one pass."""
     choice = Choice(argnum, backend, chunk, sparsity, check)
-    return applied("value_and_hessian", f, (x, *constants), choice, out, inplace)
+    return applied("value_and_hessian", f, (x, *constants), choice, out, inplace, named)
 
 
 def value_gradient_and_hessian(
@@ -239,10 +254,11 @@ def value_gradient_and_hessian(
     backend: str = "auto",
     chunk: int | None = None,
     out: Any = None,
+    **named: Any,
 ) -> Any:
     """`(f(x), gradient, hessian)`, in one pass. `out` is a pair of arrays."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_gradient_and_hessian", f, (x, *constants), choice, out)
+    return applied("value_gradient_and_hessian", f, (x, *constants), choice, out, named=named)
 
 
 def hvp(
@@ -255,10 +271,11 @@ def hvp(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """Hessian of `f` (which returns one number) times `tangent`; mirrors `x`."""
     choice = Choice(argnum, backend, chunk)
-    return applied("hvp", f, (x, tangent, *constants), choice, out, inplace)
+    return applied("hvp", f, (x, tangent, *constants), choice, out, inplace, named)
 
 
 def value_and_hvp(
@@ -271,10 +288,11 @@ def value_and_hvp(
     chunk: int | None = None,
     out: Any = None,
     inplace: bool = False,
+    **named: Any,
 ) -> Any:
     """`(f(x), hessian times tangent)`, in one pass."""
     choice = Choice(argnum, backend, chunk)
-    return applied("value_and_hvp", f, (x, tangent, *constants), choice, out, inplace)
+    return applied("value_and_hvp", f, (x, tangent, *constants), choice, out, inplace, named)
 
 
 _OPERATORS = {globals()[name]: form for name, form in FORMS.items()}
@@ -289,6 +307,7 @@ def prepare(
     chunk: int | None = None,
     sparsity: Any = None,
     check: bool | None = None,
+    **named: Any,
 ) -> Prepared | SparseDerivative:
     """Decide and compile once what `operator(f, *args)` needs.
 
@@ -298,6 +317,7 @@ def prepare(
         args: Arguments like those of later calls, whose values do not matter: x and the constants. The
             (co)tangent of `hvp`, `pushforward` and `pullback` may stand after x, as in the operator.
         argnum, backend, chunk, sparsity, check: As in the operator.
+        named: Arguments of `f` by name. Keyword-only ones stay what they are here.
 
     Returns:
         `p`, a `Prepared` operator: `p(x, *constants)` is `operator(f, x, *constants)` without set-up work,
@@ -312,4 +332,6 @@ def prepare(
         raise ArgumentError(f"{operator!r} is no operator: prepare one of fd.{', fd.'.join(FORMS)}.")
     if not args:
         raise ArgumentError(f"prepare needs arguments like those of later calls: (fd.{form.name}, f, x).")
+    if named:
+        f, args = with_named(form, f, args, named)
     return prepared(form, f, args, Choice(argnum, backend, chunk, sparsity, check))

@@ -14,15 +14,17 @@ import numpy as np
 
 from fwddiff import _buffers, _dual_host, _host, _inplace, _nesting, _tree
 from fwddiff._call import Gathered
+from fwddiff._capture import looks_after
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
-from fwddiff._function import Target
+from fwddiff._function import Target, without_partials
 from fwddiff._operators import _fast, _sparse
 from fwddiff._operators._differences import refuse_others
 from fwddiff._operators._fast import MISMATCH, Setting, Way
 from fwddiff._operators._forms import FORMS, LATER, Form, Plan
+from fwddiff._operators._named import with_named
 from fwddiff._operators._point import Argnum, Point, chosen, located
-from fwddiff._wrapper import Operation
+from fwddiff._wrapper import FRAMEWORKS, Operation
 
 _MOST_KINDS = 64
 
@@ -37,13 +39,23 @@ class Choice(NamedTuple):
     check: bool | None = None
 
 
-def applied(name: str, f: Callable, args: tuple, choice: Choice, out: Any, inplace: bool = False) -> Any:
+def applied(
+    name: str,
+    f: Callable,
+    args: tuple,
+    choice: Choice,
+    out: Any,
+    inplace: bool = False,
+    named: dict[str, Any] | None = None,
+) -> Any:
     """The operator of this name at these arguments; without them, a function of the arguments."""
+    form = FORMS[name]
     if inplace:
-        return _in_place(name, f, args, choice, out)
+        return _in_place(name, f, args, choice, out, named or {})
+    if named:
+        f, args = with_named(form, f, args, named)
     if choice.sparsity is not None:
         return _applied_sparse(name, f, args, choice, out)
-    form = FORMS[name]
     if args[0] is LATER:
         return _later(form, f, choice)
     operation = operation_of(f, choice.backend, choice.chunk)
@@ -55,21 +67,26 @@ def applied(name: str, f: Callable, args: tuple, choice: Choice, out: Any, inpla
     return answer(args, out)
 
 
-def _in_place(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> Any:
+def _in_place(name: str, f: Callable, args: tuple, choice: Choice, out: Any, named: dict[str, Any]) -> Any:
     """Of a function that writes its result into `out`."""
+    if choice.backend in FRAMEWORKS:
+        raise ArgumentError(
+            f"inplace=True is for plain functions of NumPy arrays, and backend={choice.backend!r} for "
+            "functions of its arrays, which return their result: leave one of them out."
+        )
 
-    def value_and(ordinary: Callable, *args: Any) -> Any:
-        return applied(f"value_and_{name.removeprefix('value_and_')}", ordinary, args, choice, None)
+    def value_and(ordinary: Callable, *args: Any, **rest: Any) -> Any:
+        form = f"value_and_{name.removeprefix('value_and_')}"
+        return applied(form, ordinary, args, choice, None, named=rest)
 
-    def called(*args: Any, out: Any = out) -> Any:
-        return _inplace.evaluated(name, value_and, f, out, *args)
+    def called(*args: Any, out: Any = out, **more: Any) -> Any:
+        return _inplace.evaluated(name, value_and, f, out, *args, **named, **more)
 
-    return called if args[0] is LATER else called(*args)
+    return looks_after(called) if args[0] is LATER else called(*args)
 
 
 def _applied_sparse(name: str, f: Callable, args: tuple, choice: Choice, out: Any) -> Any:
-    point = _sparse.points(f, choice.argnum, choice.backend, choice.chunk)
-    found = _sparse.curried(name, point, choice.sparsity, choice.check)
+    found = _sparse.curried(name, f, choice)
     return found if args[0] is LATER else found(*args, out=out)
 
 
@@ -77,18 +94,21 @@ def prepared(form: Form, f: Callable, args: tuple, choice: Choice) -> Any:
     """What `fd.prepare` returns."""
     if choice.sparsity is None:
         return Prepared(form, f, args, choice)
-    point = _sparse.points(f, choice.argnum, choice.backend, choice.chunk)
-    return _sparse.prepared(form.name, point, args, choice.sparsity, choice.check)
+    return _sparse.prepared(form.name, f, args, choice)
 
 
 def _later(form: Form, f: Callable, choice: Choice) -> Callable:
     answer = Curried(form, f, choice)
 
-    def applied(*args: Any, out: Any = None, **named: Any) -> Any:
-        return answer(answer.form.positional(args, named) if named else args, out)
+    def called(*args: Any, out: Any = None, **named: Any) -> Any:
+        if not named:
+            return answer(args, out)
+        args = form.positional(args, named)
+        same, args = with_named(form, f, args, named)
+        return answer(args, out) if same is f else applied(form.name, same, args, choice, out)
 
-    applied.__name__ = f"{form.name} of {getattr(f, '__name__', 'a function')}"
-    return applied
+    called.__name__ = f"{form.name} of {_shown(f)}"
+    return looks_after(called)
 
 
 class _Kind:
@@ -265,17 +285,29 @@ class Prepared:
     def _located(self, args: tuple) -> tuple[Operation, tuple, Any]:
         """The operation, its arguments, and the (co)tangent if it is among `args`."""
         operation = operation_of(self._f, self._choice.backend, self._choice.chunk)
-        has_given = bool(self._form.takes) and _takes(operation.wrapped.target, len(args) - 1)
+        has_given = bool(self._form.takes and args[1:]) and _takes(operation.wrapped.target, len(args) - 1)
         own, given = self._form.split(args) if has_given else (args, None)
         return operation, own, given
 
-    def __call__(self, *args: Any, out: Any = None) -> Any:
+    def __call__(self, *args: Any, out: Any = None, **named: Any) -> Any:
+        if named:
+            args = self._placed(args, named)
         way = self._way
         if way is not None:
             found = way(args, out)
             if found is not MISMATCH:
                 return found
         return self._answer(args, out)
+
+    def _placed(self, args: tuple, named: dict[str, Any]) -> tuple:
+        args = self._form.positional(args, named)
+        same, args = with_named(self._form, self._f, args, named)
+        if same is not self._f:
+            raise ArgumentError(
+                f"{self!r} cannot take {', '.join(named)} by name, which is keyword-only or comes after an "
+                "argument that keeps its default: it stays what it was prepared with."
+            )
+        return args
 
     def _answer(self, args: tuple, out: Any) -> Any:
         form, choice, kind = self._form, self._choice, self._kind
@@ -312,7 +344,11 @@ class Prepared:
         self._form = FORMS[name]
 
     def __repr__(self) -> str:
-        return f"prepared {self._form.name} of {getattr(self._f, '__name__', 'a function')}"
+        return f"prepared {self._form.name} of {_shown(self._f)}"
+
+
+def _shown(f: Any) -> str:
+    return getattr(without_partials(f)[2], "__name__", "a function")
 
 
 def _blank() -> Prepared:

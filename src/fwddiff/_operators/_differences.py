@@ -62,7 +62,7 @@ def _refuse(error: type[FwdDiffError], who: str, found: str, known: str) -> NoRe
 def _is_double(leaf: Any) -> bool:
     """Whether a leaf leaves the results in double precision."""
     dtype = getattr(leaf, "dtype", None)
-    return dtype is None or dtype.kind != "f" or dtype == np.float64
+    return not isinstance(dtype, np.dtype) or dtype.kind != "f" or dtype == np.float64
 
 
 def _alike(was: Any, now: Any, lenient: bool) -> bool:
@@ -72,9 +72,12 @@ def _alike(was: Any, now: Any, lenient: bool) -> bool:
 
 
 def _of_one_dtype(was: Any, now: Any) -> bool:
-    """Whether two leaves are arrays that differ in their shapes alone."""
-    arrays = isinstance(was, np.ndarray) and isinstance(now, np.ndarray)
-    return arrays and was.dtype == now.dtype
+    """Whether two leaves are arrays, of NumPy or a framework, that differ in their shapes alone."""
+    return type(was) is type(now) and _is_array(was) and was.dtype == now.dtype
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not isinstance(leaf, np.generic)
 
 
 def _kind(leaf: Any) -> str:
@@ -83,4 +86,6 @@ def _kind(leaf: Any) -> str:
     if isinstance(leaf, str) or callable(leaf):
         return repr(leaf)
     name = type(leaf).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    article = "an" if name[0] in "aeiouA" else "a"
+    known = f" of shape {tuple(leaf.shape)} and dtype {leaf.dtype}" if _is_array(leaf) else ""
+    return f"{article} {name}{known}"

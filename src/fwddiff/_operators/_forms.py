@@ -56,14 +56,10 @@ class Form:
     parts: int = 1
 
     def positional(self, args: tuple, named: dict[str, Any]) -> tuple:
-        """The arguments in the operator's order; x and the (co)tangent may be given by name."""
+        """The arguments in the operator's order; x and the (co)tangent may be given by name, and go from
+        `named`."""
         names = ("x", self.takes) if self.takes else ("x",)
-        given = [*args, *(named.pop(name) for name in names[len(args) :] if name in named)]
-        if named:
-            raise ArgumentError(
-                f"{self.name} takes no argument {', '.join(named)} by name, only {' and '.join(names)}."
-            )
-        return tuple(given)
+        return (*args, *(named.pop(name) for name in names[len(args) :] if name in named))
 
     def split(self, args: tuple) -> tuple[tuple, Any]:
         """The function's arguments, and the (co)tangent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -115,6 +116,8 @@ def _with_formula(scenario: Scenario, xp: Any) -> Callable:
         return xp.sum(found) if scenario.operation == "sum" else found
 
     function.is_formula = True  # type: ignore[attr-defined]
+    _, *parameters = inspect.signature(formula).parameters.values()
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return function
 
 
@@ -126,6 +129,8 @@ def _returning(function: Callable, shape: tuple[int, ...], xp: Any) -> Callable:
         function(out, *args)
         return out
 
+    _, *parameters = inspect.signature(function).parameters.values()
+    returning.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return returning
 
 

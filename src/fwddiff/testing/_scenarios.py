@@ -113,7 +113,7 @@ def _weibull(model, t):
 
 def _rosenbrock(x):
     total = 0.0
-    for k in range(x.size - 1):
+    for k in range(len(x) - 1):
         total += 100 * (x[k + 1] - x[k] ** 2) ** 2 + (1 - x[k]) ** 2
     return total
 

@@ -31,6 +31,9 @@ class _Autograd(Framework):
     def owns(self, leaf: Any) -> bool:
         return isbox(leaf)
 
+    def is_moving(self, leaf: Any) -> bool:
+        return isbox(leaf)
+
     def lent(self, array: np.ndarray) -> Any:
         if not array.ndim:
             return array.item() if array.dtype == np.float64 else array[()]
@@ -90,14 +93,14 @@ class _Autograd(Framework):
         active: Sequence[int],
         tangents: Sequence[Any],
         smooth: Sequence[int],
-    ) -> list[Any]:
-        function, _ = _of_active(core, leaves, active, smooth)
+    ) -> tuple[tuple, list[Any]]:
+        function, kept = _of_active(core, leaves, active, smooth)
         try:
             _, moved = make_jvp(function, tuple(leaves[a] for a in active))(boxed_tuple(tuple(tangents)))
-            return [moved[k] for k in range(len(smooth))]
+            return kept[-1], [moved[k] for k in range(len(smooth))]
         except NotImplementedError:
             outputs, back = self.vjp(core, leaves, active, smooth)
-            return by_rows(back, [outputs[j] for j in smooth], tangents, self)
+            return outputs, by_rows(back, [outputs[j] for j in smooth], tangents, self)
 
     def outline(self, core: Core, inputs: Sequence[Any]) -> None:
         raise ShapeError("functions of autograd have no shapes before they have values")

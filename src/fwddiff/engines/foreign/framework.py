@@ -34,6 +34,8 @@ class Framework(ABC):
     name: str
     # What mapping a core over a loop axis raises where the core asks for values.
     unmappable: tuple[type[Exception], ...] = ()
+    # Whether its arrays turn into floats, of Python or NumPy, without a word: their derivative is lost then.
+    lets_go: bool = False
 
     # --- arrays ---------------------------------------------------------------------------------------------
 
@@ -44,6 +46,10 @@ class Framework(ABC):
     @abstractmethod
     def owns(self, leaf: Any) -> bool:
         """Whether this is one of the framework's arrays."""
+
+    @abstractmethod
+    def is_moving(self, leaf: Any) -> bool:
+        """Whether this is one of its arrays by which the framework may be differentiating."""
 
     @abstractmethod
     def lent(self, array: np.ndarray) -> Any:
@@ -104,8 +110,8 @@ class Framework(ABC):
         active: Sequence[int],
         tangents: Sequence[Any],
         smooth: Sequence[int],
-    ) -> list[Any]:
-        """Tangents of the outputs `smooth`."""
+    ) -> tuple[tuple, list[Any]]:
+        """Outputs, and tangents of the outputs `smooth`."""
 
     # --- without values, and many at a time -----------------------------------------------------------------
 

@@ -43,6 +43,12 @@ class Results:
     def _dtype(self, leaf: Any, position: int) -> np.dtype:
         if isinstance(leaf, bool | int):
             return np.dtype(type(leaf))
+        if self.framework.lets_go and _is_plain_float(leaf):
+            raise StructureError(
+                f"{self.name} returns a {type(leaf).__name__} (output {position}), which has no derivative "
+                f"in {self.framework.name}: somewhere an array turned into numbers of Python or NumPy "
+                "(math.*, np.*, float(), .item()). Compute with the framework's functions; return its arrays."
+            )
         if isinstance(leaf, float) and not isinstance(leaf, np.floating):
             return self.problem.float_dtype
         found = self.framework.dtype(leaf)
@@ -78,6 +84,12 @@ class Results:
                     f"{self.name} returns {_shown(slot)} for some arguments and {_shown(known)} for others "
                     f"(output {position}). Return one kind from every branch, and tell that by out_shape=."
                 )
+
+
+def _is_plain_float(leaf: Any) -> bool:
+    if isinstance(leaf, np.ndarray):
+        return leaf.dtype.kind == "f"
+    return isinstance(leaf, float | np.floating)
 
 
 def _fits(slot: Slot, known: Slot) -> bool:

@@ -11,11 +11,13 @@ import numpy as np
 from fwddiff._capture import Foreign
 from fwddiff._errors import DerivativeError
 from fwddiff._problem import Problem
-from fwddiff._rule import Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots
+from fwddiff._rule import Rule, Shape, Slot, Unbounded, derived_core_shapes, derived_slots, split_kind
 from fwddiff._sizes import FunctionRule, Given, Shapes
 from fwddiff.engines.foreign.framework import Core, Framework, Like
 from fwddiff.engines.foreign.loop import evaluate
 from fwddiff.engines.foreign.results import Results
+
+Found = tuple[Sequence[Any], Sequence[Any]]  # outputs of a base, and derivatives of them
 
 
 class FrameworkRule(Rule):
@@ -154,7 +156,8 @@ class ForeignRule(FunctionRule, FrameworkRule):
 
 
 class Derivative(FrameworkRule):
-    """Pullback, pushforward, partials or jacobian of another rule, by the framework's own modes."""
+    """Pullback, pushforward, partials or jacobian of another rule, by the framework's own modes, with or
+    without the values of that rule ahead."""
 
     def __init__(self, base: FrameworkRule, kind: str, active: tuple[int, ...]):
         self.base, self.kind, self.active, self.framework = base, kind, active, base.framework
@@ -176,24 +179,30 @@ class Derivative(FrameworkRule):
 
     def core(self) -> Core:
         base, count = self.base.core(), len(self.base.inputs)
-        run = getattr(self, f"_{self.kind}")
-        return lambda *leaves: self._in_dtypes(run(base, leaves[:count], leaves[count:]))
+        kind, has_values = split_kind(self.kind)
+        run = getattr(self, f"_{kind}")
+
+        def derived(*leaves: Any) -> tuple:
+            values, found = run(base, leaves[:count], leaves[count:])
+            return self._in_dtypes([*values, *found] if has_values else found)
+
+        return derived
 
     def _in_dtypes(self, arrays: Sequence[Any]) -> tuple:
         return tuple(self.framework.own(y, s.dtype) for y, s in zip(arrays, self._outputs, strict=True))
 
-    def _pullback(self, base: Core, leaves: Sequence[Any], cotangents: Sequence[Any]) -> Sequence[Any]:
-        _, back = self.framework.vjp(base, leaves, self.active, self.smooth)
-        return back(cotangents)
+    def _pullback(self, base: Core, leaves: Sequence[Any], cotangents: Sequence[Any]) -> Found:
+        outputs, back = self.framework.vjp(base, leaves, self.active, self.smooth)
+        return outputs, back(cotangents)
 
-    def _pushforward(self, base: Core, leaves: Sequence[Any], tangents: Sequence[Any]) -> Sequence[Any]:
+    def _pushforward(self, base: Core, leaves: Sequence[Any], tangents: Sequence[Any]) -> Found:
         return self.framework.jvp(base, leaves, self.active, tangents, self.smooth)
 
-    def _partials(self, base: Core, leaves: Sequence[Any], _: Sequence[Any]) -> Sequence[Any]:
+    def _partials(self, base: Core, leaves: Sequence[Any], _: Sequence[Any]) -> Found:
         outputs, back = self.framework.vjp(base, leaves, self.active, self.smooth)
         units = np.eye(len(self.smooth))
         rows = [back(self._numbers(unit)) for unit in units]
-        return [*outputs, *(partial for row in rows for partial in row)]
+        return outputs, [partial for row in rows for partial in row]
 
     def _numbers(self, values: Any) -> list[Any]:
         """One cotangent per float output, all of which are numbers."""
@@ -202,20 +211,21 @@ class Derivative(FrameworkRule):
             self.framework.own(np.asarray(x, s.dtype), s.dtype) for x, s in zip(values, slots, strict=True)
         ]
 
-    def _jacobian(self, base: Core, leaves: Sequence[Any], _: Sequence[Any]) -> Sequence[Any]:
+    def _jacobian(self, base: Core, leaves: Sequence[Any], _: Sequence[Any]) -> Found:
         """By rows or by columns, whichever are fewer."""
         outputs, back = self.framework.vjp(base, leaves, self.active, self.smooth)
         results = [self.framework.shape(outputs[j]) for j in self.smooth]
         sources = [self.framework.shape(leaves[a]) for a in self.active]
         if not all(map(_size, (*results, *sources))):
             shapes = [y + x for y in results for x in sources]
-            return [np.zeros(s, slot.dtype) for s, slot in zip(shapes, self._outputs, strict=True)]
+            slots = self._outputs[-len(shapes) :]
+            return outputs, [np.zeros(s, slot.dtype) for s, slot in zip(shapes, slots, strict=True)]
         if sum(map(_size, results)) <= sum(map(_size, sources)):
-            return self._rows(back, results)
+            return outputs, self._rows(back, results)
         columns = [
             self._columns(base, leaves, a, shape) for a, shape in zip(self.active, sources, strict=True)
         ]
-        return [column[j] for j in range(len(results)) for column in columns]
+        return outputs, [column[j] for j in range(len(results)) for column in columns]
 
     def _rows(self, back: Callable, shapes: Sequence[Shape]) -> list[Any]:
         """For each output and input the block of derivatives, the output's axes first."""
@@ -232,7 +242,7 @@ class Derivative(FrameworkRule):
     def _columns(self, base: Core, leaves: Sequence[Any], a: int, shape: Shape) -> list[Any]:
         dtype = self.base.inputs[a].dtype
         found = self._along_basis(
-            lambda t: tuple(self.framework.jvp(base, leaves, (a,), (t,), self.smooth)), shape, dtype
+            lambda t: tuple(self.framework.jvp(base, leaves, (a,), (t,), self.smooth)[1]), shape, dtype
         )
         return [self.framework.moved(block, len(shape)) for block in found]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from fwddiff._capture import Foreign
 from fwddiff._problem import Problem
 from fwddiff.engines.foreign import ForeignRule
-from fwddiff.engines.jax.framework import JAX
+from fwddiff.engines.jax.framework import JAX as FRAMEWORK
 
 
 def user_rule(problem: Problem, given: Foreign) -> ForeignRule:
     """The rule of a function written for JAX."""
-    return ForeignRule(problem, given, JAX)
+    return ForeignRule(problem, given, FRAMEWORK)
 
 
-__all__ = ["user_rule"]
+__all__ = ["FRAMEWORK", "user_rule"]

@@ -36,9 +36,10 @@ class _Jax(Framework):
     def session(self, dtypes: Sequence[np.dtype]):
         if _nesting.is_in_jax():
             raise HostError(
-                "a function written for JAX is called by Python code that a program of JAX is waiting for, "
-                "and the two could wait for each other for ever: call it from JAX itself, outside of the "
-                "other function."
+                f"a function written for JAX is called {_nesting.WAITING}, and the two could wait for each "
+                "other for ever. Under jax.jit leave fwddiff out around it: JAX differentiates a function "
+                "written for JAX itself, and the rest may be written for it too. Without jit, and on arrays "
+                "of NumPy or PyTorch, it works."
             )
         is_wider = not _wide() and np.dtype(np.float64) in dtypes
         precision = _enable_x64() if is_wider else contextlib.nullcontext()
@@ -48,6 +49,9 @@ class _Jax(Framework):
 
     def owns(self, leaf: Any) -> bool:
         return isinstance(leaf, jax.Array)
+
+    def is_moving(self, leaf: Any) -> bool:
+        return isinstance(leaf, Tracer)
 
     def lent(self, array: np.ndarray) -> jax.Array:
         if array.dtype.kind in "iu" and array.itemsize == 8 and not _wide():
@@ -117,14 +121,15 @@ class _Jax(Framework):
         active: Sequence[int],
         tangents: Sequence[Any],
         smooth: Sequence[int],
-    ) -> list[Any]:
+    ) -> tuple[tuple, list[Any]]:
         function = _of_active(core, leaves, active, smooth)
         given = [leaves[a] for a in active]
         moving = [jnp.asarray(t, jnp.asarray(x).dtype) for t, x in zip(tangents, given, strict=True)]
         if _hides_custom_vjp(function, given):
             return _transposed(function, given, moving)
         try:
-            return list(jax.jvp(function, given, moving, has_aux=True)[1])
+            _, moved, outputs = jax.jvp(function, given, moving, has_aux=True)
+            return outputs, list(moved)
         except (TypeError, NotImplementedError) as error:  # the second one inside another derivative
             if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
                 raise
@@ -223,11 +228,11 @@ def _has_custom_vjp(jaxpr: Any) -> bool:
     return False
 
 
-def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-    """Tangents by the pullback, which has to be linear."""
-    floats, pull, _ = jax.vjp(function, *given, has_aux=True)
+def _transposed(function: Core, given: Sequence[Any], tangents: Sequence[Any]) -> tuple[tuple, list[Any]]:
+    """Outputs, and tangents by the pullback, which has to be linear."""
+    floats, pull, outputs = jax.vjp(function, *given, has_aux=True)
     try:
-        return list(jax.linear_transpose(pull, floats)(tuple(tangents))[0])
+        return outputs, list(jax.linear_transpose(pull, floats)(tuple(tangents))[0])
     except Exception as error:
         raise DerivativeError(
             "the pushforward of a function with a custom_vjp is the transpose of its rule, and that is not "

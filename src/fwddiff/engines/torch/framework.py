@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ _OF_NUMPY = {dtype: own for own, dtype in _DTYPES.items()}
 
 class _Torch(Framework):
     name = "PyTorch"
+    lets_go = True
 
     # --- arrays ---------------------------------------------------------------------------------------------
 
@@ -37,6 +38,9 @@ class _Torch(Framework):
 
     def owns(self, leaf: Any) -> bool:
         return isinstance(leaf, torch.Tensor)
+
+    def is_moving(self, leaf: Any) -> bool:
+        return _is_tracked(leaf)
 
     def lent(self, array: np.ndarray) -> torch.Tensor:
         # Floats become leaves that require gradients, which PyTorch refuses to write to; integers do not.
@@ -76,13 +80,8 @@ class _Torch(Framework):
     def vjp(
         self, core: Core, leaves: Sequence[Any], active: Sequence[int], smooth: Sequence[int]
     ) -> tuple[tuple, Back]:
-        outputs, moving, pull = _recorded(core, leaves, active, smooth)
-
-        def back(cotangents: Sequence[torch.Tensor]) -> list[Any]:
-            found = pull(cotangents)
-            return [torch.zeros_like(x) if g is None else g for g, x in zip(found, moving, strict=True)]
-
-        return outputs, back
+        run = _recorded(core, leaves, active, smooth)
+        return run.values(), run.back
 
     def jvp(
         self,
@@ -91,19 +90,13 @@ class _Torch(Framework):
         active: Sequence[int],
         tangents: Sequence[Any],
         smooth: Sequence[int],
-    ) -> list[Any]:
-        is_nested = any(map(_is_tracked, (*leaves, *tangents)))
-        outputs, moving, pull = _recorded(core, leaves, active, smooth)
-        floats = [outputs[j] for j in smooth]
-        found = _tangents(pull, floats, tangents, is_nested)
+    ) -> tuple[tuple, list[Any]]:
+        run = _recorded(core, leaves, active, smooth)
+        is_nested = run.is_nested or any(map(_is_tracked, tangents))
+        found = _tangents(run, tangents, is_nested)
         if found is not None:
-            return found
-
-        def back(cotangents: Sequence[torch.Tensor]) -> list[Any]:
-            bars = pull(cotangents)
-            return [torch.zeros_like(x) if b is None else b for b, x in zip(bars, moving, strict=True)]
-
-        return by_rows(back, floats, tangents, self)
+            return run.values(), found
+        return run.values(), by_rows(run.back, run.floats, tangents, self)
 
     # --- without values -------------------------------------------------------------------------------------
 
@@ -138,29 +131,62 @@ def _fresh(leaf: torch.Tensor) -> torch.Tensor:
     return leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_()
 
 
-def _recorded(
-    core: Core, leaves: Sequence[Any], active: Sequence[int], smooth: Sequence[int]
-) -> tuple[tuple, list[torch.Tensor], Back]:
-    """Outputs, the active inputs, and the pullback, with `None` for an input that is not used."""
-    is_nested = any(map(_is_tracked, leaves))
-    leaves = [_fresh(leaf) if _is_float(leaf) else leaf for leaf in leaves]
-    moving = [leaves[a] for a in active]
-    with torch.enable_grad():
-        outputs = core(*leaves)
-    floats = [outputs[j] for j in smooth]
+class _Run(NamedTuple):
+    """A core that was run and recorded. It is nested where the derivative may be differentiated: by what the
+    leaves come from, or by tensors that the function captures."""
 
-    def pull(cotangents: Sequence[torch.Tensor]) -> list[Any]:
-        if not (is_nested or any(map(_is_tracked, cotangents))):
-            return _grad(floats, moving, cotangents, False)
+    outputs: tuple
+    moving: list[torch.Tensor]
+    floats: list[torch.Tensor]
+    is_nested: bool
+
+    def values(self) -> tuple:
+        """The outputs, without a record of leaves that are only ours."""
+        return self.outputs if self.is_nested else tuple(map(_detached, self.outputs))
+
+    def pull(self, cotangents: Sequence[torch.Tensor]) -> list[Any]:
+        """The pullback, with `None` for an input that is not used."""
+        if not (self.is_nested or any(map(_is_tracked, cotangents))):
+            return _grad(self.floats, self.moving, cotangents, False)
         if not any(map(torch.any, cotangents)):  # of zeros nothing would be missed
-            probes = _probes(floats)
-            _check(_grad(floats, moving, probes, True), probes)
+            probes = _probes(self.floats)
+            _check(_grad(self.floats, self.moving, probes, True), probes)
         tracked = [ct if ct.requires_grad else ct.detach().requires_grad_() for ct in cotangents]
-        bars = _grad(floats, moving, tracked, True)
+        bars = _grad(self.floats, self.moving, tracked, True)
         _check(bars, tracked)
         return bars
 
-    return outputs, moving, pull
+    def back(self, cotangents: Sequence[torch.Tensor]) -> list[Any]:
+        pairs = zip(self.pull(cotangents), self.moving, strict=True)
+        return [torch.zeros_like(x) if bar is None else bar for bar, x in pairs]
+
+
+def _recorded(core: Core, leaves: Sequence[Any], active: Sequence[int], smooth: Sequence[int]) -> _Run:
+    is_nested = any(map(_is_tracked, leaves))
+    leaves = [_fresh(leaf) if _is_float(leaf) else leaf for leaf in leaves]
+    with torch.enable_grad():
+        outputs = core(*leaves)
+    floats = [outputs[j] for j in smooth]
+    is_nested = is_nested or _reaches_others(floats, leaves)
+    return _Run(outputs, [leaves[a] for a in active], floats, is_nested)
+
+
+def _reaches_others(outputs: Sequence[Any], leaves: Sequence[Any]) -> bool:
+    """Whether outputs depend on tensors that require gradients and are none of the leaves."""
+    own = {id(leaf) for leaf in leaves}
+    nodes, seen = [y.grad_fn for y in outputs if y.grad_fn is not None], set()
+    while nodes:
+        node = nodes.pop()
+        variable = getattr(node, "variable", None)  # of AccumulateGrad, where a record ends
+        if variable is not None and id(variable) not in own:
+            return True
+        seen.add(node)
+        nodes += [before for before, _ in node.next_functions if before is not None and before not in seen]
+    return any(y.requires_grad and y.grad_fn is None and id(y) not in own for y in outputs)
+
+
+def _detached(leaf: Any) -> Any:
+    return leaf.detach() if _is_tracked(leaf) else leaf
 
 
 def _grad(
@@ -219,16 +245,16 @@ def _sums(arrays: Sequence[Any], others: Sequence[Any]) -> tuple[float, float]:
     return sum(float(p.sum()) for p in products), sum(float(p.abs().sum()) for p in products)
 
 
-def _tangents(pull: Back, floats: Sequence[Any], tangents: Sequence[Any], nested: bool) -> list[Any] | None:
+def _tangents(run: _Run, tangents: Sequence[Any], nested: bool) -> list[Any] | None:
     """Derivatives of the pullback by the cotangents, along the tangents; `None` where it has none."""
-    cotangents = _probes(floats)
+    cotangents = _probes(run.floats)
     try:
-        bars = pull(cotangents)
+        bars = run.pull(cotangents)
         known = [(bar, t) for bar, t in zip(bars, tangents, strict=True) if bar is not None]
         found = _grad([b for b, _ in known], cotangents, [t for _, t in known], nested)
     except (RuntimeError, NotImplementedError, DerivativeError):
         return None
-    return [torch.zeros_like(y) if d is None else d for d, y in zip(found, floats, strict=True)]
+    return [torch.zeros_like(y) if d is None else d for d, y in zip(found, run.floats, strict=True)]
 
 
 class _Lent:

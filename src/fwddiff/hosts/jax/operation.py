@@ -71,7 +71,10 @@ def in_python(operation: Operation, batch_ndim: int, dtypes: Sequence[Any], *arr
     return [y.astype(dtype, copy=False) for y, dtype in zip(results, dtypes, strict=True)]
 
 
-def raise_users_own(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> None:
-    """Evaluate again, for the exception of the function itself: a program tells only that it failed."""
+def evaluated_outside(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> list[np.ndarray]:
+    """The call where no program waits for it; raises the exception of the function itself."""
     rule = operation.rule
-    rule([np.asarray(x, slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)], batch_ndim)
+    results = rule(
+        [np.asarray(x, slot.dtype) for x, slot in zip(arrays, rule.inputs, strict=True)], batch_ndim
+    )
+    return [y.astype(jax_dtype(slot), copy=False) for y, slot in zip(results, rule.outputs, strict=True)]

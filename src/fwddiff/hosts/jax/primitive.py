@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from fwddiff import _nesting
 from fwddiff._errors import ArgumentError
 from fwddiff._rule import Rule
 from fwddiff.hosts.jax import division
 from fwddiff.hosts.jax.internals import Primitive, Tracer, mesh_of, result_aval, runs_as_one, varying_alike
-from fwddiff.hosts.jax.operation import Operation, jax_dtype, raise_users_own, static_shapes
+from fwddiff.hosts.jax.operation import Operation, evaluated_outside, jax_dtype, static_shapes
 
 primitive = Primitive("fwddiff")
 primitive.multiple_results = True
@@ -62,12 +64,30 @@ def _despite_switches(function: Callable[..., list[Any]], name: str, arrays: Seq
 
 
 def evaluate(*arrays: Any, operation: Operation, batch_ndim: int = 0) -> list[Any]:
-    """The call on arrays. A kernel tells XLA only that it raised, so the rule is asked for the exception."""
+    """The call on arrays. A program tells only that it failed, so the rule is asked for the exception.
+
+    Functions of JAX that the rule calls cannot run while a program waits (measured: from some 10⁵ elements
+    on, the two wait for each other). Without `jit` none has to: such rules run outside from then on.
+    """
+    if operation in _calls_jax or operation.base in _calls_jax:
+        return _outside(operation, batch_ndim, arrays)
     try:
-        return compiled(operation, batch_ndim)(*arrays)
-    except jax.errors.JaxRuntimeError:
-        raise_users_own(operation, batch_ndim, arrays)
-        raise
+        results = compiled(operation, batch_ndim)(*arrays)
+        is_python = type(operation.rule).native is Rule.native
+        return jax.block_until_ready(results) if is_python else results
+    except jax.errors.JaxRuntimeError as error:
+        results = _outside(operation, batch_ndim, arrays)
+        if _nesting.WAITING not in str(error):
+            raise
+        _calls_jax.add(operation)
+        return results
+
+
+def _outside(operation: Operation, batch_ndim: int, arrays: Sequence[Any]) -> list[Any]:
+    return [jax.device_put(y) for y in evaluated_outside(operation, batch_ndim, arrays)]
+
+
+_calls_jax: weakref.WeakSet[Operation] = weakref.WeakSet()
 
 
 def _abstract(*avals: Any, operation: Operation, batch_ndim: int) -> list[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from fwddiff._rule import Rule, Shape, Slot
-from fwddiff.hosts.jax.operation import Operation, in_python, jax_dtype, raise_users_own, static_shapes
+from fwddiff.hosts.jax.operation import Operation, evaluated_outside, in_python, jax_dtype, static_shapes
 
 
 def call(operation: Operation, arrays: Sequence[Any]) -> list[Any]:
@@ -25,7 +25,7 @@ def call(operation: Operation, arrays: Sequence[Any]) -> list[Any]:
     try:
         return function(operation)(*arrays)
     except jax.errors.JaxRuntimeError:
-        raise_users_own(operation, 0, arrays)
+        evaluated_outside(operation, 0, arrays)
         raise
 
 

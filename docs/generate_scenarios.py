@@ -20,8 +20,8 @@ Made by `make scenarios`. Every operator that makes sense for a scenario, in eve
 `numpy` are fwddiff's engines, which differentiate the plain Python function; `jax`, `torch` and `autograd`
 are its operators with that `backend=`; "itself" is a framework without fwddiff, by its own functions
 (`jax.grad`, `torch.func.jvp`, `autograd.jacobian`, …). Frameworks get a formula that is written for them
-where the scenario has one, else the same plain function: what is wrong in PyTorch are such functions, in which
-`math.exp` makes a float of a tensor. A result is right if structure,
+where the scenario has one, else the same plain function: what is wrong in PyTorch are such functions, in
+which `math.exp` makes a float of a tensor. A result is right if structure,
 shapes and numbers agree with closed forms, or with differences of the plain function where there are none.
 fwddiff's operators are called at once, again (which takes a quicker way), and prepared.
 

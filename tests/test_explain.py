@@ -90,7 +90,7 @@ def test_the_inner_loop_is_vectorised():
     arithmetic = fd.explain(fwddiff(lambda x, y: x * y + x / y).broadcast, X, Y)
     assert arithmetic.vectorised
     logarithm = fd.explain(fwddiff(lambda x: math.log(x)).broadcast, X)
-    from fwddiff.engines.numba import vector_math
+    from fwddiff.engines.numba.target import vector_math
 
     # The pullback of log needs no log; its value does.
     assert logarithm.vector_functions == ()
@@ -109,7 +109,7 @@ def test_a_loop_that_data_end_is_vectorised_whatever_it_calls():
             x = x / 3.0 + 0.001 * math.lgamma(x)
         return x
 
-    from fwddiff.engines.numba import vector_math
+    from fwddiff.engines.numba.target import vector_math
 
     found = fd.explain(fwddiff(halved).broadcast, X)
     assert found.vectorised is (vector_math.library() is not None)

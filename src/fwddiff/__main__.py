@@ -15,7 +15,8 @@ import llvmlite.binding
 
 from fwddiff._errors import ArgumentError
 from fwddiff._native import tasks
-from fwddiff.engines.numba import cache, vector_math
+from fwddiff.engines.numba import cache
+from fwddiff.engines.numba.target import vector_math
 
 
 def main(arguments: list[str] | None = None) -> int:

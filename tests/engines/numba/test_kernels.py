@@ -8,7 +8,7 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import fwddiff
-from fwddiff.engines.numba import vector_math
+from fwddiff.engines.numba.target import vector_math
 
 
 def logistic_loss(x, w):

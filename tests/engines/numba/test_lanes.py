@@ -11,8 +11,9 @@ import pytest
 
 import fwddiff as fd
 from fwddiff import fwddiff
-from fwddiff.engines.numba import pipeline, vector_math
+from fwddiff.engines.numba import pipeline
 from fwddiff.engines.numba.schedule import NO_CHECKS
+from fwddiff.engines.numba.target import vector_math
 
 
 def newton(x, e):
@@ -311,7 +312,7 @@ def test_integer_division_by_zero_raises_only_where_it_happens():
 
 
 def test_switched_off_with_vector_math(monkeypatch):
-    monkeypatch.setattr("fwddiff.engines.numba.vector_math.library", lambda: None)
+    monkeypatch.setattr("fwddiff.engines.numba.target.vector_math.library", lambda: None)
     x, y = data(5)
     assert lanes_of(long, x, y) is None
 

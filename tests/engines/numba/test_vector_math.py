@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fwddiff import fwddiff
-from fwddiff.engines.numba import vector_math
+from fwddiff.engines.numba.target import vector_math
 
 # Function → (mpmath's own, points): the points cover the domain, tiny and huge values included.
 _LINE = np.concatenate([-np.logspace(-300, 300, 61), np.logspace(-300, 300, 61), np.linspace(-40, 40, 161)])

@@ -15,8 +15,15 @@ from fwddiff import _capture, special  # noqa: F401 - which adds its rows
 from fwddiff._buffers import LazyBufferCache
 from fwddiff._errors import CaptureError, PythonOnlyError
 from fwddiff._problem import Problem
-from fwddiff.engines.numba import array_functions, builtins, iteration, named_tuples, structs, tensor_methods
-from fwddiff.engines.numba.prepare import refuse_python_only
+from fwddiff.engines.numba.frontend import (
+    array_functions,
+    builtins,
+    iteration,
+    named_tuples,
+    structs,
+    tensor_methods,
+)
+from fwddiff.engines.numba.frontend.prepare import refuse_python_only
 from fwddiff.engines.numba.rule import BaseRule
 
 named_tuples.register()

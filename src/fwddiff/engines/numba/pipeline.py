@@ -14,13 +14,13 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from fwddiff._rule import Slot, split_kind
-from fwddiff.engines.numba import polls, ssa, vector_math
+from fwddiff.engines.numba import polls, ssa
 from fwddiff.engines.numba.lanes import MANY_BLOCKS, OLDEST_LLVM, read, written
 from fwddiff.engines.numba.lanes import Refused as NoLanes
 from fwddiff.engines.numba.recorded import body
 from fwddiff.engines.numba.schedule import Ahead, Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
-from fwddiff.engines.numba.target import cpu
+from fwddiff.engines.numba.target import cpu, vector_math
 
 SYMBOL = "kernel"
 AHEAD = "ahead"

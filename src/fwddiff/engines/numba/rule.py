@@ -33,14 +33,15 @@ from fwddiff._rule import (
 )
 from fwddiff._sizes import FunctionRule, Shapes
 from fwddiff.engines import numpy
-from fwddiff.engines.numba import language, layout, pipeline, schedule, ssa
+from fwddiff.engines.numba import language, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.failures import raise_what_failed
+from fwddiff.engines.numba.frontend.prepare import elementary, has_loops
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
-from fwddiff.engines.numba.operands import usable
-from fwddiff.engines.numba.prepare import elementary, has_loops
 from fwddiff.engines.numba.scalar_function import scalar_function
+from fwddiff.engines.numba.schedule import layout
+from fwddiff.engines.numba.schedule.operands import usable
 from fwddiff.engines.numba.undisturbed import undisturbed
 from fwddiff.engines.numpy.function import plans_of_methods
 from fwddiff.engines.numpy.outline import outline

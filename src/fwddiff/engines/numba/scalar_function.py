@@ -16,7 +16,7 @@ import numba
 from fwddiff._native.status import STOPPED
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import pipeline, polls, ssa
-from fwddiff.engines.numba.expressions import compile_function
+from fwddiff.engines.numba.frontend.expressions import compile_function
 from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic

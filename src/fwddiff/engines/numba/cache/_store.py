@@ -16,9 +16,9 @@ from fwddiff._native.environment import environment
 from fwddiff._native.machine_code import Code, Object
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import vector_math
 from fwddiff.engines.numba.cache import _results
 from fwddiff.engines.numba.cache._extensions import extensions
+from fwddiff.engines.numba.target import vector_math
 
 _PROCESS = f" {uuid.uuid4().hex}"  # what cannot be described has another key in every process
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from fwddiff.engines.numba import vector_math
 from fwddiff.engines.numba.lanes._code import BITS, Instruction, Operand, Refused
 from fwddiff.engines.numba.lanes._masks import Text, Value
+from fwddiff.engines.numba.target import vector_math
 
 _ARITHMETIC = {"fadd", "fsub", "fmul", "fdiv", "frem", "fneg", "freeze"} | {
     *("add", "sub", "mul", "and", "or", "xor", "shl", "lshr", "ashr")

@@ -17,14 +17,14 @@ from typing import Any
 
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.prepare import Prepared
+from fwddiff.engines.numba.frontend.results import slots_of, tree_of
 from fwddiff.engines.numba.language import _arguments, _meanings, _ruled, _target  # noqa: F401 - teach the target
 from fwddiff.engines.numba.language._frugal import frugal
 from fwddiff.engines.numba.language._lists import kept_to_the_end
 from fwddiff.engines.numba.language._module import one_function, simplified
 from fwddiff.engines.numba.language._precision import precise
-from fwddiff.engines.numba.prepare import Prepared
-from fwddiff.engines.numba.results import slots_of, tree_of
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
 from fwddiff.engines.numba.ssa.functions import KEEP

@@ -19,10 +19,10 @@ from fwddiff._errors import ArgumentError
 from fwddiff._mistakes import argument_names
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.buffers import CacheType
+from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.buffers import CacheType
+from fwddiff.engines.numba.frontend.prepare import Prepared
 from fwddiff.engines.numba.language import _arrays, _buffers
-from fwddiff.engines.numba.prepare import Prepared
 from fwddiff.engines.numba.ssa.function import Array
 from numba.core import cgutils, types
 from numba.np import arrayobj

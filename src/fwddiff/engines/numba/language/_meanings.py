@@ -21,9 +21,9 @@ from llvmlite import ir
 
 from fwddiff import rules
 from fwddiff._magnitude import magnitude
-from fwddiff.engines.numba.constants import constant
+from fwddiff.engines.numba.frontend.constants import constant
+from fwddiff.engines.numba.frontend.numbers import is_number, to_float32, to_float64, where
 from fwddiff.engines.numba.language import _target
-from fwddiff.engines.numba.numbers import is_number, to_float32, to_float64, where
 from numba.core import cgutils, errors, types, utils
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature

@@ -18,7 +18,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from fwddiff.engines.numba.numbers import is_number
+from fwddiff.engines.numba.frontend.numbers import is_number
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.functions import PRINT
 from numba.core import cgutils, types

@@ -25,13 +25,13 @@ from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CompileError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import prepare, structs
-from fwddiff.engines.numba.constants import constant
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import compiled
+from fwddiff.engines.numba.frontend import prepare, structs
+from fwddiff.engines.numba.frontend.constants import constant
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.inner import compiled
+from fwddiff.engines.numba.frontend.numbers import is_number
+from fwddiff.engines.numba.frontend.options import INLINED
 from fwddiff.engines.numba.language._meanings import PREFIX, Meaning, call_opaque
-from fwddiff.engines.numba.numbers import is_number
-from fwddiff.engines.numba.options import INLINED
 from fwddiff.engines.numba.ssa import functions
 from fwddiff.engines.numba.ssa.code import Refused
 from numba.core import types

@@ -23,8 +23,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from fwddiff.engines.numba import inner
-from fwddiff.engines.numba.inner import InnerCompiler
+from fwddiff.engines.numba.frontend import inner
+from fwddiff.engines.numba.frontend.inner import InnerCompiler
 from fwddiff.engines.numba.language._lists import MemoryOfLists
 from fwddiff.engines.numba.language._print import printing
 from fwddiff.engines.numba.ssa.code import Refused

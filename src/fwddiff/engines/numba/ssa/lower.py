@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from fwddiff import rules
-from fwddiff.engines.numba import vector_math
 from fwddiff.engines.numba.ssa import expressions, functions, memory, special
 from fwddiff.engines.numba.ssa.code import Refused, Value
 from fwddiff.engines.numba.ssa.differentiate import is_absent
 from fwddiff.engines.numba.ssa.writer import Writer, number
+from fwddiff.engines.numba.target import vector_math
 from fwddiff.rules._callables import VALUES
 
 _DECLARED = re.compile(r'^declare (?:\w+ )*?(\w+|<[^>]+>) @"?(fwddiff\.[\w.]+)"?\(([^)]*)\)', re.M)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fwddiff._native import compiler
 from fwddiff._native.machine_code import Object, holds_addresses, load
-from fwddiff.engines.numba import vector_math
+from fwddiff.engines.numba.target import vector_math
 
 
 class Machine(NamedTuple):

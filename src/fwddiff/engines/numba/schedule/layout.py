@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fwddiff._rule import Rule, Shape
-from fwddiff.engines.numba.division import divided
-from fwddiff.engines.numba.nest import Nest, Operand
+from fwddiff.engines.numba.schedule.division import divided
+from fwddiff.engines.numba.schedule.nest import Nest, Operand
 
 
 class Plan(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 
-from fwddiff.engines.numba.inner import is_ours
+from fwddiff.engines.numba.frontend.inner import is_ours
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
 

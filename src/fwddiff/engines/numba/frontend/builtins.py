@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.numbers import is_number
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.numbers import is_number
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import types
 from numba.extending import register_jitable
 

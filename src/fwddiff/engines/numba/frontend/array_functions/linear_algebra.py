@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from fwddiff.dual import determinant
-from fwddiff.engines.numba.array_functions.arguments import (
+from fwddiff.engines.numba.frontend.array_functions.arguments import (
     array_overload,
     involves_smooth_array,
     is_smooth,
     is_smooth_array,
     new_array,
 )
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.numbers import element_type, is_number, to_float
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.numbers import element_type, is_number, to_float
 from numba.core import types
 from numba.extending import register_jitable
 

@@ -6,7 +6,7 @@ which compile a whole formula into one loop (`elementwise`). Sums, products, con
 
 from __future__ import annotations
 
-from fwddiff.engines.numba.array_functions import (
+from fwddiff.engines.numba.frontend.array_functions import (
     construction,
     elementwise,
     linear_algebra,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import layout
+from fwddiff.engines.numba.schedule import layout
 
 
 def usable(array: np.ndarray, slot: Slot) -> np.ndarray:

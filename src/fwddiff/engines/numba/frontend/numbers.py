@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import types
 from numba.extending import intrinsic
 

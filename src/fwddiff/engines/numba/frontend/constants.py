@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.arrays import empty_like_of, flat, frozen
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.arrays import empty_like_of, flat, frozen
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import types
 from numba.core.registry import cpu_target
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 
-from fwddiff.engines.numba.numbers import element_type, is_number
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend.numbers import element_type, is_number
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import types
 from numba.extending import intrinsic
 from numba.np import arrayobj

@@ -17,9 +17,9 @@ import numpy as np
 
 from fwddiff import rules
 from fwddiff._capture import plan
-from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import is_ours
+from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.inner import is_ours
 from numba.core import types
 from numba.core.typing import templates
 from numba.extending import overload_method

@@ -13,10 +13,10 @@ import functools
 import inspect
 from typing import Any
 
-from fwddiff.engines.numba import structs
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.inner import compiled, is_ours
-from fwddiff.engines.numba.options import INLINED
+from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.inner import compiled, is_ours
+from fwddiff.engines.numba.frontend.options import INLINED
 from numba.core import cgutils, types
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from fwddiff._native import tasks
-from fwddiff.engines.numba.nest import Nest
+from fwddiff.engines.numba.schedule.nest import Nest
 
 MOST_TASKS = 128
 CHEAP_TASK = 4096  # elements of a function without loops (a nanosecond each, or a few) that make up a task

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff._buffers import DiffCache, get_tmp
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import cgutils, types
 from numba.extending import make_attribute_wrapper, models, register_model
 

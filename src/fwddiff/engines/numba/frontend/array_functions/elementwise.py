@@ -18,15 +18,15 @@ import numpy as np
 
 from fwddiff import rules
 from fwddiff._errors import CompileError
-from fwddiff.engines.numba.array_functions.arguments import (
+from fwddiff.engines.numba.frontend.array_functions.arguments import (
     array_overload,
     involves_smooth_array,
     is_none,
     is_smooth,
 )
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.numbers import element_type, is_number
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.numbers import element_type, is_number
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import types
 from numba.core.registry import cpu_target
 from numba.extending import type_callable

@@ -14,10 +14,10 @@ import optree
 from fwddiff import rules
 from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
-from fwddiff.engines.numba import named_tuples, structs, tensor_methods
-from fwddiff.engines.numba.array_functions.elementwise import register_special
-from fwddiff.engines.numba.constants import constant, constant_rest
-from fwddiff.engines.numba.numbers import to_float32, to_float64, where
+from fwddiff.engines.numba.frontend import named_tuples, structs, tensor_methods
+from fwddiff.engines.numba.frontend.array_functions.elementwise import register_special
+from fwddiff.engines.numba.frontend.constants import constant, constant_rest
+from fwddiff.engines.numba.frontend.numbers import to_float32, to_float64, where
 from fwddiff.rules import distribution_function, meant_by, recorded
 from numba.core import ir
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import (
+from fwddiff.engines.numba.frontend.array_functions.arguments import (
     array_overload,
     is_none,
     is_smooth_array,
     new_array,
 )
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.numbers import to_float
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.numbers import to_float
 from numba.core import types
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numba.extending
-from fwddiff.engines.numba.inner import InnerCompiler, is_ours
+from fwddiff.engines.numba.frontend.inner import InnerCompiler, is_ours
 from numba.core import callconv
 from numba.core.typing import templates
 

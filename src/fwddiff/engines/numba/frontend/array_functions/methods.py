@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import is_smooth_array
+from fwddiff.engines.numba.frontend.array_functions.arguments import is_smooth_array
 from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
 from numba.extending import lower_builtin

@@ -9,14 +9,14 @@ import operator
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import (
+from fwddiff.engines.numba.frontend.array_functions.arguments import (
     array_overload,
     involves_smooth_array,
     is_smooth_array,
     new_array,
 )
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.numbers import to_float
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.numbers import to_float
 from numba.core import types
 
 _SIZES = "in a product of arrays, the last axis of the first must be as long as the first axis of the second"

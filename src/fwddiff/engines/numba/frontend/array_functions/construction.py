@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fwddiff.engines.numba.array_functions.arguments import array_overload, is_smooth, new_array
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.numbers import is_number
+from fwddiff.engines.numba.frontend.array_functions.arguments import array_overload, is_smooth, new_array
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.numbers import is_number
 from numba.core import ir, types
 from numba.core.ir_utils import find_callname, guard
 from numba.core.rewrites import Rewrite, register_rewrite

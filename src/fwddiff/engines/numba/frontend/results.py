@@ -14,7 +14,7 @@ from fwddiff import _tree
 from fwddiff._errors import StructureError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba import structs
+from fwddiff.engines.numba.frontend import structs
 from numba.core import types
 
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from fwddiff import _capture
 from fwddiff._classes import init_only, own_construction
 from fwddiff._errors import CompileError
-from fwddiff.engines.numba.expressions import compile_function
-from fwddiff.engines.numba.options import overload
+from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.options import overload
 from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
 from numba.core.registry import cpu_target

@@ -19,13 +19,14 @@ from typing import Any
 from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError, PythonOnlyError
-from fwddiff.engines.numba import structs, vector_math
-from fwddiff.engines.numba.closures import InlineClosures
-from fwddiff.engines.numba.inner import InnerCompiler, compiled
-from fwddiff.engines.numba.literals import NotNone, dicts_to_structs
-from fwddiff.engines.numba.options import INLINED, INTERNAL
+from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.closures import InlineClosures
+from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled
+from fwddiff.engines.numba.frontend.literals import NotNone, dicts_to_structs
+from fwddiff.engines.numba.frontend.options import INLINED, INTERNAL
+from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
-from fwddiff.engines.numba.rewrite import Rewriter, drop_messages
+from fwddiff.engines.numba.target import vector_math
 from numba.core import bytecode, interpreter
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.untyped_passes import InlineClosureLikes, ReconstructSSA, TranslateByteCode

@@ -94,7 +94,7 @@ def module_text(
     if parts is not None:
         function, varying = parts.rest, [*varying, *[False] * len(parts.kept)]
     core = _lowered({"core": function} | ({} if parts is None else {AHEAD: parts.ahead}))
-    is_tangled = _is_tangled(core)
+    is_tangled = _is_tangled(core, function)
     lanes, text = None, core
     if (loops_inside or is_tangled) and not function.has_arrays:
         lanes, side_by_side = _side_by_side(core, function, varying)
@@ -105,9 +105,13 @@ def module_text(
     return polls.defined("\n".join([text, loop, *missing]))
 
 
-def _is_tangled(text: str) -> bool:
-    """Whether LLVM's vectoriser is not to try the core of this module."""
-    code = ssa.read(ssa.inlined(text, "core"), "core")
+def _is_tangled(text: str, function: ssa.Function) -> bool:
+    """Whether LLVM's vectoriser is not to try the core of this module; where that holds what is never read
+    back (a buffer's address), the function tells."""
+    try:
+        code = ssa.read(ssa.inlined(text, "core"), "core")
+    except ssa.Refused:
+        code = function.code
     blocks, instructions = len(code.blocks), len(code.instructions)
     is_branched = blocks > MANY_OF_BOTH[0] and instructions > MANY_OF_BOTH[1]
     return blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS or is_branched

@@ -30,8 +30,8 @@ def number(kind: str, x: float) -> Value:
 
 def opaque(name: str, kinds: Sequence[str]) -> str:
     """The name by which a function of the table is called for arguments of these types."""
-    count = max(map(lanes, kinds), default=1)
-    suffix = f".v{count}" * (count > 1) + ".f32" * ("float" in map(element, kinds))
+    count = max((lanes(kind) for kind in kinds if kind[0] == "<"), default=0)
+    suffix = f".v{count}" * (count > 0) + ".f32" * ("float" in map(element, kinds))
     return f"fwddiff.{name}{suffix}"
 
 

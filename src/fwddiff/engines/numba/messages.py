@@ -70,7 +70,7 @@ def explained(function: FunctionType, problem: Problem) -> Iterator[None]:
     except Exception as error:  # Numba's errors, and whatever else its many parts and LLVM raise
         own = _own_error(error)
         if isinstance(own, Refused):
-            own = _translated(own, function, problem)
+            own = CompileError(f"{_where(function, None)}: {_refused(str(own))}. {_ADVICE}")
         raise own or mistake(problem, _plain(error)) or _translated(error, function, problem) from error
 
 
@@ -93,6 +93,12 @@ def _translated(error: Exception, function: FunctionType, problem: Problem) -> F
     meaning, advice = known or (_meaning(text), _ADVICE)
     kind = StructureError if "different structure" in meaning else CompileError
     return kind(f"{_where(function, text)}: {_readable(meaning)}. {advice}".strip())
+
+
+def _refused(reason: str) -> str:
+    """A reason in words; of an instruction of LLVM's, its name."""
+    found = re.match(r"(?:%\S+ = |(?=(?:store|call|br|switch) ))(\w+) ", reason)
+    return f"its code has `{found.group(1)}`, of which no derivative is known" if found else reason
 
 
 def _meaning(text: str) -> str:

@@ -19,6 +19,7 @@ from fwddiff.engines.numba.frontend import (
     array_functions,
     builtins,
     iteration,
+    magnitudes,  # noqa: F401 - registers itself
     named_tuples,
     structs,
     tensor_methods,

@@ -18,6 +18,7 @@ from fwddiff._rule import Slot
 from fwddiff.engines.numba import pipeline, polls, ssa
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from numba.core import cgutils, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numba.np import numpy_support
@@ -38,7 +39,7 @@ def scalar_function(
     `KeyboardInterrupt`.
     """
     symbol = f"fwddiff_scalar_{next(_numbers)}"
-    text = pipeline.core_text(function, symbol, "linkonce_odr")
+    text = pipeline.core_text(function, symbol, "external")
     has_polls = polls.POLL in text
     namespace: dict[str, Any] = {
         "run": _call(symbol, polls.defined(text), function, outputs),
@@ -105,6 +106,7 @@ def _result(builder: Any, place: Any, offset: int, kind: str, wanted: Any) -> An
     return builder.icmp_unsigned("!=", value, stored(0)) if isinstance(wanted, types.Boolean) else value
 
 
+@global_compiler_lock
 def _library(symbol: str, text: str) -> Any:
     library = cpu_target.target_context.codegen().create_library(symbol)
     library.add_llvm_module(llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"\n{text}'))

@@ -187,7 +187,7 @@ class NumbaRule(Rule):
 
     def scalar_function(self) -> Any:
         arrays = any(slot.core_ndim for slot in (*self.inputs, *self.outputs))
-        return None if arrays else scalar_function(self.code, self.inputs, self.outputs, self.fail)
+        return None if arrays else scalar_function(self)
 
     def fail(self, leaves: Sequence[Any]) -> None:
         """Raises what the user's function raises for these leaves, which runs as Python with the meanings

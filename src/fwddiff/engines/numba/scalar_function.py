@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import weakref
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
 import numba
+from fwddiff._errors import FwdDiffError
 from fwddiff._native.status import STOPPED
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import pipeline, polls, ssa
@@ -27,24 +28,20 @@ _LLVM = {"double": ir.DoubleType(), "float": ir.FloatType()}
 _numbers = itertools.count()
 
 
-def scalar_function(
-    function: ssa.Function,
-    inputs: tuple[Slot, ...],
-    outputs: tuple[Slot, ...],
-    fail: Callable[[Sequence[Any]], None],
-) -> Any:
+def scalar_function(rule: Any) -> Any:
     """A Numba function of plain numbers that returns the tuple of the outputs, to be inlined by its caller.
 
-    Where the user's function raises, it calls `fail(leaves)`, which is Python's. After a Ctrl-C it raises
+    Where the user's function raises, it calls the rule's `fail(leaves)`, which is Python's. After a Ctrl-C it raises
     `KeyboardInterrupt`.
     """
+    function, inputs, outputs = rule.code, rule.inputs, rule.outputs
     symbol = f"fwddiff_scalar_{next(_numbers)}"
     text = pipeline.core_text(function, symbol, "external")
     has_polls = polls.POLL in text
     namespace: dict[str, Any] = {
         "run": _call(symbol, polls.defined(text), function, outputs),
         "begin": polls.begin,
-        "failed": _failing(fail, len(inputs)),
+        "failed": _failing(rule),
         "stopped": STOPPED,
     }
     parameters = ", ".join(f"x{i}" for i in range(len(inputs)))
@@ -114,15 +111,28 @@ def _library(symbol: str, text: str) -> Any:
     return library
 
 
-def _failing(fail: Callable[[Sequence[Any]], None], count: int) -> Any:
-    def in_python(was_stopped: bool, numbers: tuple) -> None:
-        if was_stopped:
-            raise KeyboardInterrupt
-        fail(numbers)
+# Whose function has this number: compiled code holds no Python objects, and nothing is kept alive by it.
+_rules: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+def _raise(number: int, was_stopped: bool, numbers: tuple) -> None:
+    if was_stopped:
+        raise KeyboardInterrupt
+    rule = _rules.get(number)
+    if rule is not None:
+        rule.fail(numbers)
+    raise FwdDiffError(
+        "a function raised an exception in compiled code, and is no longer there to say which."
+    )
+
+
+def _failing(rule: Any) -> Any:
+    number = next(_numbers)
+    _rules[number] = rule
 
     @numba.njit
     def failed(was_stopped, numbers):
         with numba.objmode():
-            in_python(was_stopped, numbers)
+            _raise(number, was_stopped, numbers)
 
     return failed

@@ -31,8 +31,8 @@ _numbers = itertools.count()
 def scalar_function(rule: Any) -> Any:
     """A Numba function of plain numbers that returns the tuple of the outputs, to be inlined by its caller.
 
-    Where the user's function raises, it calls the rule's `fail(leaves)`, which is Python's. After a Ctrl-C it raises
-    `KeyboardInterrupt`.
+    Where the user's function raises, it calls the rule's `fail(leaves)`, which is Python's. After a Ctrl-C it
+    raises `KeyboardInterrupt`.
     """
     function, inputs, outputs = rule.code, rule.inputs, rule.outputs
     symbol = f"fwddiff_scalar_{next(_numbers)}"

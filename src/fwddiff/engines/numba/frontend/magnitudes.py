@@ -1,6 +1,6 @@
 """`fd.magnitude` of arrays in kernels: the largest of their elements'. That of numbers is `language`'s."""
 
-# pyright: reportCallIssue=false
+# pyright: reportCallIssue=false, reportOptionalMemberAccess=false
 
 from __future__ import annotations
 

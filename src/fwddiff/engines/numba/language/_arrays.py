@@ -16,6 +16,7 @@ from typing import Any
 from llvmlite import ir
 
 from fwddiff._rule import Slot
+from fwddiff.engines.numba.frontend.inner import is_ours
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import SHAPE_MISMATCH
 from numba.core import cgutils, types
@@ -151,3 +152,17 @@ def _reshape(
 
 _of_numba = arrayobj._attempt_nocopy_reshape
 arrayobj._attempt_nocopy_reshape = _reshape
+
+
+def _pointer_add(builder: Any, pointer: Any, offset: Any, return_type: Any = None) -> Any:
+    """A pointer so many bytes further on. Some versions of Numba (0.65) make a number of it on the way, which
+    nobody can follow; for our functions it stays a pointer."""
+    if not is_ours():
+        return _added_by_numba(builder, pointer, offset, return_type)
+    step = _INT64(offset) if isinstance(offset, int) else offset
+    moved = builder.gep(builder.bitcast(pointer, _POINTER), [step])
+    return builder.bitcast(moved, return_type or pointer.type)
+
+
+_added_by_numba = cgutils.pointer_add
+cgutils.pointer_add = _pointer_add

@@ -1,8 +1,7 @@
 """Source of derived core functions: forward-mode passes through a function of leaves.
 
-Engines run this text in a namespace of their own (Numba compiles it, Python executes it), so a derivative is
-written once. The text calls the base function `f(*leaves) → tuple of leaves` on duals, and these primitives
-of the engine, which belong to one level of differentiation:
+The engine of Python runs this text on duals. It calls the base function `f(*leaves) → tuple of leaves`, and
+these primitives, which belong to one level of differentiation:
 
     seed_<k>(x)            number → dual whose partial k is one and whose others are structurally zero
     lift(x, t)             number or array and its tangent → dual with one partial
@@ -36,7 +35,6 @@ SINGLE_PASS = 12  # most partials that travel in one pass of statically seeded n
 CHUNK = 12  # partials per pass where the number of inputs is known at run time only (measured, 4 to 24)
 
 OUTERMOST_LEVEL = 1000
-_LARGEST_DISPLAY = 30
 
 
 def chunk_of(depth: int) -> int:
@@ -55,13 +53,9 @@ def derived_source(
     outputs: Sequence[Slot],
     active: Sequence[int],
     chunk: int | None,
-    widened: Sequence[int] = (),
 ) -> str:
-    """Text of a function named `kind`, of the derived rule's inputs, that returns the tuple of its outputs.
-
-    `widened` are array inputs that are not active but get room for partials, all zero, because `f` copies
-    them and writes what depends on active inputs into the copy.
-    """
+    """Text of a function named `kind`, of the derived rule's inputs, that returns the tuple of its
+    outputs."""
     plain, with_values = split_kind(kind)
     values = [_value(f"y[{j}]", slot) for j, slot in enumerate(outputs)] if with_values else []
     results = [j for j, slot in enumerate(outputs) if slot.differentiable]
@@ -75,22 +69,12 @@ def derived_source(
         extra = [f"c{j}" for j in results] if plain == "pullback" else []
         write = _static if in_one_pass(inputs, active, chunk) else _chunked
         body = write(plain, names, inputs, active, results, values)
-    zeros = "lift({0}, zeros({0}))" if plain == "pushforward" else "seed_array({0}, chunk)"
-    body = [f"x{i} = {zeros.format(f'x{i}')}" for i in widened] + body
     lines = "\n".join(f"    {line}" for line in body)
     return f"def {kind}({', '.join(names + extra)}):\n{lines}\n"
 
 
-def call(function: str, arguments: Sequence[str]) -> str:
-    """Text of a call. Python makes a list of more than 30 arguments first, which Numba refuses in loops."""
-    if len(arguments) <= _LARGEST_DISPLAY:
-        return f"{function}({', '.join(arguments)})"
-    return f"{function}(*({_tuple(arguments)}))"
-
-
 def _tuple(items: Sequence[str]) -> str:
-    groups = [items[k : k + _LARGEST_DISPLAY] for k in range(0, max(len(items), 1), _LARGEST_DISPLAY)]
-    return " + ".join("(" + "".join(f"{item}, " for item in group) + ")" for group in groups)
+    return "(" + "".join(f"{item}, " for item in items) + ")"
 
 
 def _value(y: str, slot: Slot) -> str:
@@ -100,13 +84,13 @@ def _value(y: str, slot: Slot) -> str:
 def _pushforward(names, inputs, outputs, active, results, values) -> list[str]:
     arguments = [f"lift({x}, t{i})" if i in active else x for i, x in enumerate(names)]
     tangents = [f"tangent_array(y[{j}])" if outputs[j].core_ndim else f"partial_0(y[{j}])" for j in results]
-    return [f"y = {call('f', arguments)}", f"return {_tuple(values + tangents)}"]
+    return [f"y = f({', '.join(arguments)})", f"return {_tuple(values + tangents)}"]
 
 
 def _static(kind, names, inputs, active, results, values) -> list[str]:
     position = {a: k for k, a in enumerate(active)}
     arguments = [f"seed_{position[i]}({x})" if i in position else x for i, x in enumerate(names)]
-    first = f"y = {call('f', arguments)}"
+    first = f"y = f({', '.join(arguments)})"
     if kind == "pullback":
         sums = [
             " + ".join(f"weighted_{k}(c{j}, y[{j}])" for j in results) or "0.0" for k in position.values()
@@ -127,7 +111,7 @@ def _chunked(kind, names, inputs, active, results, values) -> list[str]:
     body = [f"{g} = zeros({names[a]})" if inputs[a].core_ndim else f"{g} = 0.0" for g, _, a in gathered]
     arguments = [_chunk_argument(names[i], slot, starts.get(i)) for i, slot in enumerate(inputs)]
     body += [f"for start in range(0, max(1, {total}), chunk):"]
-    body += [f"    y = {call('f', arguments)}"]
+    body += [f"    y = f({', '.join(arguments)})"]
     body += [f"    p{tag} = {_chunk_sum(kind, js)}" for tag, js in sums]
     for g, p, a in gathered:
         body.append(
@@ -150,7 +134,7 @@ def _jacobian(names, inputs, outputs, active, results, values) -> list[str]:
     blocks = [(m, j, a) for m, j, a in found if inputs[a].core_ndim or outputs[j].core_ndim]
     numbers = [each for each in found if each not in blocks]
     body = [f"{m} = 0.0" for m, _, _ in numbers]
-    body += [f"for start in range(0, max(1, {total}), chunk):", f"    y = {call('f', arguments)}"]
+    body += [f"for start in range(0, max(1, {total}), chunk):", f"    y = f({', '.join(arguments)})"]
     if blocks:
         body += ["    if start == 0:", *(f"        {m} = block(y[{j}], {names[a]})" for m, j, a in blocks)]
     body += [f"    scatter_rows({m}, y[{j}], {starts[a]})" for m, j, a in blocks]

@@ -5,21 +5,24 @@ from __future__ import annotations
 
 from fwddiff.engines.numba.ssa.functions import BORROW, GIVE
 
-ALLOCATE = """define internal noalias ptr @"fwddiff.allocate"(i64 %n) alwaysinline {
+# The first 16 bytes of a block are for who takes it: what is written there, and behind the size, what for.
+_TAKEN = """define internal noalias ptr @"fwddiff.%s"(i64 %%n%s) alwaysinline {
 entry:
-  %whole = add i64 %n, 16
-  %block = call ptr @malloc(i64 %whole)
-  %none = icmp eq ptr %block, null
-  br i1 %none, label %end, label %there
+  %%whole = add i64 %%n, 16
+  %%block = call ptr @malloc(i64 %%whole)
+  %%none = icmp eq ptr %%block, null
+  br i1 %%none, label %%end, label %%there
 there:
-  store i64 1, ptr %block, align 8
-  %data = getelementptr i8, ptr %block, i64 16
-  br label %end
+%s
+  %%data = getelementptr i8, ptr %%block, i64 16
+  br label %%end
 end:
-  %result = phi ptr [ null, %entry ], [ %data, %there ]
-  ret ptr %result
+  %%result = phi ptr [ null, %%entry ], [ %%data, %%there ]
+  ret ptr %%result
 }
 """
+
+ALLOCATE = _TAKEN % ("allocate", "", "  store i64 1, ptr %block, align 8")
 
 # What changes the number of references: nothing is done to no memory.
 _COUNTED = """define internal void @"fwddiff.%s"(ptr %%data) alwaysinline {
@@ -67,23 +70,13 @@ end:
 """
 
 # A chain is the address of its last block; a block begins with the address of the one before.
-KEEP = """define internal noalias ptr @"fwddiff.keep"(i64 %n, ptr %chain) alwaysinline {
-entry:
-  %whole = add i64 %n, 16
-  %block = call ptr @malloc(i64 %whole)
-  %none = icmp eq ptr %block, null
-  br i1 %none, label %end, label %there
-there:
-  %before = load ptr, ptr %chain, align 8
+KEEP = _TAKEN % (
+    "keep",
+    ", ptr %chain",
+    """  %before = load ptr, ptr %chain, align 8
   store ptr %before, ptr %block, align 8
-  store ptr %block, ptr %chain, align 8
-  %data = getelementptr i8, ptr %block, i64 16
-  br label %end
-end:
-  %result = phi ptr [ null, %entry ], [ %data, %there ]
-  ret ptr %result
-}
-"""
+  store ptr %block, ptr %chain, align 8""",
+)
 
 FORGET = """define internal void @"fwddiff.forget"(ptr %chain) alwaysinline {
 entry:

@@ -24,13 +24,13 @@ from fwddiff._magnitude import magnitude
 from fwddiff.engines.numba.frontend.constants import constant
 from fwddiff.engines.numba.frontend.numbers import is_number, to_float32, to_float64, where
 from fwddiff.engines.numba.language import _target
-from numba.core import cgutils, errors, types, utils
+from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
+from numba.core import errors, types, utils
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import models, register_model
 
 _DOUBLE = ir.DoubleType()
-PREFIX = "fwddiff."
 # (context, builder, types of the arguments, their values) → value
 Emit = Callable[[Any, Any, Sequence[Any], Sequence[Any]], Any]
 # Types of the arguments → type of the result and how it is made; `None`: as Numba does it.
@@ -87,16 +87,6 @@ class _Emission:
 
 
 # --- calls of opaque functions ------------------------------------------------------------------------------
-
-
-def call_opaque(builder: Any, name: str, arguments: Sequence[Any], result: Any = _DOUBLE) -> Any:
-    """A call of a function that only gives a value, however often, early or never it is called."""
-    kind = ir.FunctionType(result, [argument.type for argument in arguments])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
-    # llvmlite checks the names of attributes, but not in this way.
-    for attribute in ("readnone", "nounwind", "willreturn", "speculatable"):
-        set.add(function.attributes, attribute)
-    return builder.call(function, arguments)
 
 
 def _double(context: Any, builder: Any, kind: Any, value: Any) -> Any:

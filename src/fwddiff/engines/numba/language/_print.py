@@ -19,6 +19,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from fwddiff.engines.numba.frontend.numbers import is_number
+from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.functions import PRINT
 from numba.core import cgutils, types
@@ -98,19 +99,10 @@ def _item(context: Any, builder: Any, kind: Any, value: Any) -> None:
         target = types.float64 if name == "float" else types.int64
         number = context.cast(builder, value, kind, target)
         if name == "float":
-            number = _value(builder, number)
+            number = call_opaque(builder, f"{PREFIX}value", [number])
         _call(builder, name, [number])
     else:
         raise Refused(f"it prints {kind}: kernels print numbers, constant text and tuples of them")
-
-
-def _value(builder: Any, number: Any) -> Any:
-    """The number without its derivative."""
-    kind = ir.FunctionType(number.type, [number.type])
-    function = cgutils.get_or_insert_function(builder.module, kind, "fwddiff.value")
-    for attribute in ("readnone", "nounwind", "willreturn", "speculatable"):
-        set.add(function.attributes, attribute)
-    return builder.call(function, [number])
 
 
 def _tuple(context: Any, builder: Any, kind: Any, value: Any) -> None:

@@ -31,7 +31,8 @@ from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.inner import compiled
 from fwddiff.engines.numba.frontend.numbers import is_number
 from fwddiff.engines.numba.frontend.options import INLINED
-from fwddiff.engines.numba.language._meanings import PREFIX, Meaning, call_opaque
+from fwddiff.engines.numba.language._meanings import Meaning
+from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa import functions
 from fwddiff.engines.numba.ssa.code import Refused
 from numba.core import types

@@ -152,7 +152,9 @@ def lanes_of(f, *arrays, kind="", active=(0, 1)):
     call = fwddiff(f).broadcast.prepare(*arrays)
     rule = getattr(call.rule, kind)(active) if kind else call.rule
     varying = [True] * len(arrays) + [False] * (len(rule.inputs) - len(arrays))
-    return pipeline._side_by_side(pipeline.core_text(rule.code, "core"), rule.code, varying)[0]
+    whole, _ = pipeline._inlined(pipeline.core_text(rule.code, "core"), rule.code)
+    assert whole is not None
+    return pipeline._side_by_side(whole, rule.code, varying)[0]
 
 
 def data(n, seed=0):

@@ -44,7 +44,9 @@ def core_of(rule) -> Core:
 
 def lanes_of(core: Core, varying):
     """The core on several elements side by side."""
-    info, text = pipeline._side_by_side(core.text, core.function, varying)
+    whole, _ = pipeline._inlined(core.text, core.function)
+    assert whole is not None
+    info, text = pipeline._side_by_side(whole, core.function, varying)
     assert info is not None
     return text, info
 

@@ -94,10 +94,11 @@ def module_text(
     if parts is not None:
         function, varying = parts.rest, [*varying, *[False] * len(parts.kept)]
     core = _lowered({"core": function} | ({} if parts is None else {AHEAD: parts.ahead}))
-    is_tangled = _is_tangled(core, function)
+    whole, code = _inlined(core, function)
+    is_tangled = _is_tangled(code)
     lanes, text = None, core
-    if (loops_inside or is_tangled) and not function.has_arrays:
-        lanes, side_by_side = _side_by_side(core, function, varying)
+    if (loops_inside or is_tangled) and whole is not None and not function.has_arrays:
+        lanes, side_by_side = _side_by_side(whole, function, varying)
         text = side_by_side if lanes is not None else core
     ahead = Ahead(AHEAD, () if parts is None else parts.kept)
     loop = kernel_text(SYMBOL, "core", inputs, outputs, pattern, checks, not is_tangled, lanes, ahead)
@@ -105,13 +106,18 @@ def module_text(
     return polls.defined("\n".join([text, loop, *missing]))
 
 
-def _is_tangled(text: str, function: ssa.Function) -> bool:
-    """Whether LLVM's vectoriser is not to try the core of this module; where that holds what is never read
-    back (a buffer's address), the function tells."""
+def _inlined(core: str, function: ssa.Function) -> tuple[str | None, ssa.Code]:
+    """The module with everything in the place of its calls, and the core's code there; `None` and the
+    function's own where that holds what is never read back (a buffer's address)."""
     try:
-        code = ssa.read(ssa.inlined(text, "core"), "core")
+        whole = ssa.inlined(core, "core", AHEAD)
+        return whole, ssa.read(whole, "core")
     except ssa.Refused:
-        code = function.code
+        return None, function.code
+
+
+def _is_tangled(code: ssa.Code) -> bool:
+    """Whether LLVM's vectoriser is not to try this."""
     blocks, instructions = len(code.blocks), len(code.instructions)
     is_branched = blocks > MANY_OF_BOTH[0] and instructions > MANY_OF_BOTH[1]
     return blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS or is_branched
@@ -126,14 +132,15 @@ def _lowered(functions: dict[str, ssa.Function], linkage: str = "internal") -> s
     return ssa.lowered("\n".join([*cores, *outside.values()]), body)
 
 
-def _side_by_side(core: str, function: ssa.Function, varying: Sequence[bool]) -> tuple[LanesInfo | None, str]:
+def _side_by_side(
+    whole: str, function: ssa.Function, varying: Sequence[bool]
+) -> tuple[LanesInfo | None, str]:
     taken, given = ssa.numbers_of(function.inputs), function.returned
     count = _lanes([*taken, *given]) if any(varying) else 0
     if not count:
         return None, ""
     places = list(zip(ssa.offsets(given), given, strict=True))
     try:
-        whole = ssa.inlined(core, "core", AHEAD)
         text = _with_functions(written("lanes", read(whole, "core"), varying, places, count), whole)
     except NoLanes as reason:
         _log.debug("%s runs element by element: %s", function.symbol, reason)

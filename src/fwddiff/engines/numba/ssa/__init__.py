@@ -5,7 +5,7 @@ reads and writes; `derived` takes a derivative; `lowered` says what functions of
 """
 
 from fwddiff.engines.numba.ssa.ahead import Split, split
-from fwddiff.engines.numba.ssa.code import Refused, read
+from fwddiff.engines.numba.ssa.code import Code, Refused, read
 from fwddiff.engines.numba.ssa.derivative import Derivative
 from fwddiff.engines.numba.ssa.derive import derived
 from fwddiff.engines.numba.ssa.function import (
@@ -25,6 +25,7 @@ from fwddiff.engines.numba.ssa.narrow import narrowed
 
 __all__ = [
     "Array",
+    "Code",
     "Derivative",
     "Function",
     "Kind",

@@ -46,7 +46,7 @@ class Nest(NamedTuple):
         return self._replace(extents=[*self.extents[:axis], extent, *self.extents[axis + 1 :]])
 
     def table(self, cleared: Sequence[int]) -> list[int]:
-        """What a kernel reads (see `loops`); of the outputs, it clears the operands `cleared`."""
+        """What a kernel reads (see `_kernel`); of the outputs, it clears the operands `cleared`."""
         outer, inner = self.extents[:-1], self.extents[-1]
         table = [math.prod(outer) if inner else 0, inner, len(outer), *outer]
         for column in self.columns:

@@ -33,7 +33,7 @@ def _template(name: str, function):
 
 
 class DualArrayMethods(AttributeTemplate):
-    """Looked up before Numba's methods of arrays, and only for arrays of duals."""
+    """Looked up before Numba's methods of arrays, and only for arrays of floats."""
 
     key = types.Array
     metadata: ClassVar = {"target": "cpu"}

@@ -1,4 +1,4 @@
-"""Products of vectors and matrices of duals: `np.dot`, `@`, `np.outer`, `np.trace`, `np.diag`."""
+"""Products of vectors and matrices: `np.dot`, `@`, `np.outer`, `np.trace`, `np.diag`."""
 
 # Numba supplies the typing context of an intrinsic itself, and its types have attributes that no stub lists.
 # pyright: reportCallIssue=false
@@ -23,7 +23,7 @@ _SIZES = "in a product of arrays, the last axis of the first must be as long as 
 
 
 def product(a, b):
-    """Implementation of `a @ b` for arrays of one or two axes, some of duals; None for all others."""
+    """Implementation of `a @ b` for arrays of one or two axes, some of floats; None for all others."""
     if not isinstance(a, types.Array) or not isinstance(b, types.Array) or not involves_smooth_array(a, b):
         return None
     if a.ndim not in (1, 2) or b.ndim not in (1, 2):

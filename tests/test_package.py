@@ -122,6 +122,13 @@ def test_imports_point_down(module):
             )
 
 
+def test_one_file_imports_what_numba_does_not_publish():
+    private = re.compile(r"^\s*(?:from|import) numba\.(?!extending\b)", re.MULTILINE)
+    assert [name for name, path in MODULES.items() if private.search(path.read_text())] == [
+        "fwddiff._native.internals"
+    ]
+
+
 def test_no_module_imports_itself_through_others():
     edges = module_edges()
     finished: set[str] = set()

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import llvmlite.binding as llvm
-from numba.core import config
 
+from fwddiff._native.internals import config
 from fwddiff._native.machine_code import Object, needs_of, new_target_machine
 
 # A target machine serves any module, one at a time. A child that is forked meanwhile would wait for ever.

@@ -15,9 +15,9 @@ import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import config
 
 from fwddiff import _native
+from fwddiff._native.internals import config
 from fwddiff._native.machine_code import features, processor
 
 _OPTIONS = (

@@ -26,8 +26,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from numba.core.compiler_lock import global_compiler_lock
 
+from fwddiff._native.internals import global_compiler_lock
 from fwddiff._native.machine_code import new_engine
 from fwddiff._native.status import INTERRUPTED, STALE
 

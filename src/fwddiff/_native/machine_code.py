@@ -16,13 +16,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
-from numba.core import config
-from numba.core.codegen import get_host_cpu_features
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
-from numba.core.runtime.nrt import rtsys
 
 from fwddiff._native import exported
+from fwddiff._native.internals import config, cpu_target, get_host_cpu_features, global_compiler_lock, rtsys
 
 # A constant integer made a pointer, as `ctypes` functions and Python objects become.
 _ADDRESS = re.compile(r"inttoptr \(?i\d+ -?[1-9]")

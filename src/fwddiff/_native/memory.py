@@ -11,7 +11,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import extending, types
-from numba.core import cgutils
+
+from fwddiff._native.internals import cgutils
 
 intrinsic: Any = extending.intrinsic  # type checkers do not know that it removes a parameter
 

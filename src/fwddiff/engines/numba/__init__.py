@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import optree
 
@@ -38,9 +39,8 @@ tensor_methods.register()
 def rule(problem: Problem) -> BaseRule:
     """The rule of a problem; its `result_tree()` tells how outputs nest."""
     _refuse_lazy_buffers(problem)
-    structs.owned = problem.plan.owned
     for spec in (problem.arguments, *problem.captured):
-        _check_methods(spec)
+        _check_methods(spec, problem.plan.owned)
     refuse_python_only(problem.plan)
     return BaseRule(problem)
 
@@ -54,14 +54,14 @@ def _refuse_lazy_buffers(problem: Problem) -> None:
         )
 
 
-def _check_methods(spec: optree.PyTreeSpec) -> None:
+def _check_methods(spec: optree.PyTreeSpec, owned: Callable[[object], bool]) -> None:
     """Methods of structs are compiled where they are met, too late for another engine."""
     if dataclasses.is_dataclass(spec.type):
         for method in structs.methods(spec.type):
             with contextlib.suppress(CaptureError):  # told where the method is called
-                refuse_python_only(_capture.plan(method, structs.owned, with_state=True))
+                refuse_python_only(_capture.plan(method, owned, with_state=True))
     for child in spec.children():
-        _check_methods(child)
+        _check_methods(child, owned)
 
 
 __all__ = ["rule"]

@@ -17,10 +17,9 @@ from typing import Any
 from llvmlite import ir as llvm_ir
 
 from fwddiff._native import interrupts
+from fwddiff._native.internals import FunctionPass, cgutils, compute_cfg_from_blocks, ir, register_pass
 from fwddiff._native.status import STOPPED
-from numba.core import cgutils, ir, types
-from numba.core.analysis import compute_cfg_from_blocks
-from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba import types
 from numba.extending import intrinsic
 
 POLL = interrupts.POLL

@@ -14,15 +14,13 @@ from llvmlite import ir
 
 import numba
 from fwddiff._errors import FwdDiffError
+from fwddiff._native.internals import cgutils, cpu_target, global_compiler_lock, numpy_support
 from fwddiff._native.status import STOPPED
 from fwddiff._rule import Slot
 from fwddiff.engines.numba import pipeline, polls, ssa
 from fwddiff.engines.numba.frontend.expressions import compile_function
-from numba.core import cgutils, types
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
+from numba import types
 from numba.extending import intrinsic
-from numba.np import numpy_support
 
 _LLVM = {"double": ir.DoubleType(), "float": ir.FloatType()}
 _numbers = itertools.count()

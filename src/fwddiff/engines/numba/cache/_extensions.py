@@ -14,7 +14,7 @@ import sysconfig
 from typing import Any
 
 from fwddiff import _capture
-from numba.core.typing.templates import builtin_registry
+from fwddiff._native.internals import builtin_registry
 
 _OWN = ("numba", "fwddiff")
 _INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("purelib", "platlib"))

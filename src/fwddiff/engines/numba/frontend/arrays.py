@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from numba.core import types
+from fwddiff._native.internals import arrayobj
+from numba import types
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 
 def empty_like_of(dtype: types.Type):

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fwddiff._buffers import DiffCache, get_tmp
+from fwddiff._native.internals import cgutils
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import cgutils, types
+from numba import types
 from numba.extending import make_attribute_wrapper, models, register_model
 
 

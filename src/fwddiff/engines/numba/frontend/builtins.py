@@ -17,7 +17,7 @@ import numpy as np
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import is_number
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import types
+from numba import types
 from numba.extending import register_jitable
 
 _LISTS = types.List | types.ListType | types.Array

@@ -17,10 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from numba.core import compiler, errors, inline_closurecall, ir, ir_utils, postproc, rewrites, typed_passes
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.types.misc import PyObject
-from numba.core.untyped_passes import ReconstructSSA, fixup_var_define_in_scope
+import numba
+from fwddiff._native.internals import (
+    FunctionPass,
+    ReconstructSSA,
+    compiler,
+    errors,
+    fixup_var_define_in_scope,
+    inline_closurecall,
+    ir,
+    ir_utils,
+    postproc,
+    register_pass,
+    rewrites,
+    typed_passes,
+)
 
 # What takes all that an iterator gives, at once.
 _EAGER = (sum, any, all, min, max, list, tuple, sorted, set, math.fsum, math.prod, np.array)
@@ -192,7 +203,7 @@ class InlineClosures(FunctionPass):
         FunctionPass.__init__(self)
 
     def run_pass(self, state):
-        typed = not isinstance(state.return_type, PyObject)
+        typed = not isinstance(state.return_type, numba.types.PyObject)
         replaced = state.parfor_diagnostics.replaced_fns
         _Inliner(state.func_ir, state.flags.auto_parallel, replaced, typed).run()
         postproc.PostProcessor(state.func_ir).run()

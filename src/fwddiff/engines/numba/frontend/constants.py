@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+from fwddiff._native.internals import cpu_target
 from fwddiff.engines.numba.frontend import structs
 from fwddiff.engines.numba.frontend.arrays import empty_like_of, flat, frozen
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import types
-from numba.core.registry import cpu_target
+from numba import types
 
 
 def constant(x):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
-import numba
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from fwddiff._capture import Function
+from fwddiff._native.internals import CompilerBase, DefaultPassBuilder
 
 # How many of our functions are being compiled, inside each other; Numba's lock lets one thread compile.
 _depth = [0]
@@ -29,25 +31,41 @@ def ours() -> Iterator[None]:
         _depth[0] -= 1
 
 
-# What makes compiled functions of Python's: the decorator of our target, where that compiles.
-_decorator: contextvars.ContextVar[Callable[..., Any]] = contextvars.ContextVar(
-    "decorator", default=numba.njit
-)
+@dataclasses.dataclass(frozen=True)
+class Means:
+    """How the functions that one kernel reaches are compiled.
+
+    Methods, properties and rules are met while their callers are typed, by files that lie below those that
+    know how.
+    """
+
+    decorator: Callable[..., Any]  # Numba's, of the target
+    owned: Callable[[object], bool]  # whether a value is an array of a host
+    compile_plan: Callable[[Function], Any]  # a function → its compiled form
+    with_row: Callable[[Function, Any, FunctionType], Any]  # and that of one with a rule
+
+
+_means: contextvars.ContextVar[Means] = contextvars.ContextVar("means")
+
+
+@contextlib.contextmanager
+def compiling_with(means: Means) -> Iterator[None]:
+    """Functions that are met here are compiled by these means."""
+    token = _means.set(means)
+    try:
+        yield
+    finally:
+        _means.reset(token)
+
+
+def means() -> Means:
+    """Those of the kernel that is being compiled."""
+    return _means.get()
 
 
 def compiled(function: Any, **options: Any) -> Any:
     """`numba.njit(function, **options)`, for the target that is being compiled for."""
-    return _decorator.get()(function, **options)
-
-
-@contextlib.contextmanager
-def compiling_with(other: Callable[..., Any]) -> Iterator[None]:
-    """Functions of the user's are compiled for another target."""
-    token = _decorator.set(other)
-    try:
-        yield
-    finally:
-        _decorator.reset(token)
+    return means().decorator(function, **options)
 
 
 class InnerCompiler(CompilerBase):

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import operator
 
+from fwddiff._native.internals import AbstractTemplate, infer, infer_global, signature
 from fwddiff.engines.numba.frontend.inner import is_ours
-from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, infer, infer_global, signature
+from numba import types
 
 
 def common_tuple(context, kind):

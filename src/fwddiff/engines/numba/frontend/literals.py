@@ -6,10 +6,9 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
+from fwddiff._native.internals import FunctionPass, get_definition, guard, ir, register_pass
 from fwddiff.engines.numba.frontend import structs
-from numba.core import ir, types
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.ir_utils import get_definition, guard
+from numba import types
 
 _MAY_BE_NONE = (types.NoneType, types.Omitted, types.Optional)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from fwddiff._magnitude import magnitude
 from fwddiff.engines.numba.frontend.numbers import is_number
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import types
+from numba import types
 
 
 def _is_array(kind) -> bool:

@@ -13,13 +13,12 @@ import functools
 import inspect
 from typing import Any
 
+from fwddiff._native.internals import AbstractTemplate, AttributeTemplate, cgutils, cpu_target, infer_getattr
 from fwddiff.engines.numba.frontend import structs
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.inner import compiled, is_ours
 from fwddiff.engines.numba.frontend.options import INLINED
-from numba.core import cgutils, types
-from numba.core.registry import cpu_target
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
+from numba import types
 from numba.extending import lower_builtin, lower_cast, lower_getattr
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
 
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numba.extending
+from fwddiff._native.internals import callconv, templates
 from fwddiff.engines.numba.frontend.inner import InnerCompiler, is_ours
-from numba.core import callconv
-from numba.core.typing import templates
 
 
 class _Errors(callconv.NumpyErrorModel):

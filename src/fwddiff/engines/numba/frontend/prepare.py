@@ -19,17 +19,22 @@ from typing import Any
 from fwddiff._capture import Function, nested_codes
 from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CaptureError, PythonOnlyError
-from fwddiff.engines.numba.frontend import structs
+from fwddiff._native.internals import (
+    FunctionPass,
+    InlineClosureLikes,
+    ReconstructSSA,
+    TranslateByteCode,
+    bytecode,
+    interpreter,
+    register_pass,
+)
 from fwddiff.engines.numba.frontend.closures import InlineClosures
-from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled
+from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled, means
 from fwddiff.engines.numba.frontend.literals import NotNone, dicts_to_structs
 from fwddiff.engines.numba.frontend.options import INLINED, INTERNAL
 from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.target import vector_math
-from numba.core import bytecode, interpreter
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.untyped_passes import InlineClosureLikes, ReconstructSSA, TranslateByteCode
 
 
 class Prepared:
@@ -65,7 +70,7 @@ class Prepared:
         return self.dispatchers[key]
 
     def _with_row(self, node: Function):
-        return with_row(node, self._of_values.dispatcher(node), _stub(node))
+        return means().with_row(node, self._of_values.dispatcher(node), _stub(node))
 
     @functools.cached_property
     def _of_values(self) -> Prepared:
@@ -93,11 +98,6 @@ def elementary(plan: Function) -> float:
     return float(sum(map(_elementary, plan.reached())))
 
 
-def with_row(node: Function, code: Any, stub: FunctionType) -> Any:
-    """What stands for a function with a row; `language`, above this, puts its own here."""
-    raise NotImplementedError
-
-
 def refuse_python_only(plan: Function) -> None:
     """Raises where compiled code would ignore a rule or an option of a wrapped function."""
     reason = next((node.python_only for node in plan.nodes() if node.python_only), None)
@@ -121,9 +121,6 @@ _ELEMENTARY |= dict.fromkeys(("gamma", "lgamma", "digamma", "polygamma", "spheri
 def _elementary(function: FunctionType) -> float:
     loads = [i.argval for i in dis.get_instructions(function.__code__) if i.opname.startswith("LOAD_")]
     return sum(_ELEMENTARY[name] for name in loads if isinstance(name, str) and name in _ELEMENTARY)
-
-
-structs.compile_plan = lambda plan: Prepared(plan).entry
 
 
 def _stub(node: Function) -> FunctionType:

@@ -15,7 +15,7 @@ from fwddiff._errors import StructureError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.frontend import structs
-from numba.core import types
+from numba import types
 
 
 def tree_of(kind: types.Type, count: int) -> Any:

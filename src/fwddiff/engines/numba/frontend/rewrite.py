@@ -14,12 +14,12 @@ import optree
 from fwddiff import rules
 from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
+from fwddiff._native.internals import ir
 from fwddiff.engines.numba.frontend import named_tuples, structs, tensor_methods
 from fwddiff.engines.numba.frontend.array_functions.elementwise import register_special
 from fwddiff.engines.numba.frontend.constants import constant, constant_rest
 from fwddiff.engines.numba.frontend.numbers import to_float32, to_float64, where
 from fwddiff.rules import distribution_function, meant_by, recorded
-from numba.core import ir
 
 # What user code may name that Numba would compile for bare floats only, or to something else.
 _registered: set[Callable] = set()

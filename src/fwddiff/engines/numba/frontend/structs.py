@@ -18,12 +18,19 @@ from collections.abc import Callable
 from fwddiff import _capture
 from fwddiff._classes import init_only, own_construction
 from fwddiff._errors import CompileError
+from fwddiff._native.internals import (
+    AbstractTemplate,
+    AttributeTemplate,
+    cgutils,
+    cpu_target,
+    impl_ret_borrowed,
+    infer,
+    lower_getattr_generic,
+)
 from fwddiff.engines.numba.frontend.expressions import compile_function
+from fwddiff.engines.numba.frontend.inner import means
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import cgutils, types
-from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
-from numba.core.registry import cpu_target
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer
+from numba import types
 from numba.extending import (
     infer_getattr,
     intrinsic,
@@ -129,7 +136,7 @@ def register(cls: type) -> None:
     current, version = _registered.get(cls, (None, 0))
     if version and (current is None or current()):
         return
-    _registered[cls] = _capture.guard_parts([cls], owned), version + 1
+    _registered[cls] = _capture.guard_parts([cls], means().owned), version + 1
     for name in dir(cls):
         member = inspect.getattr_static(cls, name)
         if _is_method(member) and not name.startswith("__"):
@@ -202,24 +209,15 @@ def _register_constructor(cls: type, stand_in: Callable) -> None:
 
 def method_dispatcher(member):
     """The compiled form of a method, which may not capture data."""
-    plan = _capture.plan(member, owned)
+    now = means()
+    plan = _capture.plan(member, now.owned)
     if plan.captures:
         raise CompileError(
             f"method {member.__qualname__} captures `{plan.captures[0].name}`; methods of structs cannot "
             "capture values. "
             "Make it a field or an argument."
         )
-    return compile_plan(plan)
-
-
-def owned(value: object) -> bool:
-    """Whether a value is an array of a host; the engine, which gets the answer from above, puts it here."""
-    return False
-
-
-def compile_plan(plan: _capture.Function):
-    """Compiled form of a method; `prepare`, which needs this file, puts its own function here."""
-    raise NotImplementedError
+    return now.compile_plan(plan)
 
 
 def _register_method(cls: type, name: str, member, takes_self: bool = True) -> None:

@@ -17,11 +17,10 @@ import numpy as np
 
 from fwddiff import rules
 from fwddiff._capture import plan
-from fwddiff.engines.numba.frontend import structs
+from fwddiff._native.internals import templates
 from fwddiff.engines.numba.frontend.expressions import compile_function
-from fwddiff.engines.numba.frontend.inner import is_ours
-from numba.core import types
-from numba.core.typing import templates
+from fwddiff.engines.numba.frontend.inner import is_ours, means
+from numba import types
 from numba.extending import overload_method
 
 
@@ -29,7 +28,7 @@ from numba.extending import overload_method
 def compiled(function: Callable) -> Any:
     """What code of kernels calls: Python's and NumPy's functions as they are, ours in compiled form."""
     is_own = isinstance(function, FunctionType) and function.__module__ == _OWN
-    return structs.compile_plan(plan(function)) if is_own else function
+    return means().compile_plan(plan(function)) if is_own else function
 
 
 _OWN = "fwddiff.rules._activations"

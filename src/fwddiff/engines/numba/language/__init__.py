@@ -15,9 +15,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from fwddiff._native.internals import global_compiler_lock
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend.inner import Means, compiling_with
 from fwddiff.engines.numba.frontend.prepare import Prepared
 from fwddiff.engines.numba.frontend.results import slots_of, tree_of
 from fwddiff.engines.numba.language import _arguments, _meanings, _ruled, _target  # noqa: F401 - teach the target
@@ -28,8 +29,7 @@ from fwddiff.engines.numba.language._precision import precise
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
 from fwddiff.engines.numba.ssa.functions import KEEP
-from numba.core import types
-from numba.core.compiler_lock import global_compiler_lock
+from numba import types
 
 __all__ = ["Core", "Refused", "problem_of_row", "translate"]
 
@@ -58,8 +58,12 @@ def translate(problem: Problem, has_rules: bool = True) -> Core:
     Raises `Refused`, errors of ours, and whatever Numba's many parts and LLVM raise.
     """
     _refuse(problem)
-    with global_compiler_lock, _target.on_plain_numbers():
+    with global_compiler_lock, _target.on_plain_numbers(), compiling_with(_means(problem)):
         return _translated(problem, has_rules)
+
+
+def _means(problem: Problem) -> Means:
+    return Means(_target.jit, problem.plan.owned, lambda plan: Prepared(plan).entry, _ruled.dispatcher)
 
 
 def problem_of_row(name: str) -> Problem | None:
@@ -73,7 +77,6 @@ def _refuse(problem: Problem) -> None:
 
 
 def _translated(problem: Problem, has_rules: bool) -> Core:
-    structs.owned = problem.plan.owned
     prepared = Prepared(problem.plan, has_rules)
     functions: list[Any] = []
     _, kinds = prepared.entry.fold_argument_types(_arguments.argument_types(problem, functions), {})

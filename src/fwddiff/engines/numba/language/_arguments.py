@@ -17,6 +17,7 @@ from llvmlite import ir
 from fwddiff._buffers import DiffCache
 from fwddiff._errors import ArgumentError
 from fwddiff._mistakes import argument_names
+from fwddiff._native.internals import arrayobj, cgutils
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.frontend import structs
@@ -24,8 +25,7 @@ from fwddiff.engines.numba.frontend.buffers import CacheType
 from fwddiff.engines.numba.frontend.prepare import Prepared
 from fwddiff.engines.numba.language import _arrays, _buffers
 from fwddiff.engines.numba.ssa.function import Array
-from numba.core import cgutils, types
-from numba.np import arrayobj
+from numba import types
 
 _DOUBLE, _BYTE, _INT32 = ir.DoubleType(), ir.IntType(8), ir.IntType(32)
 _POINTER = _BYTE.as_pointer()

@@ -15,13 +15,12 @@ from typing import Any
 
 from llvmlite import ir
 
+from fwddiff._native.internals import NRTContext, arrayobj, cgutils, numpy_support
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.frontend.inner import is_ours
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import SHAPE_MISMATCH
-from numba.core import cgutils, types
-from numba.core.runtime.context import NRTContext
-from numba.np import arrayobj, numpy_support
+from numba import types
 
 _INT32, _INT64, _POINTER = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
 _COUNTING = {"NRT_incref": "fwddiff.retain", "NRT_decref": "fwddiff.release"}

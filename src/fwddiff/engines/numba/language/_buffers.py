@@ -17,12 +17,11 @@ from llvmlite import ir
 
 from fwddiff._buffers import DiffCache
 from fwddiff._errors import CompileError
+from fwddiff._native.internals import arrayobj, cgutils
 from fwddiff.engines.numba.frontend.buffers import CacheType, cache_value, has_compiled_form, number_of
 from fwddiff.engines.numba.language._frugal import LARGEST_ON_STACK
 from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa.functions import BORROW, GIVE
-from numba.core import cgutils
-from numba.np import arrayobj
 
 _DOUBLE, _INT64 = ir.DoubleType(), ir.IntType(64)
 _MOST_UNROLLED = 16

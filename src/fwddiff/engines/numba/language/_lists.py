@@ -16,10 +16,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from fwddiff._native.internals import cgutils, listobj
 from fwddiff.engines.numba.language._arrays import Memory
 from fwddiff.engines.numba.ssa.functions import ALLOCATE, FORGET, KEEP, RELEASE, RETAIN
-from numba.core import cgutils
-from numba.cpython import listobj
 
 _INT64, _POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 # Behind the 24 bytes that Numba's own head has: the address of the items, and how many bytes they have.

@@ -21,13 +21,12 @@ from llvmlite import ir
 
 from fwddiff import rules
 from fwddiff._magnitude import magnitude
+from fwddiff._native.internals import AbstractTemplate, cpu_target, errors, signature, utils
 from fwddiff.engines.numba.frontend.constants import constant
 from fwddiff.engines.numba.frontend.numbers import is_number, to_float32, to_float64, where
 from fwddiff.engines.numba.language import _target
 from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
-from numba.core import errors, types, utils
-from numba.core.registry import cpu_target
-from numba.core.typing.templates import AbstractTemplate, signature
+from numba import types
 from numba.extending import models, register_model
 
 _DOUBLE = ir.DoubleType()

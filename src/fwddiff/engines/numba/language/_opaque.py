@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from numba.core import cgutils
+from fwddiff._native.internals import cgutils
 
 _DOUBLE = ir.DoubleType()
 PREFIX = "fwddiff."

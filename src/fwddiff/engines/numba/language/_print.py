@@ -18,11 +18,12 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from fwddiff._native.internals import cgutils
 from fwddiff.engines.numba.frontend.numbers import is_number
 from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.functions import PRINT
-from numba.core import cgutils, types
+from numba import types
 
 _VOID, _POINTER = ir.VoidType(), ir.IntType(8).as_pointer()
 _KINDS = {"text": _POINTER, "float": ir.DoubleType(), "int": ir.IntType(64), "bool": ir.IntType(64)}

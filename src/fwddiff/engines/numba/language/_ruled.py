@@ -25,17 +25,16 @@ from fwddiff._capture import plan as capture_plan
 from fwddiff._errors import CompileError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
-from fwddiff.engines.numba.frontend import prepare, structs
 from fwddiff.engines.numba.frontend.constants import constant
 from fwddiff.engines.numba.frontend.expressions import compile_function
-from fwddiff.engines.numba.frontend.inner import compiled
+from fwddiff.engines.numba.frontend.inner import compiled, means
 from fwddiff.engines.numba.frontend.numbers import is_number
 from fwddiff.engines.numba.frontend.options import INLINED
 from fwddiff.engines.numba.language._meanings import Meaning
 from fwddiff.engines.numba.language._opaque import PREFIX, call_opaque
 from fwddiff.engines.numba.ssa import functions
 from fwddiff.engines.numba.ssa.code import Refused
-from numba.core import types
+from numba import types
 
 _numbers = itertools.count()
 # Rows that were made, by what they say: functions made again and again have the same.
@@ -155,7 +154,7 @@ def _new_name(row: rules.Row) -> str:
 
 def _other(row: rules.Row) -> Function:
     """The function of a row that only the text of another one names."""
-    found = capture_plan(row.functions[0], structs.owned)
+    found = capture_plan(row.functions[0], means().owned)
     if found.captures:
         raise CompileError(
             f"the rule of another function names `{row.name}`, which captures `{found.captures[0].name}`: "
@@ -189,6 +188,3 @@ def _problem(node: Function, whole: Sequence[bool]) -> Problem:
     slots = tuple(Slot(np.dtype(type(x)), differentiable=isinstance(x, float)) for x in given)
     captured = tuple(_tree.flatten(x)[1] for x in given[split:])
     return Problem(node, _tree.flatten(given[:split])[1], captured, {}, slots)
-
-
-prepare.with_row = dispatcher

@@ -23,15 +23,23 @@ from typing import Any
 
 from llvmlite import ir
 
-from fwddiff.engines.numba.frontend import inner
+from fwddiff._native.internals import (
+    CodeLibrary,
+    JITCPUCodegen,
+    TargetDescriptor,
+    callconv,
+    cgutils,
+    cpu,
+    cpu_target,
+    dispatcher,
+    target_extension,
+    typing,
+)
 from fwddiff.engines.numba.frontend.inner import InnerCompiler
 from fwddiff.engines.numba.language._lists import MemoryOfLists
 from fwddiff.engines.numba.language._print import printing
 from fwddiff.engines.numba.ssa.code import Refused
-from numba.core import callconv, cgutils, cpu, dispatcher, target_extension, types, typing
-from numba.core.codegen import CodeLibrary, JITCPUCodegen
-from numba.core.descriptors import TargetDescriptor
-from numba.core.registry import cpu_target
+from numba import types
 
 _NAME, RAISED = "fwddiff", "fwddiff.raised"
 _numbers = itertools.count()
@@ -288,7 +296,7 @@ def jit(*functions: Any, **options: Any) -> Any:
 @contextlib.contextmanager
 def on_plain_numbers() -> Iterator[None]:
     """What is compiled here is compiled for this target, also where no function is being typed."""
-    with inner.compiling_with(jit), target_extension.target_override(_NAME):
+    with target_extension.target_override(_NAME):
         yield
 
 

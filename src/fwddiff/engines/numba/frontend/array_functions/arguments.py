@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 
+from fwddiff._native.internals import arrayobj
 from fwddiff.engines.numba.frontend.numbers import element_type, is_number
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import types
+from numba import types
 from numba.extending import intrinsic
-from numba.np import arrayobj
 
 # Numba asks overloads of a more specific target first: some of NumPy's raise instead of passing on.
 array_overload = functools.partial(overload, target="cpu")

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fwddiff._native.internals import Rewrite, find_callname, guard, ir, register_rewrite
 from fwddiff.engines.numba.frontend.array_functions.arguments import array_overload, is_smooth, new_array
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import is_number
-from numba.core import ir, types
-from numba.core.ir_utils import find_callname, guard
-from numba.core.rewrites import Rewrite, register_rewrite
+from numba import types
 
 _RAGGED = "the rows of a matrix have different lengths"
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from fwddiff import rules
 from fwddiff._errors import CompileError
+from fwddiff._native.internals import cpu_target
 from fwddiff.engines.numba.frontend.array_functions.arguments import (
     array_overload,
     involves_smooth_array,
@@ -27,8 +28,7 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import (
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import element_type, is_number
 from fwddiff.engines.numba.frontend.options import overload
-from numba.core import types
-from numba.core.registry import cpu_target
+from numba import types
 from numba.extending import type_callable
 
 NO_ROOM = "Create the array like an argument: `np.zeros_like(x)`, `np.empty_like(x)`."

@@ -18,7 +18,7 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import (
 )
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import element_type, is_number, to_float
-from numba.core import types
+from numba import types
 from numba.extending import register_jitable
 
 

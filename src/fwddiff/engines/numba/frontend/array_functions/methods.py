@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fwddiff._native.internals import AbstractTemplate, AttributeTemplate, infer_getattr
 from fwddiff.engines.numba.frontend.array_functions.arguments import is_smooth_array
-from numba.core import types
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr
+from numba import types
 from numba.extending import lower_builtin
 
 _METHODS = {name: getattr(np, name) for name in ("sum", "prod", "mean", "var", "std", "cumsum", "cumprod")}

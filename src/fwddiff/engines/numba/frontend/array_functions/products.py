@@ -17,7 +17,7 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import (
 )
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import to_float
-from numba.core import types
+from numba import types
 
 _SIZES = "in a product of arrays, the last axis of the first must be as long as the first axis of the second"
 

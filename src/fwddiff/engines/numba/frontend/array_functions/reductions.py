@@ -12,7 +12,7 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import (
 )
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import to_float
-from numba.core import types
+from numba import types
 
 
 def _constant_axis(axis) -> int | None:

@@ -20,7 +20,7 @@ from fwddiff.engines.numba.lanes import Refused as NoLanes
 from fwddiff.engines.numba.recorded import body
 from fwddiff.engines.numba.schedule import Ahead, Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
-from fwddiff.engines.numba.target import cpu, vector_math
+from fwddiff.engines.numba.target import cpu
 
 SYMBOL = "kernel"
 AHEAD = "ahead"
@@ -35,6 +35,7 @@ MANY_OF_BOTH = (6, 40)
 # Partials of an element of an array side by side, by order: two of the largest vector registers, then a few
 # times as many (measured: Hessians with 1 to 8 in the second order).
 WIDE = (16, 4, 1)
+_VECTORISED = re.compile(r'^declare [^@\n]*@(\w+)\([^\n]*"vector-function-abi-variant"', re.M)
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +98,8 @@ def module_text(
     whole, code = _inlined(core, function)
     is_tangled = _is_tangled(code)
     lanes, text = None, core
-    if (loops_inside or is_tangled) and whole is not None and not function.has_arrays:
+    left_alone = loops_inside or is_tangled or _calls_alone(code, core)
+    if left_alone and whole is not None and not function.has_arrays:
         lanes, side_by_side = _side_by_side(whole, function, varying)
         text = side_by_side if lanes is not None else core
     ahead = Ahead(AHEAD, () if parts is None else parts.kept)
@@ -121,6 +123,13 @@ def _is_tangled(code: ssa.Code) -> bool:
     blocks, instructions = len(code.blocks), len(code.instructions)
     is_branched = blocks > MANY_OF_BOTH[0] and instructions > MANY_OF_BOTH[1]
     return blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS or is_branched
+
+
+def _calls_alone(code: ssa.Code, module: str) -> bool:
+    """Whether the code calls a function that has no vector version: LLVM's vectoriser leaves such a loop alone."""
+    vectorised = set(_VECTORISED.findall(module))
+    callees = {i.callee for i in code.instructions if i.operation == "call"}
+    return any(not name.startswith("llvm.") for name in callees - vectorised)
 
 
 def _lowered(functions: dict[str, ssa.Function], linkage: str = "internal") -> str:
@@ -171,9 +180,7 @@ def _alone(definition: str) -> str:
 
 def _lanes(types: Sequence[str]) -> int:
     """Elements in a vector register, 0 where there are none."""
-    features = llvm.get_host_cpu_features()
-    bits = 512 if features.get("avx512f", False) else 256 if features.get("avx2", False) else 0
-    if vector_math.library() is None or llvm.llvm_version_info[0] < OLDEST_LLVM:
+    if llvm.llvm_version_info[0] < OLDEST_LLVM:
         return 0
     widths = [_WIDTHS[kind] for kind in types if kind in _WIDTHS]
-    return bits // max(widths) if widths else 0
+    return cpu.vector_bits() // max(widths) if widths else 0

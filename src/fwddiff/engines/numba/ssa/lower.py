@@ -86,8 +86,8 @@ def _definition(
     else:
         result = _writer_of(base)(writer, arguments, kind)
     listing = ", ".join(map(str, arguments))
-    body = "\n".join(writer.lines)
-    text = f'define internal {kind} @"{name}"({listing}) alwaysinline {{\n"{elementary.ENTRY}":\n{body}\n  ret {result}\n}}\n'
+    body = "\n".join([f'"{elementary.ENTRY}":', *writer.lines])
+    text = f'define internal {kind} @"{name}"({listing}) alwaysinline {{\n{body}\n  ret {result}\n}}\n'
     return text, writer.outside
 
 
@@ -198,14 +198,14 @@ def _intrinsic(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> V
 
 
 def _own_or_of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
-    if name not in elementary.FUNCTIONS or not choices.chosen(name, 32 if kind == "float" else 64):
+    if name not in elementary.FUNCTIONS or not choices.is_own(name, 32 if kind == "float" else 64):
         return _of_c(w, name, arguments, kind)
     return elementary.written(w, name, arguments[0], lambda x: _of_c(w, name, [x], kind, alone=True))
 
 
 def _of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str, alone: bool = False) -> Value:
-    """A function of the C library; its declaration names the vector versions that LLVM may use instead, unless
-    it is to stay alone: behind a branch, LLVM would call those for all elements."""
+    """A function of the C library; its declaration names the vector versions that LLVM may use instead,
+    unless it stays `alone`: behind a branch, LLVM would call those for all elements."""
     symbol = f"{name}f" if kind == "float" else name
     found = () if alone else vector_math.variants(name, len(arguments), 32 if kind == "float" else 64)
     kinds = ", ".join([kind] * len(arguments))

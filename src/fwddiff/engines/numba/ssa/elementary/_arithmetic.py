@@ -140,9 +140,7 @@ class Bits:
 
     def chosen(self, condition: Value, a: int, b: int) -> Bits:
         kind = self.value.type
-        return Bits(
-            self.writer, self.form, self.writer.select(condition, number(kind, a), number(kind, b))
-        )
+        return Bits(self.writer, self.form, self.writer.select(condition, number(kind, a), number(kind, b)))
 
     def __rsub__(self, other: int) -> Bits:
         first = number(self.value.type, other)

@@ -1,11 +1,15 @@
 """Constants of the formulas: minimax polynomials and multiples of constants in parts.
 
-The polynomials minimise the largest error, relative to the function that they become a part of, on the interval
-that arguments are reduced to (Remez's exchange algorithm, with 40 digits; tests/engines/numba/ssa/remez.py
-computes them anew). EXP is (exp(r) - 1 - r) / r² for |r| <= log(2)/2, in r; the others are in z = r² or s²:
-LOG (log((1 + s)/(1 - s)) - 2 s)/s³ for |s| <= (√2 - 1)/(√2 + 1), SIN (sin(r) - r)/r³ and COS
-(cos(r) - 1 + r²/2)/r⁴ for |r| <= π/4. Largest errors of double precision: 2^-61, 2^-59, 2^-58, 2^-64; of single
-precision: 2^-32, 2^-30, 2^-28, 2^-33.
+The polynomials minimise the largest error, relative to the function that they become a part of, on the
+interval that arguments are reduced to (Remez's exchange algorithm, with 40 digits;
+tests/engines/numba/ssa/remez.py computes them anew):
+
+    exp    (exp(r) - 1 - r) / r²                 in r    |r| <= log(2)/2             2^-61    2^-32
+    log    (log((1 + s)/(1 - s)) - 2 s) / s³     in s²   |s| <= (√2 - 1)/(√2 + 1)    2^-59    2^-30
+    sin    (sin(r) - r) / r³                     in r²   |r| <= π/4                  2^-58    2^-28
+    cos    (cos(r) - 1 + r²/2) / r⁴              in r²   |r| <= π/4                  2^-64    2^-33
+
+The last two columns are the largest errors in double and single precision.
 """
 
 from __future__ import annotations
@@ -14,14 +18,14 @@ from typing import NamedTuple
 
 
 class Constants(NamedTuple):
-    """Of one precision. `log2`: log(2) as a sum of two numbers, the first rounded; `log2_short` the same, where
-    multiples of the first by an exponent are exact; `log10_2` the same of log10(2). `log2_e`, `log10_e`: 1 / log(2)
-    and 1 / log(10) as sums. `right_angle`: π/2 as a sum of three.
+    """Of one precision. `log2`: log(2) as a sum of two numbers, the first rounded; `log2_short` the same,
+    where multiples of the first by an exponent are exact; `log10_2` the same of log10(2). `log2_e` and
+    `log10_e`: 1 / log(2) and 1 / log(10) as sums. `right_angle`: π/2 as a sum of three.
 
-    `least_exponential` and `largest_exponential` bound where exp(x) is neither 0 nor inf, `normal_exponential`
-    where it has all its digits, `largest_hyperbolic` where sinh(x) is finite. From `flat` on, expm1(x) is exp(x) and
-    expm1(-x) is -1, and tanh(flat / 2) is 1. `largest_angle`: up to here a right angle's multiples are taken off
-    exactly.
+    `least_exponential` and `largest_exponential` bound where exp(x) is neither 0 nor inf,
+    `normal_exponential` where it has all its digits, `largest_hyperbolic` where sinh(x) is finite. From
+    `flat` on, expm1(x) is exp(x) and expm1(-x) is -1, and tanh(flat / 2) is 1. `largest_angle`: up to here a
+    right angle's multiples are taken off exactly.
     """
 
     exp: tuple[float, ...]

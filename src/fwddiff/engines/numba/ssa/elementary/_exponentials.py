@@ -1,4 +1,4 @@
-"""exp and its relatives, each of the same reduction: x = k log(2) + r with |r| <= log(2)/2, and p = exp(r) - 1.
+"""exp and its relatives, each of the same reduction: x = k log(2) + r with |r| <= log(2)/2.
 
 Of two calls with one argument (a value and its slope) LLVM keeps one reduction and one polynomial.
 """

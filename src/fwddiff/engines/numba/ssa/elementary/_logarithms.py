@@ -1,4 +1,5 @@
-"""Logarithms: x = 2^k m with √½ <= m < √2, and log(m) by s = (m - 1) / (m + 1) ("fdlibm", Sun Microsystems 1993)."""
+"""Logarithms: x = 2^k m with √½ <= m < √2, and log(m) by s = (m - 1) / (m + 1), as "fdlibm" does it (Sun
+Microsystems 1993)."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ class _Log(NamedTuple):
 
 
 def _reduced(x: Number) -> _Reduced:
-    """Of a normal x > 0: the exponent is that of x / √½, as a number by its place in the bits of 2^mantissa."""
+    """Of a normal x > 0: the exponent is that of x / √½; the bits of 2^mantissa make a number of it."""
     form = x.form
     root, one = form.bits(_ROOT), form.bits(1.0)
     moved = x.bits + (one - root)

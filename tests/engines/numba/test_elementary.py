@@ -1,6 +1,6 @@
 """Elementary functions of our own: at most 2 ulp from the exact value and 4 from the exact slope, for
-arguments of all sizes; signs of zero, infinities and nan as C has them; and kernels that go side by side by them
-alone.
+arguments of all sizes; signs of zero, infinities and nan as C has them; and kernels that go side by side by
+them alone.
 
 Everything here is compiled as on a machine without vector math.
 """

@@ -27,5 +27,6 @@ def test_bench_of_an_unknown_host(capsys):
 
 def test_info_tells_what_a_report_of_a_bug_needs():
     facts = info()
-    assert {"fwddiff", "numba", "LLVM", "hosts", "engines", "vector math", "cache", "threads"} <= set(facts)
+    wanted = {"fwddiff", "numba", "LLVM", "hosts", "engines", "vector math", "own math", "cache", "threads"}
+    assert wanted <= set(facts)
     assert all(facts.values())

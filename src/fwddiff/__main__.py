@@ -16,7 +16,8 @@ import llvmlite.binding
 from fwddiff._errors import ArgumentError
 from fwddiff._native import tasks
 from fwddiff.engines.numba import cache
-from fwddiff.engines.numba.target import vector_math
+from fwddiff.engines.numba.ssa.elementary import FUNCTIONS
+from fwddiff.engines.numba.target import elementary, vector_math
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +44,7 @@ def info() -> dict[str, str]:
     facts["hosts"] = ", ".join(f"{name} {_version(name)}" for name in _modules("hosts"))
     facts["engines"] = ", ".join(_modules("engines"))
     facts["vector math"] = _vector_math()
+    facts["own math"] = _own_math()
     facts["cache"] = cache.summary()
     return facts
 
@@ -80,6 +82,14 @@ def _vector_math() -> str:
         return f"none (switched off by {vector_math.VARIABLE}, or not on this system)"
     counts = ", ".join(f"{len(names)} functions of float{bits}" for bits, names in found.items())
     return f"{vector_math.LIBRARY}: {counts}"
+
+
+def _own_math() -> str:
+    """Which elementary functions kernels have as instructions of our own."""
+    found = {bits: sorted(n for n in FUNCTIONS if elementary.is_own(n, bits)) for bits in (64, 32)}
+    if not any(found.values()):
+        return f"none (switched off by {elementary.VARIABLE}, or the processor has no fused multiply-add)"
+    return ", ".join(f"{' '.join(names)} of float{bits}" for bits, names in found.items() if names)
 
 
 def _parser() -> argparse.ArgumentParser:

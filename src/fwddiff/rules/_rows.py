@@ -76,8 +76,8 @@ RULES: dict[str, str | tuple[str, ...]] = {
     "exp2(x)": "y*log(2)",
     "expm1(x)": "exp(x)",  # y + 1 has no correct digit left below x = -37
     "log(x)": "1 / (x + 0)",
-    "log2(x)": "1 / (x + 0) / log(2)",
-    "log10(x)": "1 / (x + 0) / log(10)",
+    "log2(x)": "1 / log(2) / (x + 0)",
+    "log10(x)": "1 / log(10) / (x + 0)",
     "log1p(x)": "1 / (1 + x)",
     # The logistic function of a - b, by the exponential that cannot overflow.
     "logaddexp(a, b)": (

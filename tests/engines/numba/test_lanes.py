@@ -313,9 +313,11 @@ def test_integer_division_by_zero_raises_only_where_it_happens():
     check(divided, (x, k))
 
 
-def test_switched_off_with_vector_math(monkeypatch):
+def test_without_vector_math_too(monkeypatch):
     monkeypatch.setattr("fwddiff.engines.numba.target.vector_math.library", lambda: None)
     x, y = data(5)
+    assert lanes_of(long, x, y) is not None
+    monkeypatch.setattr("fwddiff.engines.numba.target.cpu.vector_bits", lambda: 0)
     assert lanes_of(long, x, y) is None
 
 

@@ -20,7 +20,7 @@ from fwddiff.engines.numba.lanes import Refused as NoLanes
 from fwddiff.engines.numba.recorded import body
 from fwddiff.engines.numba.schedule import Ahead, Checks, LanesInfo, kernel_text, kind_of
 from fwddiff.engines.numba.ssa import memory, special
-from fwddiff.engines.numba.target import cpu, vector_math
+from fwddiff.engines.numba.target import cpu
 
 SYMBOL = "kernel"
 AHEAD = "ahead"
@@ -32,9 +32,13 @@ MANY_INSTRUCTIONS = 200
 # With fewer of each, but more of both than these, it finds no profit in vectors: what stands behind branches
 # counts half. Log-densities of Cauchy, logistic and Student's distributions: 22, 33, 29 ns and 12, 17, 16.
 MANY_OF_BOTH = (6, 40)
+# Instructions that have to gain from vectors for each call that is made lane by lane: such calls alone take
+# as long as in a plain loop, to 1.07 times (log-gammas). A gamma log-density takes 14 ns instead of 24.
+CALL = 20
 # Partials of an element of an array side by side, by order: two of the largest vector registers, then a few
 # times as many (measured: Hessians with 1 to 8 in the second order).
 WIDE = (16, 4, 1)
+_VECTORISED = re.compile(r'^declare [^@\n]*@(\w+)\([^\n]*"vector-function-abi-variant"', re.M)
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +101,8 @@ def module_text(
     whole, code = _inlined(core, function)
     is_tangled = _is_tangled(code)
     lanes, text = None, core
-    if (loops_inside or is_tangled) and whole is not None and not function.has_arrays:
+    left_alone = loops_inside or is_tangled or _calls_alone(code, core)
+    if left_alone and whole is not None and not function.has_arrays:
         lanes, side_by_side = _side_by_side(whole, function, varying)
         text = side_by_side if lanes is not None else core
     ahead = Ahead(AHEAD, () if parts is None else parts.kept)
@@ -121,6 +126,17 @@ def _is_tangled(code: ssa.Code) -> bool:
     blocks, instructions = len(code.blocks), len(code.instructions)
     is_branched = blocks > MANY_OF_BOTH[0] and instructions > MANY_OF_BOTH[1]
     return blocks > MANY_BLOCKS or instructions > MANY_INSTRUCTIONS or is_branched
+
+
+def _calls_alone(code: ssa.Code, module: str) -> bool:
+    """Whether calls without a vector version keep LLVM's vectoriser away from what gains more by it."""
+    calls = [
+        i.callee for i in code.instructions if i.operation == "call" and not i.callee.startswith("llvm.")
+    ]
+    vectorised = set(_VECTORISED.findall(module))
+    alone = sum(name not in vectorised for name in calls)
+    others = len(code.instructions) - len(calls)
+    return 0 < alone * CALL < (len(calls) - alone) * CALL + others
 
 
 def _lowered(functions: dict[str, ssa.Function], linkage: str = "internal") -> str:
@@ -171,9 +187,7 @@ def _alone(definition: str) -> str:
 
 def _lanes(types: Sequence[str]) -> int:
     """Elements in a vector register, 0 where there are none."""
-    features = llvm.get_host_cpu_features()
-    bits = 512 if features.get("avx512f", False) else 256 if features.get("avx2", False) else 0
-    if vector_math.library() is None or llvm.llvm_version_info[0] < OLDEST_LLVM:
+    if llvm.llvm_version_info[0] < OLDEST_LLVM:
         return 0
     widths = [_WIDTHS[kind] for kind in types if kind in _WIDTHS]
-    return bits // max(widths) if widths else 0
+    return cpu.vector_bits() // max(widths) if widths else 0

@@ -18,7 +18,7 @@ from fwddiff._problem import Problem
 from fwddiff._rule import Slot
 from fwddiff.engines.numba.cache import _results
 from fwddiff.engines.numba.cache._extensions import extensions
-from fwddiff.engines.numba.target import vector_math
+from fwddiff.engines.numba.target import elementary, vector_math
 
 _PROCESS = f" {uuid.uuid4().hex}"  # what cannot be described has another key in every process
 
@@ -106,4 +106,6 @@ def recall(origin: str) -> Code | None:
 def _compiler() -> str:
     """Hash of what compiles; it also loads the vector functions that kernels refer to."""
     made_by = environment()
-    return made_by if not made_by or vector_math.library() else f"{made_by}-without-vectors"
+    vectors = "" if vector_math.library() else "-without-vectors"
+    own = f"-{elementary.wish()}-own" if elementary.wish() else ""
+    return made_by and f"{made_by}{vectors}{own}"

@@ -17,12 +17,12 @@ _CASTS = {"sitofp", "uitofp", "fptosi", "fptoui", "fpext", "fptrunc", "sext", "z
 _CLASSIFICATION = "llvm.is.fpclass"
 # LLVM has these for vectors of any length, and knows how to compute them without a library.
 _INTRINSIC = re.compile(
-    r"llvm\.(fabs|sqrt|copysign|minnum|maxnum|minimum|maximum|floor|ceil|trunc|rint|nearbyint|round|roundeven"
+    r"llvm\.(fabs|fma|sqrt|copysign|minnum|maxnum|minimum|maximum|floor|ceil|trunc|rint|nearbyint|round|roundeven"
     r"|abs|smin|smax|umin|umax)\.\w+$"
 )
 _MATH = re.compile(r"llvm\.(\w+)\.f(?:64|32)|(\w+)")
 # Functions of the C library without vector versions, which give a value and do nothing else.
-_SCALAR = {"lgamma", "tgamma", "fmod"}
+_SCALAR = {"lgamma", "tgamma", "fmod", "ldexp"}
 OWN = "fwddiff_special_"  # as those of ours
 _SUFFIXES = {"double": "f64", "float": "f32"}
 

@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from fwddiff import rules
-from fwddiff.engines.numba.ssa import expressions, functions, memory, special
+from fwddiff.engines.numba.ssa import elementary, expressions, functions, memory, special
 from fwddiff.engines.numba.ssa.code import Refused, Value
 from fwddiff.engines.numba.ssa.differentiate import is_absent
 from fwddiff.engines.numba.ssa.writer import Writer, number
+from fwddiff.engines.numba.target import elementary as choices
 from fwddiff.engines.numba.target import vector_math
 from fwddiff.rules._callables import VALUES
 
@@ -85,7 +86,7 @@ def _definition(
     else:
         result = _writer_of(base)(writer, arguments, kind)
     listing = ", ".join(map(str, arguments))
-    body = "\n".join(writer.lines)
+    body = "\n".join([f'"{elementary.ENTRY}":', *writer.lines])
     text = f'define internal {kind} @"{name}"({listing}) alwaysinline {{\n{body}\n  ret {result}\n}}\n'
     return text, writer.outside
 
@@ -196,10 +197,17 @@ def _intrinsic(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> V
     return w.call(f"llvm.{name}.{'f32' if kind == 'float' else 'f64'}", kind, arguments)
 
 
-def _of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
-    """A function of the C library; its declaration names the vector versions that LLVM may use instead."""
+def _own_or_of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
+    if name not in elementary.FUNCTIONS or not choices.is_own(name, 32 if kind == "float" else 64):
+        return _of_c(w, name, arguments, kind)
+    return elementary.written(w, name, arguments[0], lambda x: _of_c(w, name, [x], kind, alone=True))
+
+
+def _of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str, alone: bool = False) -> Value:
+    """A function of the C library; its declaration names the vector versions that LLVM may use instead,
+    unless it stays `alone`: behind a branch, LLVM would call those for all elements."""
     symbol = f"{name}f" if kind == "float" else name
-    found = vector_math.variants(name, len(arguments), 32 if kind == "float" else 64)
+    found = () if alone else vector_math.variants(name, len(arguments), 32 if kind == "float" else 64)
     kinds = ", ".join([kind] * len(arguments))
     versions = []
     for vector, lanes in found:
@@ -264,7 +272,7 @@ def _of_row(row: rules.Row) -> Definition:
         return _same
     if name in vector_math.FUNCTIONS or name in _C_NAMES:
         c_name = _C_NAMES.get(name) or vector_math.FUNCTIONS[name][0]
-        return lambda w, a, kind: _of_c(w, c_name, a, kind)
+        return lambda w, a, kind: _own_or_of_c(w, c_name, a, kind)
     if name in VALUES:
         return lambda w, a, kind: expressions.written(
             w, row.value, dict(zip(row.arguments, a, strict=True)), kind

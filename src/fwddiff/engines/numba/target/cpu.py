@@ -6,7 +6,11 @@ code is loaded into an execution engine of its own; what comes from disk is load
 
 from __future__ import annotations
 
+import functools
+import platform
 from typing import Any, NamedTuple
+
+import llvmlite.binding as llvm
 
 from fwddiff._native import compiler
 from fwddiff._native.machine_code import Object, holds_addresses, load
@@ -48,3 +52,12 @@ def compile_module(text: str, symbol: str) -> Machine:
 def assembly(text: str, symbol: str) -> str:
     """The same machine code as text, to see whether a loop is vectorised."""
     return compiler.assembly(text, symbol)
+
+
+@functools.cache
+def vector_bits() -> int:
+    """Of the registers that elements go side by side in; 0 where they are too short to be worth it."""
+    if platform.machine() in ("aarch64", "arm64", "ARM64"):
+        return 128
+    features = llvm.get_host_cpu_features()
+    return 512 if features.get("avx512f", False) else 256 if features.get("avx2", False) else 0

@@ -8,7 +8,7 @@ takes the one of its width. glibc ships them in libmvec: exp, log, sin, cos and 
 log1p, erf and all others of C99 since 2.35, each within 4 ulp, special values included. Nothing is installed,
 no option of the process is set, and functions outside fwddiff's kernels are not touched.
 
-The environment variable FWDDIFF_VECTOR_MATH=off leaves all calls scalar.
+The environment variable FWDDIFF_VECTOR_MATH=off does without them (`elementary` says what is called then).
 """
 
 from __future__ import annotations

@@ -85,6 +85,11 @@ def leaf_type(slot: Slot) -> types.Type:
     return types.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else types.int64
 
 
+def has_lists(spec: optree.PyTreeSpec) -> bool:
+    """Whether a list, which kernels have as a tuple, is anywhere in these arguments."""
+    return spec.type is list or any(map(has_lists, spec.children()))
+
+
 def _type(spec: optree.PyTreeSpec, leaves: Iterator[types.Type]) -> types.Type:
     if spec.is_leaf():
         return next(leaves)

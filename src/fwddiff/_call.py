@@ -8,6 +8,7 @@ signature, look it up.
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import importlib
 import threading
@@ -416,7 +417,8 @@ def _leaf_kind(leaf: Any, host: ModuleType | None, names: Leaves, number: int) -
         if host is not None and host.owns(leaf):
             ndim = len(host.shape(leaf))
             return _Kind(host.dtype(leaf), ndim, _host.is_weak(host, leaf), _host.yields(host, ndim))
-        if isinstance(leaf, bool | int | float | np.generic | np.ndarray | complex):
+        is_number = isinstance(leaf, bool | int | float | np.generic | np.ndarray | complex)
+        if is_number and not isinstance(leaf, enum.Enum):  # `IntEnum` has integers that are told apart by name
             dtype = _host.plain_dtype(leaf)
             if host is not None:
                 dtype = host.integer_dtype() if type(leaf) is int else _host.canonical_dtype(host, dtype)

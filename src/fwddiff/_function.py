@@ -176,9 +176,12 @@ def _with_code(callable_: Callable) -> Callable:
 
 def calling(callable_: Callable) -> types.FunctionType:
     """`def function(a, b): return callable_(a, b)` with the callable's own parameter names, if it has any."""
+    kept = _optional(callable_)
+    if kept is not None:
+        return _calling_built_in(callable_, *kept)
     listing = _listing(callable_)
-    name = callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"
     namespace = {"callable_": callable_}
+    name = _name(callable_)
     exec(f"def {name}({listing}): return callable_({listing})", namespace)
     function: Any = namespace[name]
     if listing != "*args" and not isinstance(callable_, np.ufunc):
@@ -186,6 +189,56 @@ def calling(callable_: Callable) -> types.FunctionType:
         given = [parameters[name].default for name in function.__code__.co_varnames]
         function.__defaults__ = tuple(itertools.dropwhile(lambda d: d is inspect.Parameter.empty, given))
     return function
+
+
+def _name(callable_: Callable) -> str:
+    return callable_.__name__ if getattr(callable_, "__name__", "<").isidentifier() else "function"
+
+
+# Options of functions of NumPy and Python that say what is computed. Compiled forms know few of the others
+# (`out`, `dtype`, `where`), and none of them for what they are by default.
+_OPTIONS = ("axis", "ord", "ddof", "start", "ndigits")
+
+
+def _optional(callable_: Callable) -> tuple[list[str], dict[str, Any]] | None:
+    """What a function of NumPy's or Python's own needs, and its options with their defaults."""
+    home = (getattr(callable_, "__module__", None) or "").partition(".")[0]
+    if isinstance(callable_, type | np.ufunc) or home not in ("numpy", "builtins", "math"):
+        return None
+    try:
+        parameters = inspect.signature(callable_).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    optional_places = any(p.kind is p.POSITIONAL_ONLY and p.default is not p.empty for p in parameters)
+    if optional_places or any(p.kind in _VARIADIC for p in parameters):
+        return None
+    needed = [p.name for p in parameters if p.default is p.empty]
+    options = {p.name: p.default for p in parameters if p.name in _OPTIONS and p.default is not p.empty}
+    if options.get("axis", None) is not None:
+        del options["axis"]  # of an order along the last axis: Numba has no other, and takes no word for it
+    return needed, options
+
+
+def _calling_built_in(callable_: Callable, needed: list[str], options: dict[str, Any]) -> types.FunctionType:
+    """Options that are left out are left out of the call too, by branches that types decide."""
+
+    def lines(asked: list[str], given: list[str], indent: str) -> list[str]:
+        if not asked:
+            named = [f"{name}={name}" for name in given]
+            return [f"{indent}return callable_({', '.join([*needed, *named])})"]
+        name, *others = asked
+        if options[name] is not None:
+            return lines(others, [*given, name], indent)
+        without, with_it = (lines(others, g, indent + "    ") for g in (given, [*given, name]))
+        return [f"{indent}if {name} is None:", *without, f"{indent}else:", *with_it]
+
+    name = _name(callable_)
+    body = lines(list(options), [], "    ")
+    listing = ", ".join([*needed, *(f"{name}=None" for name in options)])
+    namespace: dict[str, Any] = {"callable_": callable_}
+    exec("\n".join([f"def {name}({listing}):", *body]), namespace)
+    namespace[name].__defaults__ = tuple(options.values())
+    return namespace[name]
 
 
 def _listing(callable_: Callable) -> str:

@@ -137,7 +137,8 @@ def _array(problem: Problem, text: str, name: str, types: str) -> tuple | None:
     arrays = [k for k, axes in enumerate(_axes(problem)) if axes]
     if problem.kind != "whole" or not arrays:
         return None
-    compiled = "array(" in types and name in _OF_NUMBERS
+    by_options = re.search(r"\b(?:axis|key|keepdims)=", types)  # as functions of arrays have
+    compiled = "array(" in types and name in _OF_NUMBERS and not by_options
     if not (compiled or _ONE_NUMBER.search(text)):
         return None
     what = f"`{name}` takes a number" if compiled else "the function asks for one number"

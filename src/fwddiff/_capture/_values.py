@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import collections
+import enum
 import functools
 import sys
 import types
@@ -76,8 +77,10 @@ def is_foreign(module: str | None) -> bool:
 
 
 def is_data(value: Any, owned: Owned) -> bool:
-    """Numbers, duals, arrays of any host, buffers, structs of them. Strings and `None` are constants of the
-    code."""
+    """Numbers, duals, arrays of any host, buffers, structs of them. Strings, `None` and members of enums,
+    `IntEnum` too, are constants of the code."""
+    if isinstance(value, enum.Enum):
+        return False
     if isinstance(value, (*NUMBERS, dual.Dual, Buffers)) or owned(value):
         return True
     return is_struct(value) and _is_data_tree(value, owned)

@@ -100,7 +100,9 @@ def _rebuilt_static(static: Any, structs: Structs) -> Any:
     if held_rule(static) is not None:
         return Rebuilt(plan(_nothing, structs.owned), structs).members_rebuilt(static)
     if not callable(static) or not has_code(static):
-        return static
+        is_function = callable(static) and not isinstance(static, type)  # a type may be meant as a dtype
+        known = structs.standins.of(static) if is_function else None
+        return static if known is None else known
     node = plan(static, structs.owned)
     rebuilt = Rebuilt(node, structs)
     rebuilt.set_captured(node.values())

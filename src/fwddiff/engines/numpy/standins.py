@@ -98,10 +98,17 @@ def of_plain(function: Callable, plain: Callable[[Any], Any]) -> Callable[..., A
     return lambda x, *others: function(plain(x), *others)
 
 
+def _as_given(x: Any) -> Any:
+    """The value as users pass it: the numbers that travel as NumPy's are Python's own where both are the same."""
+    plain = dual.strip(x)
+    return plain.item() if type(plain) in (np.float64, np.int64, np.bool_) else plain
+
+
 @functools.cache
 def duals() -> StandIns:
     """What user code may name that does not know dual numbers."""
     conversions = {dtype: _conversion(dtype) for dtype in (float, np.float32, np.float64)}
     kinds = {isinstance: of_plain(isinstance, dual.strip)}
-    types = conversions | {type: of_plain(type, dual.strip)}
+    kinds |= {asked: of_plain(asked, _as_given) for asked in (hasattr, np.isscalar)}
+    types = conversions | {type: of_plain(type, _as_given)}
     return StandIns(dual.math_namespace(), kinds | dual.creators(), types, dual.strip, dual.stand_in)

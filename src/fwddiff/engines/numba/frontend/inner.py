@@ -43,6 +43,7 @@ class Means:
     owned: Callable[[object], bool]  # whether a value is an array of a host
     compile_plan: Callable[[Function], Any]  # a function → its compiled form
     with_row: Callable[[Function, Any, FunctionType], Any]  # and that of one with a rule
+    takes_lists: bool = True  # whether a tuple among the arguments may be a list of the user's
 
 
 _means: contextvars.ContextVar[Means] = contextvars.ContextVar("means")

@@ -1,49 +1,12 @@
-"""What types of arguments decide before types are inferred, `prev is None`; dicts with constant keys."""
+"""Dicts with constant keys."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
-from fwddiff._native.internals import FunctionPass, get_definition, guard, ir, register_pass
+from fwddiff._native.internals import get_definition, guard, ir
 from fwddiff.engines.numba.frontend import structs
-from numba import types
-
-_MAY_BE_NONE = (types.NoneType, types.Omitted, types.Optional)
-
-
-@register_pass(mutates_CFG=False, analysis_only=False)
-class NotNone(FunctionPass):
-    """Numba drops branches for arguments that are `None`; this does it for those that are not."""
-
-    _name = "fwddiff_not_none"
-
-    def __init__(self):
-        FunctionPass.__init__(self)
-
-    def run_pass(self, state: Any) -> bool:
-        found = False
-        for block in state.func_ir.blocks.values():
-            for statement in block.find_insts(ir.Assign):
-                value = statement.value
-                if isinstance(value, ir.Expr) and value.op == "binop" and _asks_for_none(state, value):
-                    statement.value = ir.Const(value.fn is operator.is_not, statement.loc)
-                    state.func_ir._definitions[statement.target.name] = [statement.value]
-                    found = True
-        return found
-
-
-def _asks_for_none(state: Any, value: Any) -> bool:
-    """Whether this is `x is None` or `x is not None` of an argument that cannot be `None`."""
-    if value.fn not in (operator.is_, operator.is_not):
-        return False
-    sides = [guard(get_definition, state.func_ir, side) for side in (value.lhs, value.rhs)]
-    others = [side for side in sides if not (isinstance(side, ir.Const | ir.Global) and side.value is None)]
-    if len(others) != 1 or not isinstance(others[0], ir.Arg):
-        return False
-    return not isinstance(state.args[others[0].index], _MAY_BE_NONE)
-
 
 def dicts_to_structs(function_ir: Any) -> None:
     """`{"a": x, "b": y}` with constant text as keys, where it is returned or read by such keys alone."""

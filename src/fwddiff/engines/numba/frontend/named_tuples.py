@@ -131,7 +131,9 @@ def constructor(cls: type[Any]) -> Any:
     namespace: dict[str, object] = {"cls": cls, **defaults}
     parameters = [f"{n}=default_{n}" if n in cls._field_defaults else n for n in cls._fields]
     text = f"def constructor({', '.join(parameters)}):\n    return cls({', '.join(cls._fields)})\n"
-    return compiled(compile_function("constructor", text, namespace), **INLINED)
+    function: Any = compile_function("constructor", text, namespace)
+    function.__fwddiff_class__ = cls
+    return compiled(function, **INLINED)
 
 
 def register() -> None:

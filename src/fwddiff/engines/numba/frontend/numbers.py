@@ -12,7 +12,7 @@ import numpy as np
 
 from fwddiff.engines.numba.frontend.options import overload
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, lower_cast
 
 
 def is_number(kind: types.Type) -> bool:
@@ -32,6 +32,11 @@ def to_float(typing_context, number):
         return context.cast(builder, arguments[0], number, types.float64)
 
     return types.float64(number), codegen
+
+
+@lower_cast(types.IntEnumMember, types.Float)
+def _member_to_float(context, builder, source, target, value):
+    return context.cast(builder, value, source.dtype, target)
 
 
 # --- what user code names, and Numba would compile to something else ----------------------------------------

@@ -30,8 +30,9 @@ from fwddiff._native.internals import (
 )
 from fwddiff.engines.numba.frontend.closures import InlineClosures
 from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled, means
-from fwddiff.engines.numba.frontend.literals import NotNone, dicts_to_structs
+from fwddiff.engines.numba.frontend.literals import dicts_to_structs
 from fwddiff.engines.numba.frontend.options import INLINED, INTERNAL
+from fwddiff.engines.numba.frontend.questions import AnswerQuestions
 from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.target import vector_math
@@ -200,7 +201,7 @@ class _Compiler(InnerCompiler):
         ]
         manager.add_pass_after(_TranslateInlined, InlineClosures)
         manager.add_pass_after(Polls, _TranslateInlined)
-        manager.add_pass_after(NotNone, ReconstructSSA)
+        manager.add_pass_after(AnswerQuestions, ReconstructSSA)
         manager._finalized = False
         manager.finalize()
         return [manager]

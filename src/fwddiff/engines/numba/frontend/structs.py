@@ -166,10 +166,17 @@ def constructor(cls: type) -> Callable:
     return _constructor(cls, _version(cls))
 
 
+def class_made(function: object) -> object:
+    """The class that this is a constructor of; what is none, as it is."""
+    return getattr(getattr(function, "py_func", function), "__fwddiff_class__", function)
+
+
 @functools.cache
 def _constructor(cls: type, version: int) -> Callable:
     def construct():
         raise NotImplementedError
+
+    construct.__fwddiff_class__ = cls
 
     construct.__name__ = construct.__qualname__ = cls.__name__
     _register_constructor(cls, construct)

@@ -63,7 +63,14 @@ def translate(problem: Problem, has_rules: bool = True) -> Core:
 
 
 def _means(problem: Problem) -> Means:
-    return Means(_target.jit, problem.plan.owned, lambda plan: Prepared(plan).entry, _ruled.dispatcher)
+    specs = (problem.arguments, *problem.captured)
+    return Means(
+        _target.jit,
+        problem.plan.owned,
+        lambda plan: Prepared(plan).entry,
+        _ruled.dispatcher,
+        any(map(_arguments.has_lists, specs)),
+    )
 
 
 def problem_of_row(name: str) -> Problem | None:

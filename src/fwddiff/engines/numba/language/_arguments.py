@@ -6,16 +6,20 @@ apart."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import enum
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numba
 import optree
 from llvmlite import ir
 
 from fwddiff._buffers import DiffCache
-from fwddiff._errors import ArgumentError
+from fwddiff._capture import has_code
+from fwddiff._errors import ArgumentError, PythonOnlyError
 from fwddiff._mistakes import argument_names
 from fwddiff._native.internals import arrayobj, cgutils
 from fwddiff._problem import Problem
@@ -23,7 +27,7 @@ from fwddiff._rule import Slot
 from fwddiff.engines.numba.frontend import structs
 from fwddiff.engines.numba.frontend.buffers import CacheType
 from fwddiff.engines.numba.frontend.prepare import Prepared
-from fwddiff.engines.numba.language import _arrays, _buffers
+from fwddiff.engines.numba.language import _arrays, _buffers, _target
 from fwddiff.engines.numba.ssa.function import Array
 from numba import types
 
@@ -51,6 +55,8 @@ def _static_type(problem: Problem, leaf: int, kept: list[Any]) -> types.Type:
     """Text is known when the function is compiled; a function of the user's is compiled as one that is
     called."""
     static = problem.statics[leaf]
+    if isinstance(static, enum.Enum):
+        return _member_type(problem, leaf, static)
     if isinstance(static, str):
         return types.literal(static)
     if isinstance(static, DiffCache):
@@ -61,9 +67,38 @@ def _static_type(problem: Problem, leaf: int, kept: list[Any]) -> types.Type:
             "has no meaning inside a compiled function. Pass numbers, arrays, strings, functions, and "
             "tuples, dicts or dataclasses of them; or use engine='numpy'."
         )
+    if not has_code(static):
+        return _built_in_type(problem, leaf, static)
     entry = Prepared.of(static, problem.plan.owned)
     kept.append(entry)
     return types.Dispatcher(entry)
+
+
+def _built_in_type(problem: Problem, leaf: int, function: Any) -> types.Type:
+    """Of `math.sin`, `np.exp` and the like, as where the code names them."""
+    kind = None
+    with contextlib.suppress(ValueError):
+        kind = _target.target.typing_context.resolve_value_type(function)
+    if kind is None:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise PythonOnlyError(
+            f"{problem.name}: argument '{_owner(problem, leaf)}' is `{name}`, which has no compiled form. Wrap it "
+            "in a function that calls it, or use engine='auto' or 'numpy', which run the function as Python."
+        )
+    return kind
+
+
+def _member_type(problem: Problem, leaf: int, member: enum.Enum) -> types.Type:
+    kind = None
+    with contextlib.suppress(ValueError):  # values of several types
+        kind = numba.typeof(member)
+    if not isinstance(kind, types.EnumMember):
+        raise PythonOnlyError(
+            f"{problem.name}: argument '{_owner(problem, leaf)}' is a member of {type(member).__name__}, and "
+            "enums are compiled whose values are of one type, numbers. Use engine='auto' or 'numpy', which "
+            "run the function as Python."
+        )
+    return kind
 
 
 def _owner(problem: Problem, leaf: int) -> str:
@@ -83,6 +118,11 @@ def leaf_type(slot: Slot) -> types.Type:
     if dtype.kind == "b":
         return types.boolean
     return types.uint64 if dtype.kind == "u" and dtype.itemsize == 8 else types.int64
+
+
+def has_lists(spec: optree.PyTreeSpec) -> bool:
+    """Whether a list, which kernels have as a tuple, is anywhere in these arguments."""
+    return spec.type is list or any(map(has_lists, spec.children()))
 
 
 def _type(spec: optree.PyTreeSpec, leaves: Iterator[types.Type]) -> types.Type:
@@ -129,11 +169,13 @@ def write_core(context: Any, compiled: Any, kinds: Sequence[types.Type], problem
     builder = ir.IRBuilder(core.append_basic_block())
     given = iter(core.args[2:])
     leaves = iter([_leaf(context, builder, given, slot) for slot in problem.inputs])
+    statics = [problem.statics[k] for k in sorted(problem.statics)]
+    members = iter([static for static in statics if isinstance(static, enum.Enum)])
     # Leaves of arguments come before those of captured values; the compiled function takes these first.
     split = len(problem.captured)
     buffers = _buffers.Made(context, builder)
-    own = [_assemble(context, builder, kind, leaves, buffers) for kind in kinds[split:]]
-    captured = [_assemble(context, builder, kind, leaves, buffers) for kind in kinds[:split]]
+    own = [_assemble(context, builder, kind, leaves, members, buffers) for kind in kinds[split:]]
+    captured = [_assemble(context, builder, kind, leaves, members, buffers) for kind in kinds[:split]]
     callee = context.declare_function(module, compiled.fndesc)
     status, result = context.call_conv.call_function(
         builder, callee, compiled.signature.return_type, kinds, [*captured, *own]
@@ -208,17 +250,25 @@ def _resized(builder: Any, value: Any, target: Any, signed: bool) -> Any:
 
 
 def _assemble(
-    context: Any, builder: Any, kind: types.Type, leaves: Iterator[Any], buffers: _buffers.Made
+    context: Any,
+    builder: Any,
+    kind: types.Type,
+    leaves: Iterator[Any],
+    members: Iterator[enum.Enum],
+    buffers: _buffers.Made,
 ) -> Any:
     if isinstance(kind, CacheType):
         return buffers.value(kind)
-    if isinstance(kind, types.NoneType | types.Omitted | types.Dispatcher):
+    if isinstance(kind, types.NoneType | types.Omitted | types.Callable):
         return context.get_dummy_value()
     if isinstance(kind, types.StringLiteral):
         return context.get_constant_generic(builder, kind, kind.literal_value)
+    if isinstance(kind, types.EnumMember):
+        return context.get_constant_generic(builder, kind, next(members))
     if not structs.is_node(kind):
         return next(leaves)
-    parts = [_assemble(context, builder, child, leaves, buffers) for child, _ in structs.children(kind)]
+    children = [child for child, _ in structs.children(kind)]
+    parts = [_assemble(context, builder, child, leaves, members, buffers) for child in children]
     if isinstance(kind, types.BaseTuple):
         return context.make_tuple(builder, kind, parts)
     proxy = cgutils.create_struct_proxy(kind)(context, builder)

@@ -50,8 +50,13 @@ def test_derivatives(f, engine):
 
 
 @pytest.mark.parametrize(
-    "f, x, options",
-    [(np.sum, M, {"axis": 0}), (np.max, M, {"axis": 1}), (np.linalg.norm, V, {"ord": 1}), (np.var, V, {"ddof": 1})],
+    ("f", "x", "options"),
+    [
+        (np.sum, M, {"axis": 0}),
+        (np.max, M, {"axis": 1}),
+        (np.linalg.norm, V, {"ord": 1}),
+        (np.var, V, {"ddof": 1}),
+    ],
     ids=["sum", "max", "norm", "var"],
 )
 def test_options(f, x, options):

@@ -25,7 +25,7 @@ class Power(enum.IntEnum):
     TWO = 2
 
 
-class Named(str, enum.Enum):
+class Named(str, enum.Enum):  # noqa: UP042 - as users write it
     LINEAR = "linear"
     SQUARE = "square"
 
@@ -122,7 +122,7 @@ BUILT_IN = {
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("f, function, want", BUILT_IN.values(), ids=BUILT_IN)
+@pytest.mark.parametrize(("f", "function", "want"), BUILT_IN.values(), ids=BUILT_IN)
 def test_built_in_functions(f, function, want, engine):
     assert slope(fwddiff(f, engine=engine), 0.7, function) == pytest.approx(want, rel=1e-12)
 

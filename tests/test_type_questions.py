@@ -79,7 +79,7 @@ STRUCTURES = {
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
-@pytest.mark.parametrize("f, x, value, slopes", STRUCTURES.values(), ids=STRUCTURES)
+@pytest.mark.parametrize(("f", "x", "value", "slopes"), STRUCTURES.values(), ids=STRUCTURES)
 def test_a_structure(f, x, value, slopes, engine):
     found, cotangent = pulled(fwddiff(f, engine=engine), x)
     leaves = cotangent.values() if isinstance(x, dict) else cotangent

@@ -418,7 +418,8 @@ def _leaf_kind(leaf: Any, host: ModuleType | None, names: Leaves, number: int) -
             ndim = len(host.shape(leaf))
             return _Kind(host.dtype(leaf), ndim, _host.is_weak(host, leaf), _host.yields(host, ndim))
         is_number = isinstance(leaf, bool | int | float | np.generic | np.ndarray | complex)
-        if is_number and not isinstance(leaf, enum.Enum):  # `IntEnum` has integers that are told apart by name
+        # Members of `IntEnum` are integers that are told apart by name.
+        if is_number and not isinstance(leaf, enum.Enum):
             dtype = _host.plain_dtype(leaf)
             if host is not None:
                 dtype = host.integer_dtype() if type(leaf) is int else _host.canonical_dtype(host, dtype)

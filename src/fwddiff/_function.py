@@ -214,7 +214,7 @@ def _optional(callable_: Callable) -> tuple[list[str], dict[str, Any]] | None:
         return None
     needed = [p.name for p in parameters if p.default is p.empty]
     options = {p.name: p.default for p in parameters if p.name in _OPTIONS and p.default is not p.empty}
-    if options.get("axis", None) is not None:
+    if options.get("axis") is not None:
         del options["axis"]  # of an order along the last axis: Numba has no other, and takes no word for it
     return needed, options
 

@@ -65,6 +65,8 @@ class Record:
 RECORDS: dict[str, Record] = {}
 # Functions of several records, or of a table row, by the names of `scipy.special` that mean them.
 COMPOSED: dict[str, Callable] = {}
+# Functions of whole arrays by the same names; each engine has a form of its own.
+OF_ARRAYS: dict[str, Callable] = {}
 
 
 def means(scipy: str) -> Callable[[Callable], Callable]:
@@ -75,6 +77,12 @@ def means(scipy: str) -> Callable[[Callable], Callable]:
         return function
 
     return composed
+
+
+def of_arrays(function: Callable) -> Callable:
+    """Decorator for a function of arrays: what SciPy's function of this name means."""
+    OF_ARRAYS[function.__name__] = function
+    return function
 
 
 def record(

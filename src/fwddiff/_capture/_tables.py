@@ -105,6 +105,8 @@ def _judge_argument(scope: _Scope, argument: Argument, values: Sequence[Any], vi
     verdicts = []
     for root, steps in argument.callees:
         bound, callee = unbound(_resolve(scope, root, steps))
+        if rules.is_of_arrays(rules.meant_by(callee)):
+            return "whole"
         if _takes_numbers(callee, argument.count):
             verdicts.append("scalar")
             continue

@@ -12,6 +12,7 @@ Files, each importing only those above it:
     _array       `Dual`: all of this together with indexing and the methods of arrays
     _made        arrays that a function makes, with room for partials
     _math        a stand-in for the module `math`
+    _log_sums    `logsumexp` and its kin
     _bodies      functions of ours in plain Python
 """
 

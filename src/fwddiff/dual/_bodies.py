@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fwddiff import rules
-from fwddiff.dual import _chain
+from fwddiff.dual import _chain, _log_sums
+from fwddiff.dual._made import holds_dual
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._number import max_level
 from fwddiff.dual._parts import Operand, level_of, make, terms, value_at
@@ -27,6 +28,8 @@ def stand_in(own: Callable, plain: Callable) -> Callable:
     """`own`, one of our functions, on duals and on plain numbers and arrays, for which `plain` computes if it
     is a ufunc."""
     row = rules.recorded(own)
+    if rules.is_of_arrays(own):
+        return _of_arrays(own, plain)
 
     @functools.wraps(own)
     def on_anything(*arguments: Operand, **named: Operand) -> Any:
@@ -35,6 +38,17 @@ def stand_in(own: Callable, plain: Callable) -> Callable:
         if row is None or named:
             return _each(on_duals(own), arguments, named)
         return _chain.apply(row, functools.partial(_chain.call, row), arguments)
+
+    return on_anything
+
+
+def _of_arrays(own: Callable, plain: Callable) -> Callable:
+    on_duals = _log_sums.FORMS[own.__name__]
+
+    @functools.wraps(own)
+    def on_anything(*arguments: Any, **named: Any) -> Any:
+        given = (*arguments, *named.values())
+        return (on_duals if any(map(holds_dual, given)) else plain)(*arguments, **named)
 
     return on_anything
 

@@ -137,8 +137,8 @@ def _array(function: Callable) -> Callable:
     def made(items: Any, *arguments: Any, **options: Any) -> Operand:
         if level_of(items) >= 0:
             return items if function is np.asarray or strip(items).ndim == 0 else with_room(items.copy())
-        if isinstance(items, list | tuple) and _holds_dual(items):
-            return _stacked(items)
+        if isinstance(items, list | tuple) and holds_dual(items):
+            return stacked(items)
         return (
             with_room(function(items, *arguments, **options))
             if function is np.array
@@ -148,14 +148,16 @@ def _array(function: Callable) -> Callable:
     return made
 
 
-def _holds_dual(items: Any) -> bool:
+def holds_dual(items: Any) -> bool:
+    """Whether this is a dual, or a nested list of which one is."""
     if isinstance(items, list | tuple):
-        return any(map(_holds_dual, items))
+        return any(map(holds_dual, items))
     return level_of(items) >= 0
 
 
-def _stacked(items: Any) -> Operand:
-    return np.stack([_stacked(i) if isinstance(i, list | tuple) else i for i in items])
+def stacked(items: Any) -> Operand:
+    """Nested lists of numbers, duals among them, as an array; anything else as it is."""
+    return np.stack([stacked(i) for i in items]) if isinstance(items, list | tuple) and items else items
 
 
 def creators() -> dict[Any, Callable]:

@@ -63,7 +63,7 @@ def product(
     where: Any = True,
 ) -> Operand:
     """`numpy.prod`, factor by factor: exact where factors are zero, unlike y/x."""
-    lines, shape = _lines(x, axis, _flag(keepdims))
+    lines, shape = lines_of(x, axis, _flag(keepdims))
     result = np.ones_like(lines[0]) if len(strip(lines)) else np.ones(shape)
     for line in lines:
         result = result * line
@@ -80,7 +80,7 @@ def _extremum(position: Callable[..., Any], choose: Any) -> Handler:
         initial: Any = None,
         where: Any = True,
     ) -> Operand:
-        lines, shape = _lines(x, axis, _flag(keepdims))
+        lines, shape = lines_of(x, axis, _flag(keepdims))
         # One of the largest: the first has all of the slope. nan counts as the largest, as in NumPy.
         chosen = position(strip(lines), axis=0)
         result = _reshaped(np.take_along_axis(lines, chosen[None], axis=0)[0], shape)
@@ -93,16 +93,18 @@ maximum_of = _extremum(np.argmax, np.maximum)
 minimum_of = _extremum(np.argmin, np.minimum)
 
 
-def _lines(x: Operand, axis: Axis, keepdims: bool) -> tuple[Operand, tuple[int, ...]]:
+def axes_of(ndim: int, axis: Axis) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The axes that are reduced, and the others."""
+    given = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(range(ndim)[a] for a in given)
+    return axes, tuple(a for a in range(ndim) if a not in axes)
+
+
+def lines_of(x: Operand, axis: Axis, keepdims: bool) -> tuple[Operand, tuple[int, ...]]:
     """`x` with the reduced axes as one leading axis, the others as a second, and the result's shape."""
     array = map_parts(np.asarray, x)
     ndim = array.ndim
-    axes = (
-        tuple(range(ndim))
-        if axis is None
-        else tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
-    )
-    kept = tuple(a for a in range(ndim) if a not in axes)
+    axes, kept = axes_of(ndim, axis)
     sizes = array.shape
     shape = tuple(1 if a in axes else n for a, n in enumerate(sizes) if keepdims or a not in axes)
     count = math.prod(sizes[a] for a in axes)

@@ -19,7 +19,7 @@ from fwddiff.rules._callables import OWN, VALUES, functions_of, scalar_functions
 from fwddiff.rules._frameworks import elementwise, is_frameworks, tensor_methods
 from fwddiff.rules._language import check_partial, check_value, parse_signature
 from fwddiff.rules._rows import CHOICES, RULES, SELECTIONS
-from fwddiff.rules._scipy import close_to, distribution_function, meant_by, name_of
+from fwddiff.rules._scipy import close_to, distribution_function, is_of_arrays, meant_by, name_of
 
 __all__ = [
     "CHOICES",
@@ -38,6 +38,7 @@ __all__ = [
     "include",
     "is_current",
     "is_frameworks",
+    "is_of_arrays",
     "meant_by",
     "name_of",
     "of_families",

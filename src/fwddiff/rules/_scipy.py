@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from fwddiff._record import COMPOSED, RECORDS
+from fwddiff._record import COMPOSED, OF_ARRAYS, RECORDS
 
 _found: dict[int, tuple[Any, Callable]] = {}
 _indexed: set[str] = set()
@@ -22,11 +22,12 @@ _indexed: set[str] = set()
 def names() -> dict[str, Callable]:
     """Our functions by the names in `scipy.special`."""
     own = {name: record.function for record in RECORDS.values() for name in record.scipy}
-    return own | COMPOSED
+    return own | COMPOSED | OF_ARRAYS
 
 
 # Ours, and frameworks whose special functions have SciPy's names and arguments.
 _MODULES = ("fwddiff.special", "scipy.special", "jax.scipy.special", "torch.special")
+_OTHER_AXES = ("torch.special",)  # calls the axis of its functions of arrays by another name
 
 
 def meant_by(value: Any) -> Callable | None:
@@ -43,8 +44,13 @@ def meant_by(value: Any) -> Callable | None:
 def _index(module: Any) -> None:
     for name, own in names().items():
         theirs = getattr(module, name, None)
-        if theirs is not None:
+        if theirs is not None and not (is_of_arrays(own) and module.__name__ in _OTHER_AXES):
             _found[id(theirs)] = theirs, own
+
+
+def is_of_arrays(own: Any) -> bool:
+    """Whether this function of ours takes whole arrays (`logsumexp`), and is none of their elements."""
+    return isinstance(own, types.FunctionType) and OF_ARRAYS.get(own.__name__) is own
 
 
 def distribution_function(value: Any) -> Callable | None:

@@ -100,7 +100,8 @@ def _special(own: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..
     row = rules.recorded(own)
 
     def stand_in(*arguments: Any, **options: Any) -> Any:
-        function = theirs if isinstance(theirs, np.ufunc) else np.vectorize(own)
+        as_it_is = isinstance(theirs, np.ufunc) or rules.is_of_arrays(own)
+        function = theirs if as_it_is else np.vectorize(own)
         if not found((*arguments, *options.values())):
             return function(*arguments, **options)
         if row is None or options:

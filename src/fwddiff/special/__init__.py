@@ -7,7 +7,7 @@ called as they are. A family of functions is a file, listed here once.
 from typing import TYPE_CHECKING, Any
 
 from fwddiff import rules
-from fwddiff._record import COMPOSED, RECORDS
+from fwddiff._record import COMPOSED, OF_ARRAYS, RECORDS
 from fwddiff.special import (  # noqa: F401 - each records its functions
     _bessel,
     _beta,
@@ -22,6 +22,7 @@ from fwddiff.special import (  # noqa: F401 - each records its functions
     _hypergeometric,
     _integrals,
     _known,
+    _log_sums,
     _logistic,
     _student,
 )
@@ -33,8 +34,8 @@ rules.check_recorded()
 # Where iterations start and how fast they go is nobody's business but theirs.
 _PUBLIC = {name: r.function for name, r in RECORDS.items() if not name.endswith(("_start", "_rate"))}
 globals().update(_PUBLIC)
-globals().update(COMPOSED)
-__all__ = sorted({*_PUBLIC, *COMPOSED})
+globals().update(COMPOSED | OF_ARRAYS)
+__all__ = sorted({*_PUBLIC, *COMPOSED, *OF_ARRAYS})
 
 if TYPE_CHECKING:  # the names are those of the records
 

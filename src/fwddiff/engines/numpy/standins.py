@@ -99,7 +99,7 @@ def of_plain(function: Callable, plain: Callable[[Any], Any]) -> Callable[..., A
 
 
 def _as_given(x: Any) -> Any:
-    """The value as users pass it: the numbers that travel as NumPy's are Python's own where both are the same."""
+    """The value as users pass it: numbers that travel as NumPy's are Python's own where both are the same."""
     plain = dual.strip(x)
     return plain.item() if type(plain) in (np.float64, np.int64, np.bool_) else plain
 

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from fwddiff import _tree
+from fwddiff import _tree, rules
 from fwddiff._errors import FwdDiffError
 
 choose: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("choose")
@@ -293,7 +293,9 @@ def _of_math(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def special(own: Callable, theirs: Callable) -> Callable[..., Any]:
-    """One of our functions of numbers, which never raises."""
+    """One of our functions of numbers, which never raises, or of arrays."""
+    if rules.is_of_arrays(own):
+        return functools.partial(_asked, theirs)
     return functools.partial(_asked, np.vectorize(own))
 
 

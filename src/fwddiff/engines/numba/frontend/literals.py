@@ -8,6 +8,7 @@ from typing import Any
 from fwddiff._native.internals import get_definition, guard, ir
 from fwddiff.engines.numba.frontend import structs
 
+
 def dicts_to_structs(function_ir: Any) -> None:
     """`{"a": x, "b": y}` with constant text as keys, where it is returned or read by such keys alone."""
     for block in function_ir.blocks.values():

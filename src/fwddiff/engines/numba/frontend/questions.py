@@ -1,4 +1,4 @@
-"""What types of arguments decide before types are inferred: `prev is None`, `isinstance(x, C)`, `type(x) is C`.
+"""What types of arguments decide before inference: `prev is None`, `isinstance(x, C)`, `type(x) is C`.
 
 Numba drops the branches that cannot be taken then, and so never sees `x[0]` of a number.
 """
@@ -172,7 +172,7 @@ def _is_number(kind: Any) -> bool:
 def _class_of(kind: Any) -> type | None:
     """Python's class of the values of a type."""
     if isinstance(kind, types.BaseNamedTuple):
-        return kind.instance_class
+        return getattr(kind, "instance_class")  # noqa: B009 - of named tuples, which no stub has
     if isinstance(kind, structs.StructType):
         return kind.cls
     return next((cls for numba_class, cls in _CLASSES.items() if isinstance(kind, numba_class)), None)

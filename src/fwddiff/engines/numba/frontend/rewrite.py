@@ -19,7 +19,7 @@ from fwddiff.engines.numba.frontend import named_tuples, structs, tensor_methods
 from fwddiff.engines.numba.frontend.array_functions.elementwise import register_special
 from fwddiff.engines.numba.frontend.constants import constant, constant_rest
 from fwddiff.engines.numba.frontend.numbers import to_float32, to_float64, where
-from fwddiff.rules import distribution_function, meant_by, recorded
+from fwddiff.rules import distribution_function, is_of_arrays, meant_by, recorded
 
 # What user code may name that Numba would compile for bare floats only, or to something else.
 _registered: set[Callable] = set()
@@ -96,6 +96,7 @@ class Rewriter:
                 self._copied(value.name, statement.target.name)
                 self.paths[statement.target.name] = self.paths[value.name]
         self._pass_captures_on()
+        self._drop_unused()
 
     def _bind_builtin(self, call) -> None:
         """`enumerate(x, start=1)` and `zip(x, y, strict=False)`, of which Numba takes no keywords."""
@@ -201,12 +202,11 @@ class Rewriter:
     def _special(self, value: Any) -> Any:
         """What a special function is compiled as: a row of the table, unless it is made of several, or of
         arrays."""
-        of_distribution = distribution_function(value)
-        if of_distribution is not None:  # of numbers, with defaults, by keywords, as a user's
-            return self.dispatcher(plan(of_distribution))
-        own = meant_by(value) or (value if recorded(value) else None)
+        own = distribution_function(value) or meant_by(value) or (value if recorded(value) else None)
         if own is None:
             return None
+        if is_of_arrays(own):
+            return own
         entry = None if recorded(own) is not None else self.dispatcher(plan(own))
         if own not in _registered:
             _registered.add(own)

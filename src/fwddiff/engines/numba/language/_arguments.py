@@ -13,10 +13,10 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numba
 import optree
 from llvmlite import ir
 
+import numba
 from fwddiff._buffers import DiffCache
 from fwddiff._capture import has_code
 from fwddiff._errors import ArgumentError, PythonOnlyError
@@ -82,8 +82,9 @@ def _built_in_type(problem: Problem, leaf: int, function: Any) -> types.Type:
     if kind is None:
         name = getattr(function, "__name__", type(function).__name__)
         raise PythonOnlyError(
-            f"{problem.name}: argument '{_owner(problem, leaf)}' is `{name}`, which has no compiled form. Wrap it "
-            "in a function that calls it, or use engine='auto' or 'numpy', which run the function as Python."
+            f"{problem.name}: argument '{_owner(problem, leaf)}' is `{name}`, which has no compiled form. "
+            "Wrap it in a function that calls it, or use engine='auto' or 'numpy', which run the function as "
+            "Python."
         )
     return kind
 

@@ -10,6 +10,7 @@ from fwddiff.engines.numba.frontend.array_functions import (
     construction,
     elementwise,
     linear_algebra,
+    log_sums,
     methods,
     products,
     reductions,
@@ -19,7 +20,7 @@ from fwddiff.engines.numba.frontend.array_functions import (
 def register() -> None:
     """Register the overloads of this folder; call it after the scalar rows are registered."""
     elementwise.register()
-    for part in (construction, linear_algebra, products, reductions):
+    for part in (construction, linear_algebra, log_sums, products, reductions):
         part.register()
     methods.register()
 

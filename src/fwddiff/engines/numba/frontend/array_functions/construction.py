@@ -12,11 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from fwddiff._native.internals import Rewrite, find_callname, guard, ir, register_rewrite
+from fwddiff._record import OF_ARRAYS
 from fwddiff.engines.numba.frontend.array_functions.arguments import array_overload, is_smooth, new_array
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import is_number
 from numba import types
 
+# Functions whose first argument may as well be a tuple.
+_TAKING_LISTS = {("array", "numpy"), *((name, f.__module__) for name, f in OF_ARRAYS.items())}
 _RAGGED = "the rows of a matrix have different lengths"
 
 
@@ -105,7 +108,7 @@ class ListsToTuples(Rewrite):
             for call in block.find_exprs("call")
             if call.args
             and call.args[0].name in lists
-            and guard(find_callname, func_ir, call) == ("array", "numpy")
+            and guard(find_callname, func_ir, call) in _TAKING_LISTS
         ]
         self.found = [lists[name] for name in wanted if self._is_temporary(lists[name])]
         items = [item.name for statement in self.found for item in statement.value.items]

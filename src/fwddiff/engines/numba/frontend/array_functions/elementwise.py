@@ -39,7 +39,7 @@ select = np.frompyfunc(lambda condition, a, b: a if condition else b, 3, 1)
 
 def _register_fused(function, arity: int) -> None:
     """Teach Numba the type of a ufunc of ours on arrays: of the others it knows it."""
-    names = ", ".join("abc"[:arity])
+    names = ", ".join(f"a{k}" for k in range(arity))
     namespace = {"result_type": _result_type, "function": function}
     text = f"def typing(context):\n    return lambda {names}: result_type(context, function, ({names},))\n"
     type_callable(function)(compile_function("typing", text, namespace))
@@ -71,7 +71,10 @@ def register_special(function, entry=None) -> None:
     fused = np.frompyfunc(function, len(names), 1)
     listing = ", ".join(names)
 
-    def typing(condition, called):
+    def typing(holds, called):
+        def condition(*kinds):
+            return holds(*map(_given_or_default, kinds))
+
         text = f"def typer({listing}):\n    return call if condition({listing}) else None\n"
         call = compile_function(
             "call", f"def call({listing}):\n    return called({listing})\n", {"called": called}
@@ -86,6 +89,12 @@ def register_special(function, entry=None) -> None:
     if entry is not None:
         overload(function)(typing(lambda *kinds: all(map(is_number, kinds)), entry))
     cpu_target.typing_context.refresh()  # a compilation may be under way
+
+
+def _given_or_default(kind):
+    """Type of an argument, also of one that is left out."""
+    kind = kind.value if isinstance(kind, types.Omitted) else kind
+    return kind if isinstance(kind, types.Type) else types.float64
 
 
 def _register_where() -> None:

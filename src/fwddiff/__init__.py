@@ -18,6 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fwddiff import special as special
     from fwddiff import stats as stats
     from fwddiff import testing as testing
     from fwddiff._buffers import DiffCache as DiffCache
@@ -76,6 +77,7 @@ _HOMES = {
     "explain": "_explain",
     "implicit": "_implicit",
     "magnitude": "_magnitude",
+    "special": "special",
     "stats": "stats",
     "testing": "testing",
     **dict.fromkeys(["DiffCache", "LazyBufferCache", "get_tmp"], "_buffers"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff import _capture
+from fwddiff import _capture, rules
 from fwddiff._classes import init_only
 from fwddiff._errors import ArgumentError
 
@@ -161,7 +161,10 @@ def _with_code(callable_: Callable) -> Callable:
     """The function itself if it has Python code; classes and builtins get a function that calls them."""
     if not callable(callable_):
         raise ArgumentError(f"fwddiff needs a function, not {type(callable_).__name__} {callable_!r}.")
-    if isinstance(callable_, type):
+    of_distribution = rules.distribution_function(callable_)
+    if of_distribution is not None:
+        return of_distribution
+    if isinstance(callable_, type) or _is_of_arrays(callable_):
         return calling(callable_)
     if _capture.has_code(callable_):
         return callable_
@@ -248,12 +251,20 @@ def _listing(callable_: Callable) -> str:
     try:
         unkept = init_only(callable_) if isinstance(callable_, type) else []
         parameters = inspect.signature(callable_).parameters.values()
-        # NumPy's mark of an option that was not given has no meaning as an argument.
-        names = [p.name for p in parameters if p.name not in unkept and p.default is not np._NoValue]
+        # NumPy's mark of an option that was not given has no meaning as an argument, nor has `keepdims`.
+        options = (np._NoValue, True, False) if _is_of_arrays(callable_) else (np._NoValue,)
+        names = [
+            p.name for p in parameters if p.name not in unkept and not any(p.default is o for o in options)
+        ]
     except (TypeError, ValueError):
         return "*args"
     named = all(name.isidentifier() for name in names) and "args" not in names
     return ", ".join(names) if named else "*args"
+
+
+def _is_of_arrays(callable_: Callable) -> bool:
+    """Whether this is SciPy's `logsumexp` or one of its kin, whose code is not what is differentiated."""
+    return rules.is_of_arrays(rules.meant_by(callable_))
 
 
 def _signature(function: Callable) -> inspect.Signature:

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff._native.internals import FunctionPass, get_definition, guard, ir, register_pass
+from fwddiff._native.internals import FunctionPass, errors, get_definition, guard, ir, register_pass
 from fwddiff.engines.numba.frontend import structs
 from fwddiff.engines.numba.frontend.inner import means
 from numba import types
-from numba.core.errors import UnsupportedError
 
 _MAY_BE_NONE = (types.NoneType, types.Omitted, types.Optional)
 _IS, _IS_NOT = (operator.is_, operator.eq), (operator.is_not, operator.ne)
@@ -83,7 +82,7 @@ class _Questions:
         if asked:
             kind = self._kind(sides[asked[0]].args[0])
             if kind is None:
-                raise UnsupportedError("`type(...)` of what is no argument", value.loc)
+                raise errors.UnsupportedError("`type(...)` of what is no argument", value.loc)
             cls = self._class((value.rhs, value.lhs)[asked[0]])
             return _is_of(kind, [cls], operator.is_, value.loc) == (value.fn in _IS)
         others = [s for s in sides if not (isinstance(s, ir.Const | ir.Global) and s.value is None)]
@@ -156,12 +155,12 @@ def _is_of(kind: Any, classes: list[type], relation: Callable[[type, type], bool
     if own is None:
         raise _Unknown
     if own in (float, int, bool) and any(issubclass(cls, np.generic) for cls in classes):
-        raise UnsupportedError("a question whether a number is one of NumPy's", loc)
+        raise errors.UnsupportedError("a question whether a number is one of NumPy's", loc)
     answers = {any(relation(own, cls) for cls in classes)}
     if own is tuple and means().takes_lists:
         answers.add(any(relation(list, cls) for cls in classes))
     if len(answers) > 1:
-        raise UnsupportedError("a question whether an argument is a list or a tuple", loc)
+        raise errors.UnsupportedError("a question whether an argument is a list or a tuple", loc)
     return answers.pop()
 
 

@@ -21,7 +21,7 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import array_overl
 from fwddiff.engines.numba.frontend.constants import constant
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import is_number, to_float
-from numba.core import types
+from numba import types
 
 _APART = "logsumexp: `a` and `b` have shapes that do not go together"
 _NAMESPACE = {

@@ -33,8 +33,9 @@ fd.hessian(lambda v: special.log_gammaincc(v, 40.0), 2.5)  # SciPy has no logari
 
 * **By SciPy's names**, however they were imported; `jax.scipy.special` and `torch.special` mean the
   same where they have the name.
-  A name that is not here raises an error that lists what is close. Functions of arrays (`logsumexp`,
-  `softmax`) are written with NumPy.
+  A name that is not here raises an error that lists what is close.
+* `logsumexp`, `softmax` and `log_softmax` take tuples, lists and arrays, axes (known when the function
+  is compiled) and weights; an entry of -inf does not count and has slope 0.
 * **By ours**, `fwddiff.special.X`, which are more. On floats they can be called as they are.
 * In both engines, to any order, in `float32` (computed in double) and `float64`. Real arguments and
   results: `loggamma` is nan below 0, `lambertw`

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 from collections.abc import Iterator
-from types import CodeType
+from types import CodeType, FunctionType
 
 from fwddiff._capture._stack import UNKNOWN, Item, Stack, Use
 
@@ -32,6 +32,12 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
         if isinstance(constant, CodeType):
             yield constant
             yield from nested_codes(constant)
+
+
+def has_handler(function: FunctionType) -> bool:
+    """Whether exceptions are caught or looked at in this function (`with` does so too)."""
+    codes = (function.__code__, *nested_codes(function.__code__))
+    return any(i.opname == "PUSH_EXC_INFO" for code in codes for i in dis.get_instructions(code))
 
 
 class _Machine(Stack):

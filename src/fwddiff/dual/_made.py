@@ -18,24 +18,26 @@ from fwddiff.dual._parts import Operand, Parts, build, formed, level_of, levels,
 
 class Room(NamedTuple):
     """Count of partials by level, of all evaluations around this one; dtype of `np.zeros(k)`; the user's
-    buffers that this one has begun to use."""
+    buffers that this one has begun to use; whether the function catches exceptions."""
 
     levels: dict[int, int]
     dtype: Any
     buffers: dict[Any, Operand]
+    catches: bool = False
 
 
 _room: contextvars.ContextVar[Room | None] = contextvars.ContextVar("room", default=None)
 
 
 @contextlib.contextmanager
-def room(leaves: Sequence[Any], dtype: np.dtype) -> Iterator[Room]:
-    """Arrays made in here have room for the partials of these leaves; `dtype` is that of `np.zeros(k)`."""
+def room(leaves: Sequence[Any], dtype: np.dtype, catches: bool = False) -> Iterator[Room]:
+    """Arrays made in here have room for the partials of these leaves; `dtype` is that of `np.zeros(k)`.
+    `catches`: divisions of numbers by zero raise."""
     around = _room.get()
     counts = dict(around.levels) if around else {}
     for leaf in leaves:
         counts |= levels(leaf)
-    made = Room(counts, dtype, {})
+    made = Room(counts, dtype, {}, catches)
     token = _room.set(made)
     try:
         yield made

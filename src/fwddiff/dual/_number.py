@@ -12,6 +12,7 @@ import numpy as np
 
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, differentiable, row_of
+from fwddiff.dual._made import room_now
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, settled, strip
 
 
@@ -40,6 +41,26 @@ def _binary(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Ca
         return self
 
     return forward, reflected, in_place
+
+
+def _division(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Callable]:
+    """The operator of a division: of numbers, as Python does it where someone would catch the error."""
+    forward, reflected, in_place = _binary(function)
+
+    def checked(operator: Callable, is_reflected: bool = False) -> Callable:
+        def divide(self: Number, other: Operand) -> Operand:
+            _refuse_zero(self if is_reflected else other)
+            return operator(self, other)
+
+        return divide
+
+    return checked(forward), checked(reflected, True), checked(in_place)
+
+
+def _refuse_zero(divisor: Operand) -> None:
+    plain = strip(divisor)
+    if isinstance(plain, float | int) and plain == 0 and (room := room_now()) is not None and room.catches:
+        raise ZeroDivisionError("division by zero")
 
 
 def _as_operand(self: Number, other: Operand) -> Operand:
@@ -71,15 +92,17 @@ class Number(Parts):
     __add__, __radd__, __iadd__ = _binary(operator.add)
     __sub__, __rsub__, __isub__ = _binary(operator.sub)
     __mul__, __rmul__, __imul__ = _binary(operator.mul)
-    __truediv__, __rtruediv__, __itruediv__ = _binary(operator.truediv)
-    __floordiv__, __rfloordiv__, __ifloordiv__ = _binary(operator.floordiv)
-    __mod__, __rmod__, __imod__ = _binary(operator.mod)
+    __truediv__, __rtruediv__, __itruediv__ = _division(operator.truediv)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _division(operator.floordiv)
+    __mod__, __rmod__, __imod__ = _division(operator.mod)
     __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
     __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
     __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
     _pow, __rpow__, __ipow__ = _binary(operator.pow)
 
     def __pow__(self, other: Operand, modulus: None = None) -> Operand:
+        if isinstance(exponent := strip(other), float | int) and exponent < 0:
+            _refuse_zero(self)
         return self._pow(other) if modulus is None else NotImplemented
 
     def __divmod__(self, other: Operand) -> Operand:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from fwddiff import _tree, dual
-from fwddiff._capture import Function, has_code, held_rule, holds_host_array, plan
+from fwddiff._capture import Function, has_code, has_handler, held_rule, holds_host_array, plan
 from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numpy.rebuild import Rebuilt
@@ -32,15 +32,19 @@ class UserFunction:
         self.problem = replace(problem, statics=statics)
         self.adopts = any(self.structs(cls) for spec in specs(problem) for cls in struct_classes(spec))
         self.arguments: Sequence[Any] = ()
+        # Who catches exceptions has numbers of Python's own, whose division by zero is one.
+        self.catches = any(map(has_handler, problem.plan.reached()))
 
     def __call__(self, *leaves: Any) -> Any:
+        if self.catches:
+            leaves = tuple(leaf.item() if type(leaf) is np.float64 else leaf for leaf in leaves)
         arguments, captured = self.problem.bind(leaves)
         if self.adopts:
             arguments, captured = self.structs.adopted(arguments), self.structs.adopted(captured)
         self.arguments = arguments
         self.rebuilt.set_captured(captured)
         positional, keywords = _split(self.problem.plan, arguments)
-        with dual.room(leaves, self.problem.float_dtype) as room:
+        with dual.room(leaves, self.problem.float_dtype, self.catches) as room:
             result = self.structs.restored(self.rebuilt.call(*positional, **keywords))
         return _out_of_buffers(result) if room.buffers else result
 

@@ -29,6 +29,7 @@ from fwddiff._native.internals import (
     register_pass,
 )
 from fwddiff.engines.numba.frontend.closures import InlineClosures
+from fwddiff.engines.numba.frontend.handlers import refuse_what_raises
 from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled, means
 from fwddiff.engines.numba.frontend.literals import dicts_to_structs
 from fwddiff.engines.numba.frontend.options import INLINED, INTERNAL
@@ -44,6 +45,7 @@ class Prepared:
 
     def __init__(self, plan: Function, has_rules: bool = True):
         refuse_python_only(plan)
+        refuse_what_raises(plan)
         self.plan, self.has_rules = plan, has_rules
         self.dispatchers: dict[tuple, object] = {}
         self.entry = self.dispatcher(plan)

@@ -182,15 +182,15 @@ def test_an_array_result(exact, chunk):
     x, w, n = np.array([1.5, -2.0, 0.3, 1.0]), np.ones(4), 4
     made = derivative(copied(), "jacobian", (0,), (MATRIX,), exact=exact, chunk=chunk)
     (got,) = run(made, x, w, shapes=((n, n),))
-    np.testing.assert_allclose(got, jacobian_of_copied(x), rtol=1e-14)
+    np.testing.assert_allclose(got, jacobian_of_copied(x), rtol=1e-14, atol=1e-14)
     cotangent = np.array([0.5, 0.0, 2.0, -1.0])
     made = derivative(copied(), "pullback", (0, 1), (VECTOR, VECTOR), (VECTOR,), exact=exact, chunk=chunk)
     by_x, by_w = run(made, x, w, cotangent, shapes=((n,), (n,)))
-    np.testing.assert_allclose(by_x, cotangent @ jacobian_of_copied(x), rtol=1e-14)
+    np.testing.assert_allclose(by_x, cotangent @ jacobian_of_copied(x), rtol=1e-14, atol=1e-14)
     np.testing.assert_array_equal(by_w, [0.5, 0.0, 0.0, 0.0])
     made = derivative(copied(), "pushforward", (0,), (VECTOR,), (VECTOR,), exact=exact)
     (got,) = run(made, x, w, cotangent, shapes=((n,),))
-    np.testing.assert_allclose(got, jacobian_of_copied(x) @ cotangent, rtol=1e-14)
+    np.testing.assert_allclose(got, jacobian_of_copied(x) @ cotangent, rtol=1e-14, atol=1e-14)
 
 
 def test_second_order_through_memory_of_its_own():

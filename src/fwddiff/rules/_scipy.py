@@ -33,7 +33,7 @@ _OTHER_AXES = ("torch.special",)  # calls the axis of its functions of arrays by
 def meant_by(value: Any) -> Callable | None:
     """Our function of numbers that a callable of `scipy.special` means, or of a framework's counterpart, or
     that it is; `None` for anything else."""
-    for name in _MODULES:
+    for name in _MODULES if _MODULES[0] in sys.modules else ():  # which has the records
         if name not in _indexed and name in sys.modules:
             _index(sys.modules[name])
             _indexed.add(name)

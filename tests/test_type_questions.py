@@ -45,8 +45,8 @@ def by_several(x):
 NUMBERS = {
     "tuple or number": square_or_product,
     "type is": by_type,
-    "type ==": lambda x: x * x if type(x) == float else x[0],  # noqa: E721
-    "type !=": lambda x: x[0] if type(x) != float else x * x,  # noqa: E721
+    "type ==": lambda x: x * x if type(x) == float else x[0],  # noqa: E721 - as users write it
+    "type !=": lambda x: x[0] if type(x) != float else x * x,  # noqa: E721 - as users write it
     "type is not": lambda x: x[0] if type(x) is not float else x * x,
     "several": by_several,
     "array": lambda x: x.sum() if isinstance(x, np.ndarray) else x * x,

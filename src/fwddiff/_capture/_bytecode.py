@@ -37,7 +37,8 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
 def has_handler(function: FunctionType) -> bool:
     """Whether exceptions are caught or looked at in this function (`with` does so too)."""
     codes = (function.__code__, *nested_codes(function.__code__))
-    return any(i.opname == "PUSH_EXC_INFO" for code in codes for i in dis.get_instructions(code))
+    tables = [code for code in codes if code.co_exceptiontable]  # of the others nothing is read
+    return any(i.opname == "PUSH_EXC_INFO" for code in tables for i in dis.get_instructions(code))
 
 
 class _Machine(Stack):

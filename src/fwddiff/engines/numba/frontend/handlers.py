@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import math
 from types import BuiltinFunctionType, CodeType
+from typing import Any
 
 from fwddiff._capture import Function, nested_codes
 from fwddiff._errors import PythonOnlyError
@@ -41,8 +42,11 @@ def refuse_what_raises(plan: Function) -> None:
 
 def _guarded(code: CodeType) -> list[dis.Instruction]:
     """Instructions of which an exception is looked at by a handler."""
-    entries = [e for e in dis.Bytecode(code).exception_entries if not e.lasti]  # type: ignore[attr-defined]
-    return [i for i in dis.get_instructions(code) if any(e.start <= i.offset < e.end for e in entries)]
+    if not code.co_exceptiontable:
+        return []
+    instructions: Any = dis.Bytecode(code)  # whose `exception_entries` no stub lists
+    entries = [e for e in instructions.exception_entries if not e.lasti]
+    return [i for i in instructions if any(e.start <= i.offset < e.end for e in entries)]
 
 
 def _raised_by_helpers(node: Function, guarded: list[dis.Instruction]) -> str | None:

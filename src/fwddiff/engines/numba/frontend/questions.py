@@ -106,13 +106,9 @@ class _Questions:
     def _definition(self, variable: Any) -> Any:
         return guard(get_definition, self.ir, variable)
 
-    def _call(self, value: Any) -> Any:
-        return value if isinstance(value, ir.Expr) and value.op == "call" else None
-
     def _is_call_of(self, value: Any, function: Any) -> bool:
-        if self._call(value) is None:
-            return False
-        return self._object(value.func) is function
+        is_call = isinstance(value, ir.Expr) and value.op == "call"
+        return is_call and self._object(value.func) is function
 
     def _object(self, variable: Any) -> Any:
         """A global, or an attribute of a module."""

@@ -54,10 +54,15 @@ def assembly(text: str, symbol: str) -> str:
     return compiler.assembly(text, symbol)
 
 
+def is_arm() -> bool:
+    """Whether this is a 64-bit ARM, every one of which has vectors and fused multiply-adds."""
+    return platform.machine() in ("aarch64", "arm64", "ARM64")
+
+
 @functools.cache
 def vector_bits() -> int:
     """Of the registers that elements go side by side in; 0 where they are too short to be worth it."""
-    if platform.machine() in ("aarch64", "arm64", "ARM64"):
+    if is_arm():
         return 128
     features = llvm.get_host_cpu_features()
     return 512 if features.get("avx512f", False) else 256 if features.get("avx2", False) else 0

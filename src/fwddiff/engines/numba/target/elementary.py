@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 
 import llvmlite.binding as llvm
 
-from fwddiff.engines.numba.target import vector_math
+from fwddiff.engines.numba.target import cpu, vector_math
 
 VARIABLE = "FWDDIFF_OWN_MATH"
 # Faster than the library's vector version, by bits of a float (docs/design.md has the table): tanh with its
@@ -40,6 +39,4 @@ def is_own(name: str, bits: int) -> bool:
 
 def _fuses() -> bool:
     """Whether the processor multiplies and adds in one instruction: elsewhere LLVM calls a slow function."""
-    if platform.machine() in ("aarch64", "arm64", "ARM64"):
-        return True
-    return bool(llvm.get_host_cpu_features().get("fma", False))
+    return cpu.is_arm() or bool(llvm.get_host_cpu_features().get("fma", False))

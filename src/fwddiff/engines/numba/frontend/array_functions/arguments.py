@@ -40,6 +40,12 @@ def is_none(kind) -> bool:
     return kind is None or isinstance(kind, types.NoneType) or getattr(kind, "value", 0) is None
 
 
+def known(option):
+    """The value of an option that is known when it is compiled, else its type."""
+    option = option.value if isinstance(option, types.Omitted) else option
+    return option.literal_value if isinstance(option, types.Literal) else option
+
+
 def new_array(dtype: types.Type):
     """Intrinsic `shape tuple → new C-contiguous array of this dtype`, not initialised."""
 

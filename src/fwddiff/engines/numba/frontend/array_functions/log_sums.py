@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff import special
-from fwddiff.engines.numba.frontend.array_functions.arguments import array_overload, is_none, new_array
+from fwddiff.engines.numba.frontend.array_functions.arguments import array_overload, is_none, known, new_array
 from fwddiff.engines.numba.frontend.constants import constant
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import is_number, to_float
@@ -126,15 +126,14 @@ def _constants(axis: Any, ndim: int) -> tuple[int, ...] | None:
     if is_none(axis):
         return tuple(range(ndim))
     given = axis.types if isinstance(axis, types.BaseTuple) else axis if isinstance(axis, tuple) else (axis,)
-    numbers = [a.literal_value if isinstance(a, types.IntegerLiteral) else a for a in given]
-    if not all(isinstance(a, int) and -ndim <= a < ndim for a in numbers):
+    numbers = [known(a) for a in given]
+    if not all(type(a) is int and -ndim <= a < ndim for a in numbers):
         return None
     return tuple(sorted(a % ndim for a in numbers))
 
 
 def _truth(option: Any) -> bool | None:
-    option = option.value if isinstance(option, types.Omitted) else option
-    option = option.literal_value if isinstance(option, types.BooleanLiteral) else option
+    option = known(option)
     return option if isinstance(option, bool) else None
 
 

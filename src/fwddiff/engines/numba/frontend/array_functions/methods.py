@@ -32,7 +32,7 @@ def _template(name: str, function):
     return DualArrayMethod
 
 
-class DualArrayMethods(AttributeTemplate):
+class FloatArrayMethods(AttributeTemplate):
     """Looked up before Numba's methods of arrays, and only for arrays of floats."""
 
     key = types.Array
@@ -59,6 +59,6 @@ _TEMPLATES = {name: _template(name, function) for name, function in _METHODS.ite
 
 def register() -> None:
     """Register everything of this file."""
-    infer_getattr(DualArrayMethods)
+    infer_getattr(FloatArrayMethods)
     for name, function in _METHODS.items():
         _register_lowering(name, function)

@@ -8,18 +8,17 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import (
     array_overload,
     is_none,
     is_smooth_array,
+    known,
     new_array,
 )
 from fwddiff.engines.numba.frontend.expressions import compile_function
 from fwddiff.engines.numba.frontend.numbers import to_float
-from numba import types
 
 
 def _constant_axis(axis) -> int | None:
     """The axis, if it is known at compile time."""
-    if isinstance(axis, types.IntegerLiteral):
-        return axis.literal_value
-    return axis if isinstance(axis, int) else None
+    axis = known(axis)
+    return axis if type(axis) is int else None
 
 
 def _over_axis(name: str, a, axis: int, sign: str, start: float):

@@ -38,6 +38,8 @@ LAYERS = (
     "_copies",
     "_construction",
     "_call",
+    "_recipe",
+    "_decisions",
     "_function",
     "_signature",
     "stats",

@@ -175,7 +175,7 @@ class _Explainer:
 
     def _engine(self) -> str:
         """Name of the engine that made the rule; a rule that the user wrote needs none."""
-        custom = self.operation.wrapped.caller.meaning.rule is not None
+        custom = self.operation.wrapped.caller.subject.meaning.rule is not None
         return "custom rule" if custom else type(self.rule).__module__.split(".")[2]
 
     def _kernel(self, group: tuple[int, ...]) -> tuple[Rule, list[Shape]]:

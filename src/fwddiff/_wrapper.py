@@ -21,14 +21,16 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _copies, _host, _tree
-from fwddiff._call import Call, Caller, Gathered, Options, Record, Way
-from fwddiff._call import engine as engine_module
+from fwddiff._call import Call, Caller
 from fwddiff._capture import Foreign, Meaning, UserRule, meaning_of
 from fwddiff._construction import Constructor
+from fwddiff._decisions import Record, Way
 from fwddiff._errors import ArgumentError, HostError, StaleError
 from fwddiff._function import Target
 from fwddiff._mistakes import is_about_arrays, is_about_tensors, mistake
 from fwddiff._problem import Told
+from fwddiff._recipe import Gathered, Options
+from fwddiff._recipe import engine as engine_module
 from fwddiff._rule import Mode, Passes
 from fwddiff._wrapped import wrapped_once
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from fwddiff import _call, _nesting, _tree
+from fwddiff import _nesting, _recipe, _tree
 from fwddiff._capture import Foreign, holds_host_array, meaning_of
 from fwddiff._errors import ArgumentError, CaptureError
 from fwddiff._function import calling, without_partials
@@ -91,7 +91,7 @@ class Implicit:
         rule = self._written_for
         if not isinstance(rule, Foreign):
             return False
-        framework = _call.engine(rule.engine).FRAMEWORK
+        framework = _recipe.engine(rule.engine).FRAMEWORK
         is_own = any(map(framework.owns, _tree.flatten(trees)[0]))
         if rule.engine == "jax":
             return is_own or _holds(rule.function, framework.is_moving)
@@ -104,7 +104,7 @@ class Implicit:
         return False
 
     def _at_home(self, kind: str, z: Any, args: tuple, named: dict[str, Any], signature: str | None) -> Any:
-        implicit, rule = _call.engine("jax.implicit"), self._written_for
+        implicit, rule = _recipe.engine("jax.implicit"), self._written_for
         assert isinstance(rule, Foreign)
         conditions = rule.function
         if kind == "whole":
@@ -224,7 +224,7 @@ class _Engine:
         told = dataclasses.replace(
             problem, inputs=(*slots, *problem.inputs[count:]), out_shape=Told(_like_z), mode="recompute"
         )
-        conditions: Any = _call.engine_for(problem.plan.meaning.engine, problem.plan)(told)
+        conditions: Any = _recipe.engine_for(problem.plan.meaning.engine, problem.plan)(told)
         names = [f"z{path}" for path in _tree.leaf_paths(tree)]
         system = System(problem.name, conditions, names, self.options)
         system.check_structure(conditions.result_tree(), tree)

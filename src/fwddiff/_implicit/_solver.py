@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fwddiff import _nesting, _tree, dual
-from fwddiff._call import Gathered
 from fwddiff._capture import UserRule, holds_host_array, plan
 from fwddiff._errors import (
     ArgumentError,
@@ -28,6 +27,7 @@ from fwddiff._errors import (
     StructureError,
 )
 from fwddiff._problem import Problem
+from fwddiff._recipe import Gathered
 from fwddiff._rule import Rule
 from fwddiff._sizes import Shapes
 from fwddiff._wrapper import FwdDiff, fwddiff
@@ -213,7 +213,7 @@ def outlined(solver: FwdDiff, kind: str, signature: str | None, args: tuple) -> 
     loop = np.broadcast_shapes(*map(np.shape, examples)) if kind == "broadcast" else ()
     if kind != "whole":
         examples = [np.asarray(leaf).dtype.type(1) for leaf in examples]
-    told, meaning = solver.caller.options.out_shape, solver.meaning.rule
+    told, meaning = solver.caller.subject.options.out_shape, solver.meaning.rule
     assert isinstance(meaning, _SolverMeaning)
     arguments = _tree.unflatten(spec, examples)
     if told is not None:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fwddiff import _buffers, _dual_host, _host, _inplace, _nesting, _tree
-from fwddiff._call import Gathered
 from fwddiff._capture import looks_after
 from fwddiff._chainrules import operation_of, refuse_host
 from fwddiff._errors import ArgumentError
@@ -24,6 +23,7 @@ from fwddiff._operators._fast import MISMATCH, Setting, Way
 from fwddiff._operators._forms import FORMS, LATER, Form, Plan
 from fwddiff._operators._named import with_named
 from fwddiff._operators._point import Argnum, Point, chosen, located
+from fwddiff._recipe import Gathered
 from fwddiff._wrapper import FRAMEWORKS, Operation
 
 _MOST_KINDS = 64
@@ -319,7 +319,7 @@ class Prepared:
         if not has_duals:
             was = self._like_those(operation) if kind is None else self._gathered
             holds = kind is None or kind.holds()
-            refuse_others(operation.wrapped.caller, repr(self), was, gathered, holds)
+            refuse_others(operation.wrapped.caller.subject, repr(self), was, gathered, holds)
             if kind is None:
                 self._prepare(args)
                 return self(*args, out=out)

@@ -8,19 +8,19 @@ import numpy as np
 
 from fwddiff import _host
 from fwddiff._buffers import sharing
-from fwddiff._call import Caller, Gathered, Leaves
 from fwddiff._errors import ArgumentError, FwdDiffError, ShapeError, StaleError, StructureError
+from fwddiff._recipe import Gathered, Leaves, Subject
 
 _DOUBLES = (float, np.float64)
 
 
-def refuse_others(caller: Caller, who: str, was: Gathered, now: Gathered, holds: bool) -> None:
+def refuse_others(subject: Subject, who: str, was: Gathered, now: Gathered, holds: bool) -> None:
     """Raise unless calls with these leaves, and what is captured now, are served alike. `holds`: classes and
     functions among the arguments are what they were."""
     if now.arguments != was.arguments:
-        _refuse_structure(caller, who, was, now)
+        _refuse_structure(subject, who, was, now)
     if now.structure == was.structure:
-        _refuse_leaves(caller, who, was, now)
+        _refuse_leaves(subject, who, was, now)
     if sharing(now.leaves) != sharing(was.leaves):
         raise ArgumentError(f"{who}: other arguments are one and the same cache than when it was prepared.")
     if not holds or now.record is not was.record or now.structure != was.structure:
@@ -30,22 +30,22 @@ def refuse_others(caller: Caller, who: str, was: Gathered, now: Gathered, holds:
         )
 
 
-def _refuse_structure(caller: Caller, who: str, was: Gathered, now: Gathered) -> NoReturn:
+def _refuse_structure(subject: Subject, who: str, was: Gathered, now: Gathered) -> NoReturn:
     old, new = was.arguments.children(), now.arguments.children()
     if len(old) != len(new):
         _refuse(StructureError, who, f"it got {len(new)} arguments", f"{len(old)}")
     k = next(k for k, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
-    name = f"argument {caller.target.argument_name(k)}"
+    name = f"argument {subject.target.argument_name(k)}"
     _refuse(StructureError, who, f"{name} has the structure {new[k]}", f"{old[k]}")
 
 
-def _refuse_leaves(caller: Caller, who: str, was: Gathered, now: Gathered) -> None:
+def _refuse_leaves(subject: Subject, who: str, was: Gathered, now: Gathered) -> None:
     lenient = all(_is_double(leaf) for leaf in was.leaves)
     pairs = zip(was.leaves, now.leaves, strict=True)
     differing = [k for k, pair in enumerate(pairs) if not _alike(*pair, lenient)]
     if not differing:
         return
-    names = Leaves(caller, was)
+    names = Leaves(subject, was)
     found = [f"{names.name(k)} is {_kind(now.leaves[k])}" for k in differing]
     known = [_kind(was.leaves[k]) for k in differing]
     shapes_only = all(_of_one_dtype(was.leaves[k], now.leaves[k]) for k in differing)

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fwddiff import _tree
-from fwddiff._call import Gathered
 from fwddiff._errors import ArgumentError, ShapeError
 from fwddiff._function import Target
 from fwddiff._native.arrays import DATA, address
 from fwddiff._operators._forms import Form, Plan
 from fwddiff._operators._point import Point
+from fwddiff._recipe import Gathered
 from fwddiff._rule import Repeated, Shape
 
 MISMATCH = object()

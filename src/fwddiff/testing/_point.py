@@ -25,7 +25,7 @@ class Point:
         self.all_leaves, self.spec = _tree.flatten(args)
         wrapped = self.operation.wrapped
         given = wrapped.target.given_positions(len(args))
-        wrt = wrapped.caller.options.wrt
+        wrt = wrapped.caller.subject.options.wrt
         owners = [k for k, child in enumerate(self.spec.children()) for _ in range(child.num_leaves)]
         self.active = [
             k

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from fwddiff import StructureError, fwddiff, rules
+from fwddiff import ShapeError, StructureError, fwddiff, rules
 from programs.evaluation import HOSTS, float_leaves, ways
 from programs.oracle import Expected, Unsuitable, expected, flatten, function_of
 from programs.ruled import CUSTOM, MEANINGS
@@ -70,7 +70,7 @@ def _compare_ways(
         wrapped = fwddiff(function, engine=engine, mode=program.mode, passes=program.passes)
         try:
             found = way(wrapped, program.arguments, directions)
-        except StructureError as error:
+        except (ShapeError, StructureError) as error:
             # The engine that does not know types beforehand refuses these, with a reason: `t = 0` that is
             # returned where a loop ends at once, and `range(n)` of an n that is traced.
             if engine == "numpy" and any(reason in str(error) for reason in REFUSED_WITHOUT_TYPES):

@@ -364,6 +364,9 @@ def test_switches(monkeypatch, own, vectors):
         code = core_of(lambda own_x: math.tanh(own_x) + math.exp(own_x), operands(1), "")
         assert ("@tanh(" in code) is (own == "off")
         assert ("@exp(" in code) is (own == "off" or (own == "" and libraries))
+        # The slope of our own tanh has the exponential of its value, whoever makes that of the user.
+        code = core_of(lambda own_x: math.tanh(own_x) + math.exp(own_x), operands(1), "partials")
+        assert code.count("call double @exp(") == {"off": 2, "all": 0}.get(own, int(libraries))
     finally:
         monkeypatch.undo()
         forget()

@@ -217,7 +217,7 @@ class Differentiated:
             if text is None:
                 raise Refused(f"{name}, whose code is not there")
             plain = text.strip() in ("1", "-1")
-            slope = None if plain else expressions.written(self.writer, text, names, y.type)
+            slope = None if plain else expressions.written(self.writer, text, names, y.type, name)
             terms.append((argument, text.strip(), slope))
         return self._chain(y, terms, name in rules.SELECTIONS)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from fwddiff.engines.numba.ssa.code import FLOATS, Refused, Value
-from fwddiff.engines.numba.ssa.functions import integers_of
+from fwddiff.engines.numba.ssa.functions import beside, integers_of
 from fwddiff.engines.numba.ssa.writer import Writer, number
 
 Term = Value | float | int  # numbers in the text have the type of what they meet
@@ -36,9 +36,10 @@ def _parsed(text: str) -> ast.expr:
     return ast.parse(text.strip(), mode="eval").body
 
 
-def written(writer: Writer, text: str, names: Mapping[str, Value], kind: str) -> Value:
-    """The value of an expression in `names`, a float of type `kind`."""
-    return _Expression(writer, names, kind).value(_parsed(text))
+def written(writer: Writer, text: str, names: Mapping[str, Value], kind: str, slope_of: str = "") -> Value:
+    """The value of an expression in `names`, a float of type `kind`. It is the slope of the function
+    `slope_of`, whose value stands nearby."""
+    return _Expression(writer, names, kind, slope_of).value(_parsed(text))
 
 
 def is_zero(text: str | None) -> bool:
@@ -46,8 +47,8 @@ def is_zero(text: str | None) -> bool:
 
 
 class _Expression:
-    def __init__(self, writer: Writer, names: Mapping[str, Value], kind: str):
-        self.writer, self.names, self.kind = writer, names, kind
+    def __init__(self, writer: Writer, names: Mapping[str, Value], kind: str, slope_of: str = ""):
+        self.writer, self.names, self.kind, self.slope_of = writer, names, kind, slope_of
 
     def value(self, node: ast.expr) -> Value:
         return self._float(self._term(node))
@@ -115,9 +116,8 @@ class _Expression:
         if all(not isinstance(term, Value) for term in terms) and hasattr(math, name):
             return getattr(math, name)(*terms)
         whole = integers_of(name)
-        return self.writer.table(
-            name, [self._argument(t, k in whole) for k, t in enumerate(terms)], self.kind
-        )
+        arguments = [self._argument(t, k in whole) for k, t in enumerate(terms)]
+        return self.writer.table(beside(name, self.slope_of), arguments, self.kind)
 
     def _argument(self, term: Term, is_integer: bool) -> Value:
         if not is_integer:

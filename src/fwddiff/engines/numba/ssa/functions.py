@@ -28,6 +28,8 @@ OWN = frozenset(
     | {f"weighted{strong}{marked}" for strong in "01" for marked in "01"}
 )
 _PREFIX = "fwddiff."
+_BESIDE = ".beside_"
+_WITH_EXPONENTIAL = ("tanh", "expm1")  # functions whose value and slope are made of one exponential
 _INTRINSIC = re.compile(r"llvm\.([\w.]+?)\.f(?:32|64)(?:\.i\d+)?$")
 _OF_INTRINSICS = {
     **{name: name for name in ("exp", "exp2", "log", "log2", "log10", "sin", "cos", "tan", "sqrt", "pow")},
@@ -79,6 +81,17 @@ def add(row: rules.Row, whole: Sequence[bool] = ()) -> None:
     _whole[row.name] = tuple(k for k, is_whole in enumerate(whole) if is_whole)
 
 
+def beside(name: str, other: str) -> str:
+    """What a function is called in the slope of another: `exp` is the one that the value is made of."""
+    return f"{name}{_BESIDE}{other}" if name == "exp" and other in _WITH_EXPONENTIAL else name
+
+
+def with_neighbour(name: str) -> tuple[str, str]:
+    """The function, and the one in whose slope it stands."""
+    function, _, other = name.partition(_BESIDE)
+    return function, other
+
+
 def row_of(name: str) -> rules.Row | None:
     return rules.TABLE.get(name) or _rows.get(name)
 
@@ -102,7 +115,7 @@ def meaning(callee: str) -> str | None:
     """The row's name, or one of `OWN`; `None` for a function that is neither."""
     if callee.startswith(_PREFIX):
         name = callee.removeprefix(_PREFIX).removesuffix(".f32")
-        name = re.sub(r"\.v\d+$", "", name)
+        name, _ = with_neighbour(re.sub(r"\.v\d+$", "", name))
         name = re.sub(r"^(magnitude2?|seed)\.\d+$", r"\1", name)
         return name if name in OWN or row_of(name) is not None else None
     if found := _INTRINSIC.match(callee):

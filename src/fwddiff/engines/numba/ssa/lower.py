@@ -97,6 +97,9 @@ Definition = Callable[[Writer, Sequence[Value], str], Value]
 def _writer_of(name: str) -> Definition:
     if name in _OWN:
         return _OWN[name]
+    function, neighbour = functions.with_neighbour(name)
+    if neighbour:
+        return lambda w, a, kind: _own_or_of_c(w, function, a, kind, neighbour)
     if name.startswith("weighted"):
         return _weighted(name[-2] == "1", name[-1] == "1")
     if name in _INTRINSICS:
@@ -197,8 +200,10 @@ def _intrinsic(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> V
     return w.call(f"llvm.{name}.{'f32' if kind == 'float' else 'f64'}", kind, arguments)
 
 
-def _own_or_of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str) -> Value:
-    if name not in elementary.FUNCTIONS or not choices.is_own(name, 32 if kind == "float" else 64):
+def _own_or_of_c(w: Writer, name: str, arguments: Sequence[Value], kind: str, neighbour: str = "") -> Value:
+    """Beside a function that is our own, so that LLVM makes what both need once."""
+    bits = 32 if kind == "float" else 64
+    if name not in elementary.FUNCTIONS or not any(choices.is_own(n, bits) for n in (name, neighbour) if n):
         return _of_c(w, name, arguments, kind)
     return elementary.written(w, name, arguments[0], lambda x: _of_c(w, name, [x], kind, alone=True))
 

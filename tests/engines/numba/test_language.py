@@ -324,7 +324,7 @@ def test_random_programs():
     seen = collections.Counter()
 
     @hypothesis.seed(3)
-    @settings(max_examples=120, deadline=None, database=None, phases=[Phase.generate],
+    @settings(max_examples=50, deadline=None, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(programs(size=5))
     def agrees(program):
@@ -337,7 +337,7 @@ def test_random_programs():
 
     agrees()
     assert set(seen) == {"alike", "refused"}
-    assert seen["alike"] >= 12
+    assert seen["alike"] >= 5
 
 
 def _check_program(program) -> str:

@@ -91,8 +91,8 @@ KINDS = ["Auto", "Explicit"] if hasattr(jax, "shard_map") else ["Auto"]
         pytest.param("Auto", "recompute", "row", marks=pytest.mark.slow),
         pytest.param("Auto", "store", "scalar", marks=pytest.mark.slow),
         ("Auto", "recompute", "column and row"),
-        ("Auto", "auto", "two mesh axes on one"),
-        ("Explicit", "store", "rows"),
+        pytest.param("Auto", "auto", "two mesh axes on one", marks=pytest.mark.slow),
+        pytest.param("Explicit", "store", "rows", marks=pytest.mark.slow),
         pytest.param("Explicit", "recompute", "replicated", marks=pytest.mark.slow),
         ("Explicit", "recompute", "rows, replicated rows"),
     ],
@@ -201,7 +201,12 @@ print("arrays in parts, without shard_map")
 
 
 @pytest.mark.parametrize(
-    ("rule", "mode"), [("compiled", "store"), ("compiled", "recompute"), ("called_back", "store")]
+    ("rule", "mode"),
+    [
+        ("compiled", "store"),
+        pytest.param("compiled", "recompute", marks=pytest.mark.slow),
+        ("called_back", "store"),
+    ],
 )
 def test_shard_map_over_two_devices(rule, mode):
     assert len(run(SHARD_MAP, rule, mode, devices=2).splitlines()) == 7

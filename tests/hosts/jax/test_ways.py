@@ -161,7 +161,12 @@ print("public" if ways.chosen() is public.call else "primitive", len(told))
 """
 
 
-@pytest.mark.parametrize("change", CHANGES)
+_ALIKE = ("without a table", "without registering", "without what it can do without")  # as others are
+
+
+@pytest.mark.parametrize(
+    "change", [pytest.param(name, marks=pytest.mark.slow if name in _ALIKE else ()) for name in CHANGES]
+)
 def test_a_jax_of_other_internals(change):
     code, expected = CHANGES[change]
     way, warned = run(SCRIPT.format(change=code)).split()

@@ -1,10 +1,9 @@
-"""What an instance of a dataclass holds beside its fields, set by `__post_init__`, an `__init__` of its own or
-later.
+"""What an instance of a dataclass holds beside its fields: set by `__post_init__`, an `__init__`, or later.
 
 The fields are leaves of a call and have derivatives. What else an instance holds is of two kinds. Text,
 integers and the like cannot depend on a derivative: they go along by value, and are part of the call's
-signature. Of everything else (a float computed from a field, an array, a function) nothing says how it depends
-on the fields: an instance made again goes without it, and code that reads it is refused.
+signature. Of everything else (a float computed from a field, an array, a function) nothing says how it
+depends on the fields: an instance made again goes without it, and code that reads it is refused.
 """
 
 from __future__ import annotations
@@ -167,15 +166,15 @@ def refusal(cls: type, name: str) -> str:
     cls_name = cls.__qualname__
     if isinstance(member, functools.cached_property):
         return (
-            f"`{cls_name}.{name}` has been computed before, and the fields of {cls_name} may have changed since. "
-            "Use `@dataclass(frozen=True)`, or `@property` instead of `@cached_property`."
+            f"`{cls_name}.{name}` has been computed before, and the fields of {cls_name} may have changed "
+            "since. Use `@dataclass(frozen=True)`, or `@property` instead of `@cached_property`."
         )
     hides = (
         ", where it hides what the class has by this name" if not isinstance(member, _MEMBER | None) else ""
     )
     return (
-        f"`{name}` was set on an instance of {cls_name} (in `__post_init__`, `__init__` or later), and is none "
-        f"of its fields{hides}: nothing says how it depends on them, so its derivative would be lost. Make "
-        f"`{name}` a property, which is computed where it is read, or a field, which is an input of its own, "
-        f"or make the {cls_name} inside the function."
+        f"`{name}` was set on an instance of {cls_name} (in `__post_init__`, `__init__` or later), and is "
+        f"none of its fields{hides}: nothing says how it depends on them, so its derivative would be lost. "
+        f"Make `{name}` a property, which is computed where it is read, or a field, which is an input of its "
+        f"own, or make the {cls_name} inside the function."
     )

@@ -66,11 +66,13 @@ def _uses_of(function: Any, root: str, found: Callable[[CodeType], Sequence[Use]
 # --- what arithmetic makes of an array ----------------------------------------------------------------------
 
 # What is asked of arrays alone: as methods, or as functions of NumPy.
-_OF_ARRAYS = frozenset(
-    "sum mean prod max min amax amin std var ptp any all argmax argmin cumsum cumprod dot matmul inner outer "
-    "vdot trace sort argsort diff median quantile percentile average nansum nanmean trapezoid ravel reshape "
-    "flatten transpose size shape T nonzero tolist concatenate stack norm".split()
-)
+_OF_ARRAYS = {
+    *("sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var"),
+    *("ptp", "any", "all", "argmax", "argmin", "cumsum", "cumprod", "dot", "matmul"),
+    *("inner", "outer", "vdot", "trace", "sort", "argsort", "diff", "median", "quantile"),
+    *("percentile", "average", "nansum", "nanmean", "trapezoid", "ravel", "reshape", "flatten", "transpose"),
+    *("size", "shape", "T", "nonzero", "tolist", "concatenate", "stack", "norm"),
+}
 _BUILT_IN = (
     len,
     sum,

@@ -277,3 +277,40 @@ def test_a_local_name_for_two_objects(engine):
     else:
         with pytest.raises(fd.FwdDiffError):
             g.broadcast(X)
+
+
+POINTS = np.array([1.0, 2.0, 3.0])
+
+
+def computed_in_steps(mu):
+    z = POINTS * mu
+    return np.exp(z).sum() / len(z)
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize(
+    ("f", "slope", "curvature"),
+    [
+        (
+            lambda mu: np.exp(POINTS * mu).sum(),
+            lambda m: (POINTS * np.exp(POINTS * m)).sum(),
+            lambda m: (POINTS**2 * np.exp(POINTS * m)).sum(),
+        ),
+        (lambda mu: np.sum((POINTS - mu) ** 2), lambda m: 2 * (3 * m - 6), lambda m: 6.0),
+        (
+            computed_in_steps,
+            lambda m: (POINTS * np.exp(POINTS * m)).mean(),
+            lambda m: (POINTS**2 * np.exp(POINTS * m)).mean(),
+        ),
+    ],
+    ids=["method", "function", "in steps"],
+)
+@pytest.mark.parametrize("mus", [np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.2])], ids=["as many", "fewer"])
+def test_arrays_whose_sums_are_taken_are_whole_for_each_element(f, slope, curvature, mus, engine):
+    g = fwddiff(f, engine=engine)
+    np.testing.assert_allclose(g.broadcast(mus), [f(mu) for mu in mus], rtol=1e-14)
+    np.testing.assert_allclose(g.sum(mus), sum(f(mu) for mu in mus), rtol=1e-14)
+    first = lambda x: fd.gradient(lambda z: g.sum(z), x)  # noqa: E731
+    np.testing.assert_allclose(first(mus), [slope(mu) for mu in mus], rtol=1e-13)
+    second = fd.jacobian(first, mus)
+    np.testing.assert_allclose(second, np.diag([curvature(mu) for mu in mus]), rtol=1e-13)

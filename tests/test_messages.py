@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.stats
 
 import fwddiff as fd
 from fwddiff import fwddiff
@@ -294,6 +295,38 @@ def names_nothing(x):
     return x * nothing_of_that_name  # noqa: F821
 
 
+def fills_a_dict(x):
+    d = {}
+    d["a"], d["b"] = x, 2 * x
+    return d["a"] * d["b"]
+
+
+def matches(x):
+    match (x, 1.0):
+        case (a, b):
+            return a * b
+
+
+def takes_the_rest(x):
+    a, *b = (x, 2.0, 3.0)
+    return a * b[0]
+
+
+def squares(v, n):
+    return v if n == 0 else squares(v * v, n - 1)
+
+
+def hands_an_array_down(v):
+    return squares(v, 3).sum()
+
+
+FROZEN = scipy.stats.norm(0.0, 1.0)
+
+
+def is_frozen(x):
+    return FROZEN.logpdf(x)
+
+
 wrapped_product = fwddiff(product)
 
 
@@ -313,6 +346,10 @@ def maps(x):
         (adds_text, r"no compiled form for \(float64, str\)"),
         (names_nothing, "`nothing_of_that_name` is not defined.$"),
         (maps, "Call `wrapped_product` itself"),
+        (fills_a_dict, "fills a dict item by item"),
+        (matches, "uses `match` on a sequence"),
+        (takes_the_rest, r"starred name \(`a, \*b = t`\)"),
+        (is_frozen, "`FROZEN` is a distribution of scipy.stats.* Name its function with parameters"),
     ],
 )
 def test_what_cannot_be_compiled_is_said(f, words):
@@ -320,6 +357,12 @@ def test_what_cannot_be_compiled_is_said(f, words):
     assert isinstance(error, fd.CompileError)
     assert re.search(words, str(error))
     assert re.search(rf"`{f.__name__}` cannot be compiled, line \d+ of .*test_messages\.py", str(error))
+
+
+def test_arrays_down_a_recursion_are_said():
+    error = refusal(fd.rrule, fwddiff(hands_an_array_down, engine="numba"), np.array([1.0, 2.0]))
+    assert "calls a function that calls itself, and hands arrays to it" in str(error)
+    assert "_ZN" not in str(error)
 
 
 def test_an_argument_without_meaning_is_named():

@@ -53,6 +53,7 @@ LAYERS = (
     "_capture",
     "_tree",
     "_classes",
+    "_beside",
     "_thunk",
     "_buffers",
     "_nesting",

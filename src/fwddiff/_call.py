@@ -38,6 +38,7 @@ class Call(NamedTuple):
         if tree is None:
             tree = rule.result_tree()
             _tree.check_rebuilding(tree)  # before it is kept: a second call is refused too
+            _tree.check_result(tree)
             rule._result_tree = tree
         return tree
 

@@ -81,12 +81,15 @@ class Problem:
     def name(self) -> str:
         return self.plan.function.__name__
 
-    def bind(self, inputs: Sequence[Any]) -> tuple[tuple, list]:
-        """Positional arguments and captured values with these inputs as their leaves."""
+    def bind(self, inputs: Sequence[Any], marks: str = "marked") -> tuple[tuple, list]:
+        """Positional arguments and captured values with these inputs as their leaves; `marks` as in
+        `unflatten_for_code`."""
         fresh = iter(inputs)
         total = self.arguments.num_leaves + sum(spec.num_leaves for spec in self.captured)
         leaves = iter([self.statics[k] if k in self.statics else next(fresh) for k in range(total)])
-        take = lambda spec: _tree.unflatten(spec, [next(leaves) for _ in range(spec.num_leaves)])  # noqa: E731
+        take = lambda spec: _tree.unflatten_for_code(  # noqa: E731
+            spec, [next(leaves) for _ in range(spec.num_leaves)], marks
+        )
         return take(self.arguments), [take(spec) for spec in self.captured]
 
     def fingerprint(self) -> str:
@@ -98,7 +101,9 @@ class Problem:
         description = Description()
         description.plan(self.plan)
         description.add(*(item for static in sorted(self.statics.items()) for item in static))
-        structures = [description.structure(spec) for spec in (self.arguments, *self.captured)]
+        specs = (self.arguments, *self.captured)
+        structures = [description.structure(spec) for spec in specs]
+        description.add(*(held.described() for spec in specs for _, held in _tree.beside(spec)))
         slots = [
             (str(slot.dtype), slot.core_ndim, slot.differentiable, str(slot.reduce)) for slot in self.inputs
         ]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import optree
 
+from fwddiff._beside import LOST, Beside, Form, guarded, held, named_tuple_refusal, refusal
 from fwddiff._classes import own_construction
 from fwddiff._errors import StructureError
 
@@ -25,8 +28,15 @@ _ORDERED.__enter__()
 
 # Reads the fields of each class registered here.
 _registered: dict[type, Callable[[Any], Any]] = {}
+_forms: dict[type, Form] = {}
+_named_tuples: set[type] = set()
+# Structures whose NamedTuples are known to hold their fields alone, or are registered as nodes that look.
+_looked_at: set[optree.PyTreeSpec] = set()
+# Of each thread: `marks`, whether instances are being made for the user's code; `met`, what they go without.
+_making = threading.local()
 # Types of which every instance is a leaf: numbers, and arrays as they are met. Such calls need no optree.
 _leaf_types: set[type] = {float, int, bool}
+_MOST_LOOKED_AT = 10_000
 # Opens each kind of a host's own containers.
 _containers: dict[type, Callable[[Any], Any]] = {}
 
@@ -63,11 +73,9 @@ def flatten(tree: Any) -> tuple[list[Any], optree.PyTreeSpec]:
         return flatten(optree.tree_map(_opened, tree, namespace=NAMESPACE))
     fresh = [cls for cls in unknown if dataclasses.is_dataclass(cls)]
     _leaf_types.update(cls for cls in unknown if hasattr(cls, "dtype") and cls not in fresh)
-    if not fresh:
-        return leaves, spec
     for cls in fresh:
         register_dataclass(cls)
-    return flatten(tree)
+    return flatten(tree) if fresh or _registers_named_tuples(spec) else (leaves, spec)
 
 
 @functools.cache
@@ -90,7 +98,7 @@ def _shallow_leaves(tree: tuple) -> list[Any] | None:
             leaves.append(child)
         elif kind in _registered:
             fields = _registered[kind](child)
-            if not _leaf_types.issuperset(map(type, fields)):
+            if not _forms[kind].is_plain(child) or not _leaf_types.issuperset(map(type, fields)):
                 return None
             leaves += fields
         else:
@@ -101,7 +109,9 @@ def _shallow_leaves(tree: tuple) -> list[Any] | None:
 @functools.cache
 def _shallow_spec(kinds: tuple[type, ...]) -> optree.PyTreeSpec:
     """Structure of a tuple of such children: their types tell."""
-    blank = [0.0 if kind in _leaf_types else _rebuild(kind, [0.0] * len(_names(kind))) for kind in kinds]
+    blank = [
+        0.0 if kind in _leaf_types else _rebuild(kind, None, [0.0] * len(_names(kind))) for kind in kinds
+    ]
     return _spec(tuple(blank))
 
 
@@ -121,12 +131,13 @@ def register_dataclass(cls: type) -> None:
     """
     if cls in _registered:
         return
-    names = _names(cls)
+    form = _forms[cls] = Form(cls)
+    names = form.names
     read = operator.attrgetter(*names) if len(names) > 1 else _reader(names)
     optree.register_pytree_node(
         cls,
-        lambda instance: (read(instance), None, names),
-        lambda _, values: _rebuild(cls, values),
+        lambda instance: (read(instance), form.beside(instance), names),
+        lambda beside, values: _rebuild(cls, beside, values),
         namespace=NAMESPACE,
     )
     _registered[cls] = read
@@ -141,11 +152,85 @@ def _reader(names: tuple[str, ...]) -> Callable[[Any], tuple]:
     return lambda instance: tuple([getattr(instance, name) for name in names])
 
 
-def _rebuild(cls: type, values: Iterable[Any]) -> Any:
-    instance = object.__new__(cls)
+def _rebuild(cls: type, beside: Any, values: Iterable[Any]) -> Any:
+    marks = beside is not None and beside.lost and getattr(_making, "marks", None)
+    instance = object.__new__(guarded(cls) if marks == "guarded" else cls)
     for name, value in zip(_names(cls), values, strict=True):
         object.__setattr__(instance, name, value)
+    if beside is not None:
+        for name, value in beside.carried.items():
+            object.__setattr__(instance, name, value)
+        if marks:
+            held(instance)[LOST] = beside.lost
+        if (met := getattr(_making, "met", None)) is not None:
+            met.append((cls, beside))
     return instance
+
+
+def _registers_named_tuples(spec: optree.PyTreeSpec) -> bool:
+    """Registers classes derived from NamedTuples whose instances can hold more than fields; whether there
+    were any, which makes the structure another one."""
+    if spec in _looked_at:
+        return False
+    found = {cls for cls in node_types(spec) if optree.is_namedtuple_class(cls) and cls.__dictoffset__}
+    fresh = [cls for cls in found if cls not in _named_tuples and own_construction(cls) is None]
+    for cls in fresh:
+        _register_named_tuple(cls)
+    if not fresh and len(_looked_at) < _MOST_LOOKED_AT:
+        _looked_at.add(spec)
+    return bool(fresh)
+
+
+def _register_named_tuple(cls: Any) -> None:
+    def parts(instance: Any) -> tuple:
+        for name in vars(instance):
+            raise named_tuple_refusal(cls, name)
+        return tuple(instance), None, cls._fields
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it takes the place of what optree does
+        optree.register_pytree_node(
+            cls, parts, lambda _, values: tuple.__new__(cls, values), namespace=NAMESPACE
+        )
+    _named_tuples.add(cls)
+
+
+# --- what instances hold beside their fields ----------------------------------------------------------------
+
+
+@functools.lru_cache(1024)
+def beside(spec: optree.PyTreeSpec) -> tuple[tuple[type, Beside], ...]:
+    """What the dataclass instances of this structure hold beside their fields, where they do."""
+    _making.met = []
+    try:
+        optree.tree_unflatten(spec, [0.0] * spec.num_leaves)
+        return tuple(_making.met)
+    finally:
+        _making.met = None
+
+
+def loses(spec: optree.PyTreeSpec) -> bool:
+    """Whether instances of this structure go without some attributes."""
+    return any(one.lost for _, one in beside(spec))
+
+
+def unflatten_for_code(spec: optree.PyTreeSpec, leaves: Sequence[Any], marks: str = "marked") -> Any:
+    """The nested value that the user's code gets: its instances hold a mark of what they go without, or are
+    "guarded", so that reading it raises."""
+    if not loses(spec):
+        return unflatten(spec, leaves)
+    _making.marks = marks
+    try:
+        return unflatten(spec, leaves)
+    finally:
+        _making.marks = None
+
+
+def check_result(spec: optree.PyTreeSpec) -> None:
+    """Raises `StructureError` for a result that would come back without some of its attributes."""
+    for cls, one in beside(spec):
+        for name in one.lost:
+            raise StructureError(f"in a result, {refusal(cls, name)}")
 
 
 def check_rebuilding(spec: optree.PyTreeSpec) -> None:

@@ -118,7 +118,26 @@ def slices(x):
     return Y[1:3] * x
 
 
+def total(v):
+    return np.exp(v).sum()
+
+
+def of_a_number(v):
+    return math.exp(v) if v > 0 else v
+
+
+def computed_in_steps(x):
+    z = Y * x
+    w = np.exp(-z)
+    return w.sum() / len(w)
+
+
 ELEMENTS = {
+    "computed, kept": lambda x: (np.exp(Y * x), Y),
+    "computed, helper": lambda x: of_a_number(Y * x),
+    "computed, where": lambda x: np.where(x > 0, Y * x, 0.0),
+    "computed, maximum": lambda x: max(Y * x, 1.0),
+    "computed, in a list": lambda x: [Y * x, x][0],
     "quotient": lambda x: x / Y,
     "power": lambda x: Y**x,
     "minus": lambda x: -Y * x,
@@ -142,6 +161,15 @@ ELEMENTS = {
     "in place": lambda x: [x := x * Y][0],
 }
 TABLES = {
+    "computed, method": lambda x: np.exp(Y * x).sum(),
+    "computed, function": lambda x: np.sum((Y - x) ** 2),
+    "computed, built-in": lambda x: sum((Y - x) ** 2),
+    "computed, attribute": lambda x: (Y * x).size * x,
+    "computed, element": lambda x: (-Y * x)[1],
+    "computed, loop": lambda x: sum(v for v in Y * x),
+    "computed, product": lambda x: (Y * x) @ Z,
+    "computed, helper": lambda x: total(Y * x),
+    "computed, in steps": computed_in_steps,
     "constant index": lambda x: Y[0] * x,
     "global index": lambda x: Y[K] * x,
     "computed index": lambda x: Y[K + 1] * x,

@@ -157,3 +157,19 @@ def test_likelihoods(name, engine):
     value, slopes = fd.value_and_gradient(f, q, backend=engine)
     assert value == pytest.approx(float(f(q)), rel=1e-12)
     np.testing.assert_allclose(slopes, by_differences(f, q), 1e-6, 1e-7)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_softmaxes_of_nothing_have_no_slopes(engine):
+    """As in PyTorch and JAX, whose values and slopes are nan; another line of the array keeps its own."""
+    nothing = np.full(3, -np.inf)
+    for f in (lambda v: log_softmax(v), lambda v: softmax(v)):
+        value, slopes = fd.value_and_jacobian(fwddiff(f, engine=engine), nothing)
+        assert np.isnan(value).all()
+        assert np.isnan(slopes).all()
+    two = np.stack([nothing, [0.1, 0.7, -0.4]])
+    f = fwddiff(lambda v: log_softmax(v, axis=1), engine=engine)
+    slopes = fd.jacobian(f, two)
+    alone = fd.jacobian(f, two[1:])
+    np.testing.assert_allclose(slopes[1, :, 1], alone[0, :, 0], rtol=1e-14)
+    assert np.isnan(slopes[0, :, 0]).all()

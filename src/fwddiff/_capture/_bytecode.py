@@ -15,6 +15,18 @@ _MOST_PASSES = 6
 @functools.lru_cache(maxsize=4096)
 def uses(code: CodeType) -> tuple[Use, ...]:
     """All uses in this code, not in functions defined inside of it, in order of appearance."""
+    return tuple(_followed(code).found)
+
+
+@functools.lru_cache(maxsize=4096)
+def uses_of_computed(code: CodeType) -> tuple[Use, ...]:
+    """Where an array is asked of what arithmetic made of a value: `(y * x).sum()`. The path is that of the
+    value, then `COMPUTED`, the functions applied, and attributes."""
+    return tuple(_followed(code).computed)
+
+
+@functools.lru_cache(maxsize=64)
+def _followed(code: CodeType) -> _Machine:
     aliases: dict[str, Item] = {}
     for _ in range(_MOST_PASSES):
         machine = _Machine(code, aliases)
@@ -23,7 +35,7 @@ def uses(code: CodeType) -> tuple[Use, ...]:
         if machine.stored == aliases:
             break
         aliases = machine.stored
-    return tuple(machine.found)
+    return machine
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -18,6 +18,8 @@ Steps = tuple[str, ...]
 ELEMENT = "[]"  # the step from a container to what it contains
 IMPORT = "import"  # begins the name of a module that the code imports itself
 PACKED = "()"  # the step from a value to a tuple made of it
+COMPUTED = "="  # the step from a value to what arithmetic makes of it
+APPLIED = "() "  # begins the step from a value to what a function, named after it, makes of it
 
 Path = tuple[str, Steps]  # name of a cell, global or `self`, and the attributes that follow it
 Item = frozenset[Path]
@@ -63,6 +65,7 @@ class Stack:
         self.instructions = list(dis.get_instructions(code))
         self.position = {i.offset: k for k, i in enumerate(self.instructions)}
         self.found: dict[Use, None] = {}
+        self.computed: dict[Use, None] = {}
         self.stored: dict[str, Item] = {}
         self.stack: list[Item] = []
         self.keywords: tuple[str, ...] = ()
@@ -102,16 +105,25 @@ class Stack:
     def use(self, items: Iterable[Item], how: str, argument: Argument | None = None) -> None:
         for item in items:
             for path in sorted(item - _MARK):
-                if PACKED in path[1]:
+                if COMPUTED in path[1]:
+                    if how != "whole":  # as what is stored in a variable that is not followed
+                        self.computed[Use(path, how, argument)] = None
+                elif PACKED in path[1]:
                     path = path[0], path[1][: path[1].index(PACKED)]
                     self.found[Use(path, "neutral" if how == "neutral" else "whole")] = None
                 else:
                     self.found[Use(path, how, argument)] = None
 
     def _extended(self, item: Item, step: str) -> Item:
+        item = frozenset(p for p in item if len(p[1]) < _LONGEST or COMPUTED not in p[1])
         long = frozenset(path for path in item if len(path[1]) >= _LONGEST)
         self.use([long], "whole")
         return frozenset((name, (*steps, step)) for name, steps in item - long - _MARK)
+
+    def _computed_from(self, *items: Item) -> Item:
+        """What arithmetic makes of values: an array of a captured array."""
+        found = frozenset(path for item in items for path in item - _MARK if PACKED not in path[1])
+        return frozenset((name, steps if COMPUTED in steps else (*steps, COMPUTED)) for name, steps in found)
 
     def _unknown_instruction(self, instruction) -> None:
         self.use(self.stack, "whole")
@@ -122,8 +134,9 @@ class Stack:
 
     def _simple(self, instruction) -> None:
         count, how, pushes = SIMPLE[instruction.opname]
-        self.use(self._take(count), how)
-        self.stack += [UNKNOWN] * pushes
+        items = self._take(count)
+        self.use(items, how)
+        self.stack += [self._computed_from(*items) if how == "scalar" else UNKNOWN] * pushes
 
     def _raise_varargs(self, instruction) -> None:
         self.use(self._take(instruction.arg), "neutral")
@@ -243,7 +256,10 @@ class Stack:
         self.use([left, right], "whole" if "@" in instruction.argrepr else "scalar")
         if instruction.argrepr.endswith("="):
             self.use([left], "updated")
-        self.stack.append(UNKNOWN)
+        computed = self._computed_from(left, right)
+        if "@" in instruction.argrepr:
+            self.use([computed], "array")
+        self.stack.append(UNKNOWN if "@" in instruction.argrepr else computed)
 
     def _binary_subscr(self, instruction) -> None:
         container, index = self._take(2)
@@ -314,7 +330,16 @@ class Stack:
         callee, leading = (first, []) if second == _MARK else (second, [first] if first != _MARK else [])
         self.use(leading, "whole")
         self.use([callee], "called")
+        callee = frozenset(path for path in callee - _MARK if COMPUTED not in path[1])
         count = total - len(keywords)
         for place, item in zip((*range(count), *keywords), arguments, strict=True):
-            self.use([item], "argument", Argument(callee - _MARK, place, count))
-        self.stack.append(UNKNOWN)
+            self.use([item], "argument", Argument(callee, place, count))
+        self.stack.append(self._applied(callee, arguments))
+
+    def _applied(self, callee: Item, arguments: Sequence[Item]) -> Item:
+        """What a function makes of values that it takes: an array of an array, if it is one of numbers."""
+        names = [".".join((root, *steps)) for root, steps in callee]
+        items = self._computed_from(*arguments)
+        if len(names) != 1 or len(items) > _LONGEST:
+            return UNKNOWN
+        return self._extended(items, APPLIED + names[0])

@@ -10,16 +10,16 @@ from __future__ import annotations
 import builtins
 import functools
 import math
-from collections.abc import Iterator, Sequence
-from types import FunctionType, MethodType
+from collections.abc import Callable, Iterator, Sequence
+from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fwddiff import _tree, rules
-from fwddiff._capture._bytecode import nested_codes, uses
+from fwddiff._capture._bytecode import nested_codes, uses, uses_of_computed
 from fwddiff._capture._names import look_up, unbound
-from fwddiff._capture._stack import ELEMENT, Argument, Steps, Use, parameters
+from fwddiff._capture._stack import APPLIED, COMPUTED, ELEMENT, Argument, Steps, Use, parameters
 from fwddiff._capture._values import is_struct
 
 _OF_NUMBERS = (float, int, bool, abs, round, pow, divmod, np.float32, np.float64, np.int32, np.int64)
@@ -50,15 +50,80 @@ def _verdict(scope: _Scope, root: str, steps: Steps, value: Any, visited: set) -
         for use in _uses_of(scope.function, root)
         if use.path[1][: len(steps)] == steps
     ]
+    if "scalar" in verdicts and _is_computed_with_as_array(scope, root, steps, value, visited):
+        return "whole"
     return next((verdict for verdict in ("whole", "scalar") if verdict in verdicts), None)
 
 
-def _uses_of(function: Any, root: str) -> Iterator[Use]:
+def _uses_of(function: Any, root: str, found: Callable[[CodeType], Sequence[Use]] = uses) -> Iterator[Use]:
     code = function.__code__
-    yield from (use for use in uses(code) if use.path[0] == root)
+    yield from (use for use in found(code) if use.path[0] == root)
     for inner in nested_codes(code):
         if root in inner.co_freevars or root not in (*code.co_varnames, *code.co_cellvars, *code.co_freevars):
-            yield from (use for use in uses(inner) if use.path[0] == root and root not in parameters(inner))
+            yield from (use for use in found(inner) if use.path[0] == root and root not in parameters(inner))
+
+
+# --- what arithmetic makes of an array ----------------------------------------------------------------------
+
+# What is asked of arrays alone: as methods, or as functions of NumPy.
+_OF_ARRAYS = {
+    *("sum", "mean", "prod", "max", "min", "amax", "amin", "std", "var"),
+    *("ptp", "any", "all", "argmax", "argmin", "cumsum", "cumprod", "dot", "matmul"),
+    *("inner", "outer", "vdot", "trace", "sort", "argsort", "diff", "median", "quantile"),
+    *("percentile", "average", "nansum", "nanmean", "trapezoid", "ravel", "reshape", "flatten", "transpose"),
+    *("size", "shape", "T", "nonzero", "tolist", "concatenate", "stack", "norm"),
+}
+_BUILT_IN = (
+    len,
+    sum,
+    min,
+    max,
+    sorted,
+    any,
+    all,
+    list,
+    tuple,
+    enumerate,
+    zip,
+    reversed,
+    math.fsum,
+    math.prod,
+)
+
+
+def _is_computed_with_as_array(scope: _Scope, root: str, steps: Steps, value: Any, visited: set) -> bool:
+    """Whether the code asks an array of what its arithmetic makes of the value: `np.exp(y * x).sum()`."""
+    return any(
+        _asks_array(scope, use.path[1][use.path[1].index(COMPUTED) + 1 :], use, value, visited)
+        for use in _uses_of(scope.function, root, uses_of_computed)
+        if use.path[1][: len(steps)] == steps
+    )
+
+
+def _asks_array(scope: _Scope, rest: Steps, use: Use, value: Any, visited: set) -> bool:
+    while rest and rest[0].startswith(APPLIED):
+        callee_root, *callee_steps = rest[0][len(APPLIED) :].split(".")
+        if not _takes_numbers(unbound(_resolve(scope, callee_root, tuple(callee_steps)))[1], 1):
+            return False
+        rest = rest[1:]
+    if rest or use.how == "array":
+        return not rest or rest[0] in _OF_ARRAYS or rest == (ELEMENT,)
+    if use.argument is None:
+        return False
+    return any(_asks_array_of(scope, callee, use.argument, value, visited) for callee in use.argument.callees)
+
+
+def _asks_array_of(scope: _Scope, path: tuple, argument: Argument, value: Any, visited: set) -> bool:
+    """Whether a function asks an array of its argument."""
+    bound, callee = unbound(_resolve(scope, *path))
+    if any(callee is known for known in _BUILT_IN):
+        return argument.count == 1
+    if (getattr(callee, "__module__", None) or "").partition(".")[0] == "numpy":
+        return callee.__name__ in _OF_ARRAYS
+    if rules.is_of_arrays(rules.meant_by(callee)):
+        return True
+    name = _parameter(callee, argument.place, bound is not None)
+    return name is not None and _verdict(_Scope(callee, bound), name, (), value, visited) == "whole"
 
 
 def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> str | None:

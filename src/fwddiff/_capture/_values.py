@@ -109,9 +109,12 @@ def is_struct(value: Any) -> bool:
 
 
 def _is_data_tree(value: Any, owned: Owned) -> bool:
-    leaves, _ = _tree.flatten(value)
-    return bool(leaves) and all(
-        isinstance(leaf, (*NUMBERS, dual.Dual, Buffers, str)) or owned(leaf) for leaf in leaves
+    leaves, spec = _tree.flatten(value)
+    # A struct that holds more than fields is an object like others, of which attributes are read by name.
+    return (
+        bool(leaves)
+        and not _tree.beside(spec)
+        and all(isinstance(leaf, (*NUMBERS, dual.Dual, Buffers, str)) or owned(leaf) for leaf in leaves)
     )
 
 

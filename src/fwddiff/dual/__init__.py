@@ -8,6 +8,9 @@ Files, each importing only those above it:
     _number      Python's operators and conversions
     _shapes      NumPy functions that are linear, or linear in each argument
     _reductions  sums, products, extrema, norms and sorting
+    _statistics  medians, quantiles, averages, what leaves nan out
+    _matrices    factorizations and powers of matrices
+    _building    `linspace`, `vander`, `polyval`, `select`
     _ufuncs      `numpy.sin`, `numpy.add.reduce`, …
     _array       `Dual`: all of this together with indexing and the methods of arrays
     _made        arrays that a function makes, with room for partials

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
+from fwddiff.dual._building import building_handlers
 from fwddiff.dual._chain import differentiable, row_of
+from fwddiff.dual._matrices import matrix_handlers
 from fwddiff.dual._number import Number, lost
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, map_parts, strip, terms, value_at
 from fwddiff.dual._reductions import is_by_value, reduction_handlers
 from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
+from fwddiff.dual._statistics import statistics_handlers
 from fwddiff.dual._ufuncs import call_ufunc, copy_to
 
 
 @cache
 def _handlers() -> dict[Any, Callable[..., Any]]:
-    return shape_handlers() | reduction_handlers() | {np.copyto: copy_to}
+    own = shape_handlers() | reduction_handlers() | statistics_handlers()
+    return own | matrix_handlers() | building_handlers() | {np.copyto: copy_to}
 
 
 class Dual(Number):
@@ -107,6 +111,9 @@ class Dual(Number):
     def cumsum(self, *arguments: Any, **options: Any) -> Operand:
         return np.cumsum(self, *arguments, **options)
 
+    def cumprod(self, *arguments: Any, **options: Any) -> Operand:
+        return np.cumprod(self, *arguments, **options)
+
     def clip(self, *arguments: Any, **options: Any) -> Operand:
         return np.clip(self, *arguments, **options)
 
@@ -116,14 +123,23 @@ class Dual(Number):
     def trace(self, *arguments: Any, **options: Any) -> Operand:
         return np.trace(self, *arguments, **options)
 
-    def reshape(self, *shape: Any) -> Operand:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any, order: Any = "C") -> Operand:
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
 
-    def ravel(self) -> Operand:
-        return np.ravel(self)
+    def ravel(self, order: Any = "C") -> Operand:
+        return np.ravel(self, order)
 
-    def flatten(self) -> Operand:
-        return np.ravel(self).copy()
+    def flatten(self, order: Any = "C") -> Operand:
+        return np.ravel(self, order).copy()
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Operand:
+        return np.repeat(self, repeats, axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Operand:
+        return np.take(self, indices, axis)
+
+    def diagonal(self, *arguments: Any, **options: Any) -> Operand:
+        return np.diagonal(self, *arguments, **options)
 
     def squeeze(self, axis: Any = None) -> Operand:
         return np.squeeze(self, axis)
@@ -140,6 +156,12 @@ class Dual(Number):
 
     def argmin(self, *arguments: Any, **options: Any) -> Any:
         return np.argmin(self, *arguments, **options)
+
+    def argsort(self, *arguments: Any, **options: Any) -> Any:
+        return np.argsort(self, *arguments, **options)
+
+    def nonzero(self) -> Any:
+        return np.nonzero(self)
 
     def any(self, *arguments: Any, **options: Any) -> Any:
         return np.any(self, *arguments, **options)

@@ -95,6 +95,8 @@ def _below_top(x: Operand, axis: Axis) -> tuple[Operand, Any]:
     lines, _ = lines_of(_array(x), axis, False)
     place = np.argmax(strip(lines), axis=0)
     top = np.take_along_axis(lines, place[None], axis=0)
+    if np.any(is_nothing := strip(top) == -math.inf):  # of all that are -inf, none is the largest
+        top = np.where(is_nothing, np.sum(lines * math.nan, axis=0, keepdims=True), top)
     return lines - top, np.arange(len(strip(lines)))[:, None] == place
 
 

@@ -64,6 +64,8 @@ def _refuse_zero(divisor: Operand) -> None:
 
 
 def _as_operand(self: Number, other: Operand) -> Operand:
+    if isinstance(other, complex | np.complexfloating):
+        raise _no_complex("An operation with a complex number")
     return (
         np.asarray(other)
         if isinstance(other, list | tuple) and isinstance(strip(self), np.ndarray)
@@ -82,6 +84,10 @@ def _comparison(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
 def lost(what: str, instead: str) -> DerivativeError:
     """The error for a conversion of a dual to something that has no room for partials."""
     return DerivativeError(f"{what} of a dual number would lose its derivative: {instead}")
+
+
+def _no_complex(what: str) -> DerivativeError:
+    return lost(what, "complex numbers are not supported; keep real and imaginary parts as two numbers.")
 
 
 class Number(Parts):
@@ -155,9 +161,7 @@ class Number(Parts):
         )
 
     def __complex__(self) -> NoReturn:
-        raise lost(
-            "complex()", "complex numbers are not supported; keep real and imaginary parts as two numbers."
-        )
+        raise _no_complex("complex()")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         if is_constant(self):
@@ -191,6 +195,8 @@ class Number(Parts):
 
     def conjugate(self) -> Number:
         return self
+
+    conj = conjugate
 
     def is_integer(self) -> bool:
         return float(strip(self)).is_integer()

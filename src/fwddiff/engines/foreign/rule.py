@@ -90,7 +90,7 @@ class ForeignRule(FunctionRule, FrameworkRule):
     # --- evaluation -----------------------------------------------------------------------------------------
 
     def core(self) -> Core:
-        return lambda *leaves: self.results.arrays(self._call(self.problem.bind(leaves)[0]))
+        return lambda *leaves: self.results.arrays(self._call(self.problem.bind(leaves, "guarded")[0]))
 
     def __call__(self, arrays: Sequence[np.ndarray], batch_ndim: int = 0) -> tuple[np.ndarray, ...]:
         return self.as_told(arrays, super().__call__(arrays, batch_ndim))

@@ -49,6 +49,13 @@ _MEANINGS: list[tuple[str, str]] = [
     (r"construct is not supported", "it uses the `with` statement"),
     (r"opcode \(IMPORT_\w+\)", "it uses an `import` inside of the function. Import at the top of the file"),
     (r"opcode \(DICT_MERGE\)", "it uses a call with `**` of a dict. Name the arguments"),
+    (
+        r"Unrecognized options: \{'locals'\}",
+        "it fills a dict item by item. Make it in one piece (`{{'a': x, 'b': y}}`), or use variables",
+    ),
+    (r"opcode \(MATCH_\w+\)", "it uses `match` on a sequence, a mapping or a class. Ask by `if`"),
+    (r"opcode \(UNPACK_EX\)", "it unpacks into a starred name (`a, *b = t`). Take `t[0]` and `t[1:]`"),
+    (r"unsupported opcode \(\w+\)", "it uses a statement that kernels do not have"),
     (r"format spec in f-strings", "it uses a format specification in an f-string"),
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
     (
@@ -97,6 +104,8 @@ def _translated(error: Exception, function: FunctionType, problem: Problem) -> F
 
 def _refused(reason: str) -> str:
     """A reason in words; of an instruction of LLVM's, its name."""
+    if "`_ZN" in reason:  # the compiler's name of a function that could not be put in its place
+        return "it calls a function that calls itself, and hands arrays to it or gets them from it"
     found = re.match(r"(?:%\S+ = |(?=(?:store|call|br|switch) ))(\w+) ", reason)
     return f"its code has `{found.group(1)}`, of which no derivative is known" if found else reason
 
@@ -133,6 +142,12 @@ def _named(text: str, problem: Problem) -> tuple[str, str] | None:
         return f"`{name}` is a class, and kernels make dataclasses and NamedTuples alone", _ADVICE
     if callable(value) and rules.name_of(value).startswith("scipy.special."):
         return _missing(rules.name_of(value).rpartition(".")[2])
+    if type(value).__module__.startswith("scipy.stats"):
+        return (
+            f"`{name}` is a distribution of scipy.stats that is made with its parameters",
+            "Name its function with parameters (`scipy.stats.norm.logpdf(x, mean, deviation)`), which has a "
+            "derivative in each.",
+        )
     kind = "function" if callable(value) else type(value).__name__
     return f"`{name}` is a {kind} that cannot be compiled", _ADVICE
 

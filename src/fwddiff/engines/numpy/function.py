@@ -13,7 +13,7 @@ from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numpy.rebuild import Rebuilt
 from fwddiff.engines.numpy.standins import StandIns
-from fwddiff.engines.numpy.structs import Structs, method_plans, struct_classes
+from fwddiff.engines.numpy.structs import Structs, losing_classes, method_plans, struct_classes
 
 MethodPlans = dict[type, dict[str, Function]]
 
@@ -27,6 +27,7 @@ class UserFunction:
     def __init__(self, problem: Problem, plans: MethodPlans, standins: StandIns):
         owned = problem.plan.owned
         self.structs = Structs(owned, plans, standins)
+        self.structs.losing |= {cls for spec in specs(problem) for cls in losing_classes(spec)}
         self.rebuilt = Rebuilt(problem.plan, self.structs)
         statics = {k: _rebuilt_static(s, self.structs) for k, s in problem.statics.items()}
         self.problem = replace(problem, statics=statics)

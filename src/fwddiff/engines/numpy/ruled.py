@@ -252,7 +252,7 @@ def is_real(leaf: Leaf) -> bool:
 
 def _user_tree(spec: Any, leaves: Sequence[Leaf]) -> Any:
     """The user's arguments: numbers as Python's own, arrays read-only."""
-    return _tree.unflatten(spec, [_user_leaf(leaf) for leaf in leaves])
+    return _tree.unflatten_for_code(spec, [_user_leaf(leaf) for leaf in leaves], "guarded")
 
 
 def _user_leaf(leaf: Leaf) -> Leaf:

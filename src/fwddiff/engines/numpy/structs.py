@@ -5,6 +5,7 @@ A rebuilt class is a subclass of the user's own, made for one evaluation; result
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from types import FunctionType
@@ -12,7 +13,8 @@ from typing import Any
 
 import optree
 
-from fwddiff import dual, rules
+from fwddiff import _tree, dual, rules
+from fwddiff._beside import refusing
 from fwddiff._capture import Function, holds_host_array, is_foreign, plan, refuse_state
 from fwddiff._capture import is_struct_class as is_written_struct_class
 from fwddiff._errors import CaptureError
@@ -32,6 +34,7 @@ class Structs:
         self, owned: Callable[[Any], bool], plans: dict[type, dict[str, Function]], standins: StandIns
     ):
         self.owned, self.plans, self.standins = owned, plans, standins
+        self.losing: set[type] = set()  # classes of instances that go without some attributes
         self.rebuilt: dict[type, type | None] = {}
         self.originals: dict[type, type] = {}
 
@@ -41,7 +44,9 @@ class Structs:
         if value not in self.rebuilt:
             # First the class, then its methods: they may name their own class.
             rebuilt = self.rebuilt[value] = self._subclass(value)
-            if not self._rebuild_methods(value, rebuilt):
+            if value in self.losing:
+                rebuilt.__getattribute__ = refusing  # type: ignore[method-assign]
+            if not self._rebuild_methods(value, rebuilt) and value not in self.losing:
                 self.rebuilt[value] = None
         return self.rebuilt[value]
 
@@ -68,9 +73,9 @@ class Structs:
         plans = self.plans.get(cls)
         if plans is None or not all(node.current() for node in plans.values()):
             plans = self.plans[cls] = method_plans(cls, self.owned)
-        changed = {name: node for name, node in plans.items() if is_touched(node, self)}
+        changed = {n: node for n, node in plans.items() if n == "__bool__" or is_touched(node, self)}
         for name, node in changed.items():
-            setattr(rebuilt, name, _of_its_kind(inspect.getattr_static(cls, name), self._method(node)))
+            setattr(rebuilt, name, _of_its_kind(name, inspect.getattr_static(cls, name), self._method(node)))
         return len(changed)
 
     def _method(self, node: Function) -> Callable:
@@ -92,9 +97,11 @@ class Structs:
         return mapped(lambda leaf: leaf, tree, choose)
 
 
-def _of_its_kind(member: Any, function: Callable) -> Any:
+def _of_its_kind(name: str, member: Any, function: Callable) -> Any:
     """A function as what the user's member is: a method, a property, a static method or one of the class."""
-    if isinstance(member, property):
+    if name == "__bool__":  # for which Python takes nothing but a bool: NumPy's numbers compare to another
+        return lambda instance: bool(function(instance))
+    if isinstance(member, property | functools.cached_property):
         return property(function)
     return type(member)(function) if isinstance(member, staticmethod | classmethod) else function
 
@@ -112,6 +119,11 @@ def struct_classes(spec: optree.PyTreeSpec) -> Iterator[type]:
         yield from struct_classes(child)
 
 
+def losing_classes(spec: optree.PyTreeSpec) -> Iterator[type]:
+    """Classes of which instances in this structure go without some attributes."""
+    return (cls for cls, held in _tree.beside(spec) if held.lost)
+
+
 def methods(cls: type) -> Iterator[tuple[str, FunctionType]]:
     """Functions of the methods, properties, static and class methods that the user wrote, inherited ones
     included."""
@@ -122,6 +134,8 @@ def methods(cls: type) -> Iterator[tuple[str, FunctionType]]:
 
 
 def _function_of(member: Any) -> Any:
+    if isinstance(member, functools.cached_property):
+        return member.func
     if isinstance(member, property):
         return member.fget
     return member.__func__ if isinstance(member, staticmethod | classmethod) else member

@@ -9,6 +9,8 @@ from typing import Any
 
 import optree
 
+from fwddiff._beside import held
+
 
 def same(cls: type) -> type:
     return cls
@@ -29,4 +31,7 @@ def mapped(function: Callable[[Any], Any], tree: Any, choose: Callable[[type], t
     for field in dataclasses.fields(tree):
         if hasattr(tree, field.name):
             object.__setattr__(fresh, field.name, mapped(function, getattr(tree, field.name), choose))
+    if cls.__dictoffset__:
+        for name, value in held(tree).items():
+            held(fresh).setdefault(name, value)
     return fresh

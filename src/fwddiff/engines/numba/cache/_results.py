@@ -12,7 +12,10 @@ from fwddiff import _tree
 
 
 def encoded(tree: optree.PyTreeSpec, classes: Sequence[type]) -> Any:
-    """The structure as lists for JSON; raises ValueError at a class that is not among `classes`."""
+    """The structure as lists for JSON; raises ValueError at a class that is not among `classes`, or
+    instances that hold more than fields."""
+    if _tree.beside(tree):
+        raise ValueError("no text for attributes beside the fields")
     if tree.is_leaf():
         return 0
     children = [encoded(child, classes) for child in tree.children()]

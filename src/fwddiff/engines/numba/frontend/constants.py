@@ -68,7 +68,9 @@ def _node(kind, chosen):
     if isinstance(kind, structs.StructType):
         names = kind.names
         namespace["make"] = (
-            structs.dict_constructor(names) if kind.is_dict else structs.plain_constructor(kind.cls)
+            structs.dict_constructor(names)
+            if kind.is_dict
+            else structs.plain_constructor(kind.cls, kind.beside)
         )
         text = f"make(({listing}))"
     elif isinstance(kind, types.BaseNamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _tree
+from fwddiff._beside import LOST, Beside
 from fwddiff._errors import StructureError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
@@ -68,9 +69,18 @@ def _assembled(kind: types.Type, parts: Sequence[Any]) -> Any:
         instance = object.__new__(kind.cls)
         for name, part in zip(kind.names, parts, strict=True):
             object.__setattr__(instance, name, part)
+        if kind.beside is not None:
+            _add(instance, kind.beside)
         return instance
     if isinstance(kind, types.BaseNamedTuple):
         return kind.instance_class(*parts)
     if isinstance(kind, types.BaseTuple):
         return tuple(parts)
     raise StructureError(f"a result of type {kind} cannot be returned.")
+
+
+def _add(instance: Any, beside: Beside) -> None:
+    for name, value in beside.carried.items():
+        object.__setattr__(instance, name, value)
+    if beside.lost:  # who takes the result says which
+        vars(instance)[LOST] = beside.lost

@@ -16,6 +16,7 @@ import operator
 from collections.abc import Callable
 
 from fwddiff import _capture
+from fwddiff._beside import Beside, refusal
 from fwddiff._classes import init_only, own_construction
 from fwddiff._errors import CompileError
 from fwddiff._native.internals import (
@@ -44,24 +45,30 @@ from numba.extending import (
 
 
 class StructType(types.Type):
-    """Numba type of a dataclass instance with fields of these types."""
+    """Numba type of a dataclass instance with fields of these types and, `beside` them, what is known."""
 
-    def __init__(self, cls: type, names: tuple[str, ...], fields: tuple[types.Type, ...]):
-        self.cls, self.names, self.fields = cls, names, fields
+    def __init__(
+        self, cls: type, names: tuple[str, ...], fields: tuple[types.Type, ...], beside: Beside | None
+    ):
+        self.cls, self.names, self.fields, self.beside = cls, names, fields, beside
         self.is_dict = cls is dict
         listing = ", ".join(f"{name}: {field}" for name, field in zip(names, fields, strict=True))
         name = f"{cls.__module__}.{cls.__qualname__}#{id(cls)}.{_version(cls)}"
-        super().__init__(name=f"{name}({listing})")
+        super().__init__(name=f"{name}({listing}){'' if beside is None else beside}")
 
     def unify(self, context, other):
         """Two branches may return structs whose fields unify."""
-        if not isinstance(other, StructType) or other.cls is not self.cls or other.names != self.names:
+        if not self.is_like(other):
             return None
         fields = tuple(context.unify_pairs(a, b) for a, b in zip(self.fields, other.fields, strict=True))
-        return None if None in fields else struct_type(self.cls, self.names, fields)
+        return None if None in fields else struct_type(self.cls, self.names, fields, self.beside)
+
+    def is_like(self, other) -> bool:
+        is_struct = isinstance(other, StructType)
+        return is_struct and (other.cls, other.names, other.beside) == (self.cls, self.names, self.beside)
 
     def can_convert_to(self, context, other):
-        if not isinstance(other, StructType) or other.cls is not self.cls or other.names != self.names:
+        if not self.is_like(other):
             return None
         kinds = [context.can_convert(a, b) for a, b in zip(self.fields, other.fields, strict=True)]
         return None if None in kinds else max(kinds)
@@ -85,9 +92,16 @@ def _numba_class_of(cls: type, version: int) -> type[StructType]:
     return numba_class
 
 
-def struct_type(cls: type, names: tuple[str, ...], fields: tuple[types.Type, ...]) -> StructType:
-    """Numba type of an instance of `cls` with fields of these types."""
-    return _numba_class(cls)(cls, names, fields)
+def struct_type(
+    cls: type, names: tuple[str, ...], fields: tuple[types.Type, ...], beside: Beside | None = None
+) -> StructType:
+    """Numba type of an instance of `cls` with fields of these types. Raises `CompileError` where an
+    attribute of the instance hides a method."""
+    if beside is not None:
+        for name in (*beside.carried, *beside.lost):
+            if callable(getattr(cls, name, None)) or hasattr(getattr(cls, name, None), "__get__"):
+                raise CompileError(refusal(cls, name))
+    return _numba_class(cls)(cls, names, fields, beside)
 
 
 @infer_getattr
@@ -95,11 +109,36 @@ class _Fields(AttributeTemplate):
     key = StructType
 
     def generic_resolve(self, struct, attribute):
-        return struct.fields[struct.names.index(attribute)] if attribute in struct.names else None
+        if attribute in struct.names:
+            return struct.fields[struct.names.index(attribute)]
+        if struct.beside is None:
+            return None
+        if attribute in struct.beside.lost or attribute == "__dict__":
+            raise CompileError(refusal(struct.cls, attribute))
+        if attribute in struct.beside.carried:
+            return _type_of_carried(struct.cls, attribute, struct.beside.carried[attribute])
+        return None
+
+
+def _type_of_carried(cls: type, name: str, value: object) -> types.Type:
+    """Text and numbers are part of the type, so questions about them are answered once."""
+    if value is None:
+        return types.none
+    if isinstance(value, bool):
+        return types.boolean
+    if type(value) in (int, str):
+        return types.literal(value)
+    raise CompileError(
+        f"`{name}` of {cls.__qualname__} is a {type(value).__name__}, which kernels do not have."
+    )
 
 
 @lower_getattr_generic(StructType)
 def _get_field(context, builder, struct, value, attribute):
+    if attribute not in struct.names:
+        held = struct.beside.carried[attribute]
+        kind = _type_of_carried(struct.cls, attribute, held)
+        return context.get_constant_generic(builder, types.unliteral(kind), held)
     position = struct.names.index(attribute)
     found = builder.extract_value(value, position)
     return impl_ret_borrowed(context, builder, struct.fields[position], found)
@@ -145,7 +184,14 @@ def register(cls: type) -> None:
             _register_method(cls, name, getattr(cls, name), takes_self=False)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
+        elif isinstance(member, functools.cached_property) and _is_frozen(cls):
+            _register_property(cls, name, member.func)
     refresh()
+
+
+def _is_frozen(cls) -> bool:
+    """Whether what was computed once of an instance would be the same again."""
+    return cls.__dataclass_params__.frozen
 
 
 def _is_method(member: object) -> bool:
@@ -317,16 +363,16 @@ def dict_constructor(keys: tuple[str, ...]):
     return _constructor_of(dict, keys)
 
 
-def plain_constructor(cls: type):
+def plain_constructor(cls: type, beside: Beside | None = None):
     """Intrinsic `values tuple → dataclass struct`, whatever the class's own `__init__` does."""
     register(cls)
-    return _constructor_of(cls, tuple(field.name for field in dataclasses.fields(cls)))
+    return _constructor_of(cls, tuple(field.name for field in dataclasses.fields(cls)), beside)
 
 
-def _constructor_of(cls: type, names: tuple[str, ...]):
+def _constructor_of(cls: type, names: tuple[str, ...], beside: Beside | None = None):
     @intrinsic
     def construct(typing_context, values):
-        struct = struct_type(cls, names, tuple(map(types.unliteral, values.types)))
+        struct = struct_type(cls, names, tuple(map(types.unliteral, values.types)), beside)
 
         def codegen(context, builder, signature, arguments):
             proxy = cgutils.create_struct_proxy(struct)(context, builder)

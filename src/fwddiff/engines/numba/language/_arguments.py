@@ -17,6 +17,7 @@ import optree
 from llvmlite import ir
 
 import numba
+from fwddiff import _tree
 from fwddiff._buffers import DiffCache
 from fwddiff._capture import has_code
 from fwddiff._errors import ArgumentError, PythonOnlyError
@@ -140,7 +141,8 @@ def _type(spec: optree.PyTreeSpec, leaves: Iterator[types.Type]) -> types.Type:
         return types.BaseTuple.from_types(items, spec.type)
     structs.register(spec.type)
     names = tuple(field.name for field in dataclasses.fields(spec.type))
-    return structs.struct_type(spec.type, names, items)
+    held = [beside for _, beside in _tree.beside(spec.one_level())]
+    return structs.struct_type(spec.type, names, items, held[0] if held else None)
 
 
 def leaves_of(kind: types.Type) -> list[types.Type]:

@@ -250,6 +250,9 @@ def _best(lines: _Lines) -> list[str]:
     return [
         "best, place = -inf, 0",
         *lines.each_element("if {a} > best or {a} != {a}:", "    best, place = {a}, {n}"),
+        "if best == -inf:",  # of all that are -inf, none is the largest, and each slope is nan
+        "    best = 0.0",
+        *_indented(lines.each_element("best += {a} / {a}")),
     ]
 
 

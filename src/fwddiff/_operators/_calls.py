@@ -306,12 +306,6 @@ class Prepared:
             found = way(args, out)
             if found is not MISMATCH:
                 return found
-            other = self.before
-            if other is not None:
-                found = other(args, out)
-                if found is not MISMATCH:
-                    self.last, self.before = other, way
-                    return found
         return self._answer(args, out)
 
     def _placed(self, args: tuple, named: dict[str, Any]) -> tuple:

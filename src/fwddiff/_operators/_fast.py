@@ -199,10 +199,13 @@ class _Writer:
                 self.unless(f"({' | '.join(places)}) & {size - 1} == 0")
 
     def _check_array(self, name: str, array: np.ndarray) -> None:
-        """Kernels read rows that follow each other: slices and the like are copied."""
+        """Kernels read rows that follow each other: slices and the like are copied, but for presets and
+        defaults, which are constants of the text."""
+        if name in self.space:
+            return self.unless(self._is_like(name, array))
         self.unless(self._is_of_kind(name, array))
         strides = self.constant(array.strides)
-        self.lines.append(f"if {name}.strides != {strides}: {name} = contiguous({name})")
+        return self.lines.append(f"if {name}.strides != {strides}: {name} = contiguous({name})")
 
     def _is_of_kind(self, name: str, array: np.ndarray) -> str:
         native = np.dtype(array.dtype.type)  # the one object that arrays share

@@ -664,3 +664,46 @@ def test_conditions_of_jax_that_have_no_derivative():
     cube = fd.implicit(lambda a: np.cbrt(a), lambda z, a: z**3 - a, backend="jax")
     found = jax.grad(lambda a: cube.broadcast(a).sum())(jax.numpy.array([1.0, 8.0]))
     np.testing.assert_allclose(found, [1 / 3, 1 / 12], rtol=1e-5)
+
+
+# --- options of the solver, and conditions of a framework ---------------------------------------------------
+
+
+def halved(b, iterations=50):
+    return b / 2.0 if iterations > 3 else math.nan
+
+
+def test_a_solver_may_have_options_that_the_conditions_do_not_take():
+    solve = fd.implicit(halved, lambda z, b: 2.0 * z - b)
+    assert solve(3.0) == solve(3.0, 5) == solve(3.0, iterations=5) == 1.5
+    assert math.isnan(solve(3.0, 2))
+    assert fd.derivative(solve, 3.0) == fd.derivative(solve)(3.0) == 0.5
+    assert fd.prepare(fd.derivative, solve, 3.0)(4.0) == 0.5
+    assert fd.rrule(solve, 3.0)[0] == 1.5
+    assert fd.derivative(lambda b: solve(b, iterations=9) * b, 3.0) == 3.0
+    with pytest.raises(TypeError):
+        solve(3.0, 5, 7)
+    with pytest.raises(TypeError):
+        solve(3.0, 5, iterations=7)
+
+
+@pytest.mark.parametrize("backend", ["torch", "autograd"])
+def test_conditions_of_a_framework_are_pulled_back_by_it(backend):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip(backend)
+    count = 0
+
+    def conditions(z, a, b):
+        nonlocal count
+        count += 1
+        return z**3 + (a * a).sum() - b
+
+    solve = fd.implicit(lambda a, b: np.cbrt(b - np.sum(a * a)), conditions, backend=backend)
+    a, b = np.linspace(0.0, 0.1, 100), np.array([1.0, 2.0])
+    z = solve(a, b)
+    expected = -2 * a * np.sum(1 / (3 * z**2))
+    np.testing.assert_allclose(fd.gradient(lambda a: solve(a, b).sum(), a), expected, rtol=1e-12)
+    count, given = 0, torch.tensor(a, requires_grad=True)
+    solve(given, torch.tensor(b)).sum().backward()
+    np.testing.assert_allclose(given.grad, expected, rtol=1e-12)
+    assert count < 20, "one pass for each of 100 numbers"

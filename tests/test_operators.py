@@ -261,3 +261,9 @@ def test_numpys_functions_themselves(f):
     expected = [(f(X + d) - f(X - d)) / 2e-6 for d in step]
     np.testing.assert_allclose(fd.gradient(f, X), expected, rtol=1e-7)
     np.testing.assert_allclose(fd.jacobian(functools.partial(np.sum, axis=0), np.eye(2)).sum(), 4.0)
+
+
+def test_a_derivative_by_several_numbers_is_a_gradient():
+    with pytest.raises(fd.ArgumentError, match="argnum= names 2: gradient gives a tuple"):
+        fd.derivative(lambda a, b: a * b, 2.0, 3.0, argnum=(0, 1))
+    assert fd.gradient(lambda a, b: a * b, 2.0, 3.0, argnum=(0, 1)) == (3.0, 2.0)

@@ -115,7 +115,7 @@ def fitted_curve(**options: Any) -> Callable[[], np.ndarray]:
 
 def stacked_jacobian() -> Callable:
     jacobian = fd.jacobian(decay, argnum=(1, 2, 3))
-    return lambda t, *p: np.transpose(jacobian(t, *p))
+    return lambda t, *p: np.array(jacobian(t, *p)).T
 
 
 def root(**options: Any) -> Callable[[], np.ndarray]:

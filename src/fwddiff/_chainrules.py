@@ -98,10 +98,12 @@ def refuse_host(call: Call, f: Any) -> None:
 
 def _refuse_framework(call: Call, f: Any) -> None:
     if call.host not in (None, _dual_host):
+        name = call.host.__name__.rpartition(".")[2]
         raise HostError(
-            f"{f!r}: rrule, frule and operators work on plain numbers and NumPy arrays, but an argument or "
-            f"a captured value belongs to {call.host.__name__.rpartition('.')[2]}, which differentiates by "
-            "itself: call the function there."
+            f"{getattr(f, '__name__', f)}: rrule, frule and operators work on plain numbers and NumPy "
+            f"arrays, but an argument or a captured value belongs to {name}, which differentiates by itself: "
+            "call fwddiff(f) there, or hand over NumPy arrays. A function written for a framework takes "
+            "backend=."
         )
 
 

@@ -404,3 +404,22 @@ def test_long_sums_take_linear_time():
 
     pattern, _ = found(total, np.ones(20_000))
     assert pattern.all()
+
+
+@pytest.mark.parametrize("name", ["erf", "gammaln", "expit", "ndtr", "betainc", "xlogy"])
+def test_special_functions_depend_on_their_elements_alone(name):
+    special = pytest.importorskip("scipy.special")
+    functions = {
+        **{name: getattr(special, name) for name in ("erf", "gammaln", "expit", "ndtr")},
+        "betainc": lambda x: special.betainc(x, 2.0, 0.3),
+        "xlogy": lambda x: special.xlogy(x, x),
+    }
+    f, x = functions[name], np.linspace(0.2, 0.8, 4)
+    found = fd.jacobian(lambda x: f(x) * x, x, sparsity="detect", backend="numpy")
+    assert found.nnz == 4
+    dense = fd.jacobian(lambda x: f(x) * x, x, backend="numpy")
+    np.testing.assert_allclose(found.toarray(), dense, rtol=1e-12)
+    both = fd.hessian(lambda x: np.sum(f(x) * x), x, sparsity="detect", backend="numpy")
+    np.testing.assert_allclose(
+        both.diagonal(), np.diag(fd.hessian(lambda x: np.sum(f(x) * x), x, backend="numpy"))
+    )

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from fwddiff import _nesting, _recipe, _tree
 from fwddiff._capture import Foreign, holds_host_array, meaning_of
@@ -54,6 +54,7 @@ class Implicit:
         self._solver = solver_operation(solver, conditions, has_aux, out_shape)
         self._solution = _Solution(conditions, self._options)
         self._taken = frozenset(self._solution.target.names)
+        self._options_of_solver = _options_of(signature, signature_of(conditions))
         self.broadcast = Elementwise(self, "broadcast")
         self.sum = Elementwise(self, "sum")
 
@@ -71,6 +72,9 @@ class Implicit:
         core, own = _signatures(signature)
         if _nesting.depth() and is_outline((args, kwargs)):
             return outlined(self._solver, kind, signature, args)
+        first, names = self._options_of_solver
+        if first < len(args) <= first + len(names) and kwargs.keys().isdisjoint(names):
+            args, kwargs = args[:first], {**dict(zip(names, args[first:], strict=False)), **kwargs}
         if kind == "sum":
             return _identity.sum(self.called("broadcast", args, {**kwargs, **core}))
         found = self._solver.operation(kind)(*args, **kwargs, **core)
@@ -120,6 +124,24 @@ class Implicit:
 
     def __repr__(self) -> str:
         return f"implicit({getattr(self, '__name__', 'solver')})"
+
+
+def _options_of(
+    solver: inspect.Signature | None, conditions: inspect.Signature | None
+) -> tuple[int, list[str]]:
+    """From where on positional arguments are options of the solver, and their names: they have defaults, and
+    the conditions have no place for them."""
+    if solver is None or conditions is None:
+        return 0, []
+    places = list(solver.parameters.values())
+    taken = list(conditions.parameters.values())
+    known = [p for p in taken if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    first = len(known) - 1
+    rest = places[first:] if first >= 0 else []
+    is_open = any(p.kind is p.VAR_POSITIONAL for p in (*taken, *places))
+    if is_open or any(p.kind is not p.POSITIONAL_OR_KEYWORD or p.default is p.empty for p in rest):
+        return 0, []
+    return first, [p.name for p in rest]
 
 
 class Elementwise:
@@ -173,7 +195,8 @@ class _Solution(FwdDiff):
     """`conditions(z, *args)` as the function `(z, *args) → z`."""
 
     def __init__(self, conditions: Callable, options: Options):
-        super().__init__(_plain(conditions), _Engine(options), None, "recompute", "single", None)
+        engine = _Engine(options, _foreign(conditions))
+        super().__init__(_plain(conditions), engine, None, "recompute", "single", None)
 
     def plain(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Without derivatives it is what the solver found."""
@@ -198,19 +221,21 @@ def _plain(conditions: Callable) -> Callable:
     return namespace[name]
 
 
+def _foreign(conditions: Callable) -> Foreign | None:
+    """Conditions that a framework differentiates by all arguments: they have a pullback, which a function of
+    Python that calls them has by pushforwards alone, one for each number."""
+    meaning = meaning_of(conditions)
+    return meaning.rule if isinstance(meaning.rule, Foreign) and meaning.wrt is None else None
+
+
+@dataclasses.dataclass(frozen=True)
 class _Engine:
     """Makes the rule of a problem; equal ones share what has been decided about functions of one code."""
 
-    differentiates = True
+    options: Options
+    foreign: Foreign | None
 
-    def __init__(self, options: Options):
-        self.options = options
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Engine) and self.options == other.options
-
-    def __hash__(self) -> int:
-        return hash(self.options)
+    differentiates: ClassVar[bool] = True
 
     def __call__(self, problem: Problem) -> Rule:
         tree = problem.arguments.children()[0]
@@ -224,12 +249,17 @@ class _Engine:
         told = dataclasses.replace(
             problem, inputs=(*slots, *problem.inputs[count:]), out_shape=Told(_like_z), mode="recompute"
         )
-        conditions: Any = _recipe.engine_for(problem.plan.meaning.engine, problem.plan)(told)
+        conditions = self._conditions(told)
         names = [f"z{path}" for path in _tree.leaf_paths(tree)]
         system = System(problem.name, conditions, names, self.options)
         system.check_structure(conditions.result_tree(), tree)
         found = [dataclasses.replace(slot, differentiable=False) for slot in unknowns]
         return Solution(system, [*found, *problem.inputs[count:]], tree)
+
+    def _conditions(self, problem: Problem) -> Any:
+        if self.foreign is not None:
+            return _recipe.engine(self.foreign.engine).user_rule(problem, self.foreign)
+        return _recipe.engine_for(problem.plan.meaning.engine, problem.plan)(problem)
 
 
 def _like_z(z: Any, *_: Any) -> Any:

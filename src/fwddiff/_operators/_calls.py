@@ -131,11 +131,13 @@ class _Kind:
 
 
 class Curried:
-    """An operator on a function. `last` is the quick way of the last call that had one."""
+    """An operator on a function. `last` is the quick way of the last call that had one, `before` that of an
+    earlier one: callers often take two shapes in turn, as `solve_bvp` does."""
 
     def __init__(self, form: Form, f: Callable, choice: Choice, operation: Operation | None = None):
         self.form, self.f, self.choice = form, f, choice
         self.last: Way | None = None
+        self.before: Way | None = None
         self._operation = operation
         self._kinds: dict[Any, _Kind] = {}
 
@@ -156,6 +158,12 @@ class Curried:
             found = way(args, out)
             if found is not MISMATCH:
                 return found
+            other = self.before
+            if other is not None:
+                found = other(args, out)
+                if found is not MISMATCH:
+                    self.last, self.before = other, way
+                    return found
         return self._answer(args, out)
 
     def _answer(self, args: tuple, out: Any) -> Any:
@@ -176,7 +184,8 @@ class Curried:
             kind.is_asked = True
             kind.way = way_of(form, kind, operation, gathered, own, kind.given(given))
         if kind.way is not None:
-            self.last = kind.way
+            if self.last is not kind.way:
+                self.last, self.before = kind.way, self.last
             found = kind.way((own[0], given, *own[1:]) if form.takes else own, out)
             if found is not MISMATCH:
                 return found

@@ -36,7 +36,17 @@ def _refuse_structure(subject: Subject, who: str, was: Gathered, now: Gathered) 
         _refuse(StructureError, who, f"it got {len(new)} arguments", f"{len(old)}")
     k = next(k for k, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
     name = f"argument {subject.target.argument_name(k)}"
-    _refuse(StructureError, who, f"{name} has the structure {new[k]}", f"{old[k]}")
+    _refuse(StructureError, who, f"{name} has the structure of {_spoken(new[k])}", _spoken(old[k]))
+
+
+def _spoken(spec: Any) -> str:
+    """A structure as one would write it, `*` for each number or array."""
+    if spec.is_leaf():
+        return "one number or array"
+    text = (
+        str(spec).removeprefix("PyTreeSpec(").replace(", NoneIsLeaf", "").replace(", namespace='fwddiff'", "")
+    )
+    return text[:-1] if len(text) < 80 else f"a {spec.type.__name__} with {spec.num_leaves} leaves"
 
 
 def _refuse_leaves(subject: Subject, who: str, was: Gathered, now: Gathered) -> None:

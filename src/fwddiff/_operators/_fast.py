@@ -199,15 +199,21 @@ class _Writer:
                 self.unless(f"({' | '.join(places)}) & {size - 1} == 0")
 
     def _check_array(self, name: str, array: np.ndarray) -> None:
-        self.unless(self._is_like(name, array))
+        """Kernels read rows that follow each other: slices and the like are copied, but for presets and
+        defaults, which are constants of the text."""
+        if name in self.space:
+            return self.unless(self._is_like(name, array))
+        self.unless(self._is_of_kind(name, array))
+        strides = self.constant(array.strides)
+        return self.lines.append(f"if {name}.strides != {strides}: {name} = contiguous({name})")
+
+    def _is_of_kind(self, name: str, array: np.ndarray) -> str:
+        native = np.dtype(array.dtype.type)  # the one object that arrays share
+        dtype, shape = map(self.constant, (native, array.shape))
+        return f"type({name}) is ndarray and {name}.dtype is {dtype} and {name}.shape == {shape}"
 
     def _is_like(self, name: str, array: np.ndarray) -> str:
-        native = np.dtype(array.dtype.type)  # the one object that arrays share
-        dtype, shape, strides = map(self.constant, (native, array.shape, array.strides))
-        return (
-            f"type({name}) is ndarray and {name}.dtype is {dtype} and {name}.shape == {shape} "
-            f"and {name}.strides == {strides}"
-        )
+        return f"{self._is_of_kind(name, array)} and {name}.strides == {self.constant(array.strides)}"
 
     def _check_number(self, name: str, leaf: Any, dtype: np.dtype) -> None:
         if type(leaf) in (float, np.float64) and dtype == np.float64 and self.is_double:
@@ -331,6 +337,7 @@ _NAMES = {
     "ndarray": np.ndarray,
     "float64": np.float64,
     "empty": np.empty,
+    "contiguous": np.ascontiguousarray,
     "at": ctypes.c_ssize_t.from_address,
     "flatten": _tree.flatten,
     "opened": _opened,

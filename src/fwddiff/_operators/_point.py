@@ -191,6 +191,11 @@ class Point:
 
     def expect_number(self) -> None:
         if not self.only_number():
+            if len(self.specs) > 1:
+                raise ArgumentError(
+                    f"derivative takes one argument to differentiate {self.name} by, and argnum= names "
+                    f"{len(self.specs)}: gradient gives a tuple of derivatives, one for each."
+                )
             raise ArgumentError(
                 f"derivative needs a function of a number; {self.name} got {self.shown()}. Use gradient or "
                 "jacobian."

@@ -12,7 +12,7 @@ import numpy as np
 from fwddiff import dual, rules
 from fwddiff._errors import DerivativeError
 from fwddiff.engines.numpy.standins import StandIns, of_plain
-from fwddiff.sparsity._order import order_of
+from fwddiff.sparsity._order import nonlinear, order_of
 from fwddiff.sparsity._tape import Tape
 from fwddiff.sparsity._traced import Traced
 from fwddiff.sparsity._values import apply, by_row, found, from_objects, make, opaque, operand, plain
@@ -96,16 +96,18 @@ def _stand_in(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _special(own: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
-    """A special function: by its row, if it is one, else of everything that it gets."""
-    row = rules.recorded(own)
+    """A special function: by its row, if it has one; one of arrays, of everything that it gets."""
+    row, of_arrays = rules.recorded(own), rules.is_of_arrays(own)
 
     def stand_in(*arguments: Any, **options: Any) -> Any:
-        as_it_is = isinstance(theirs, np.ufunc) or rules.is_of_arrays(own)
+        as_it_is = isinstance(theirs, np.ufunc) or of_arrays
         function = theirs if as_it_is else np.vectorize(own)
         if not found((*arguments, *options.values())):
             return function(*arguments, **options)
-        if row is None or options:
+        if options or of_arrays:
             return opaque(function, arguments, options)
+        if row is None:
+            return apply(function, nonlinear(len(arguments)), arguments)
         return apply(function, order_of(row), arguments, row.name)
 
     return stand_in

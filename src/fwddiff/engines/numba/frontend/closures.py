@@ -32,6 +32,8 @@ from fwddiff._native.internals import (
     rewrites,
     typed_passes,
 )
+from fwddiff.engines.numba.frontend.cells import is_kept_apart
+from fwddiff.engines.numba.frontend.lifting import refers_to_what_comes
 
 # What takes all that an iterator gives, at once.
 _EAGER = (sum, any, all, min, max, list, tuple, sorted, set, math.fsum, math.prod, np.array)
@@ -40,6 +42,9 @@ _EAGER = (sum, any, all, min, max, list, tuple, sorted, set, math.fsum, math.pro
 class _Inliner(inline_closurecall.InlineClosureCallPass):
     def _inline_closure(self, work_list, block, i, func_def):
         ir_utils.require(isinstance(func_def, ir.Expr) and func_def.op == "make_function")
+        ir_utils.require(
+            not is_kept_apart(func_def.code) and not refers_to_what_comes(self.func_ir, func_def)
+        )
         if _is_generator(func_def.code):
             self._refuse_late_reading(block, i, func_def)
         place = self._bind(block, i, func_def)

@@ -51,7 +51,7 @@ class _Questions:
                     statement.value = ir.Const(answer, statement.loc)
                     self.ir._definitions[statement.target.name] = [statement.value]
         if needless:
-            _drop_unread(self.ir, needless)
+            drop_unread(self.ir, needless)
         return bool(needless)
 
     def _add_what_it_reads(self, value: Any, names: set[str]) -> None:
@@ -186,7 +186,7 @@ _CLASSES = {
 }
 
 
-def _drop_unread(function_ir: Any, names: set[str]) -> None:
+def drop_unread(function_ir: Any, names: set[str]) -> None:
     """Takes assignments of these variables away that nothing reads, again and again."""
     while True:
         statements = [s for block in function_ir.blocks.values() for s in block.body]

@@ -1,9 +1,9 @@
 """Variables of a function that functions defined inside refer to, and whether these may see them change.
 
-Python's inner functions look into the variables when they are called; a function that is a value in compiled
-code (`function_values`) holds what they were when it was made. That is the same unless a variable gets another
-value while such a function is still to be used. Bytecode tells which variables may; liveness, once types are
-known, whether a function is still there when they do.
+Python's inner functions look into the variables when they are called; a function that is a value in
+compiled code (`function_values`) holds what they were when it was made. That is the same unless a variable
+gets another value while such a function is still to be used. Bytecode tells which variables may; liveness,
+once types are known, whether a function is still there when they do.
 """
 
 # Numba's types have attributes that no stub lists.
@@ -105,8 +105,8 @@ def is_assigned_often(code: CodeType, name: str) -> bool:
 
 
 def is_kept_apart(code: CodeType) -> bool:
-    """Whether functions that this one defines may see their variables change: it has to be compiled by itself,
-    because variables of functions that are put in the place of their calls have other names."""
+    """Whether functions that this one defines may see their variables change: it has to be compiled by
+    itself, because variables of functions that are put in the place of their calls have other names."""
     return not code.co_name.startswith("<") and any(rebound(code).values())
 
 
@@ -136,8 +136,8 @@ def _check(blocks: Any, kinds: Any, code: CodeType, names: dict[str, str]) -> No
         if name in names and any(v in kinds and holds(kinds[v], code) for v in live):
             name = names[name]
             raise errors.UnsupportedError(
-                f"`{name}` changes while `{code.co_name}`, which uses it, may still be called. Give it to the "
-                f"function as a default, `{name}={name}`, if the value of before is meant",
+                f"`{name}` changes while `{code.co_name}`, which uses it, may still be called. Give it to "
+                f"the function as a default, `{name}={name}`, if the value of before is meant",
                 statement.loc,
             )
 

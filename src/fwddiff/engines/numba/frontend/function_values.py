@@ -143,8 +143,8 @@ def _maker(code: CodeType, form: Form):
         kind = FunctionValueType(code, form, tuple(map(_kept, values.types)))
         if kind.depth > _DEEPEST:
             raise CompileError(
-                f"`{code.co_name}` refers to a function that refers to a function, and so on, deeper with each "
-                "call: compiled code has no type for that. Use engine='numpy'."
+                f"`{code.co_name}` refers to a function that refers to a function, and so on, deeper with "
+                "each call: compiled code has no type for that. Use engine='numpy'."
             )
 
         def codegen(context, builder, signature, arguments):

@@ -38,7 +38,7 @@ class Interpreter(interpreter.Interpreter):
 
 
 def refers_to_what_comes(function_ir: Any, function: Any) -> bool:
-    """Whether a `make_function` refers to a variable that has no value yet: its own, where it calls itself."""
+    """Whether a `make_function` refers to a variable without a value yet: its own, where it calls itself."""
     return any(_is_not_yet(function_ir, item) for item in _cells(function_ir, function))
 
 
@@ -144,8 +144,8 @@ class Lifter:
         self.rebound: dict[CodeType, dict[str, str]] = {}
 
     def run(self) -> dict[CodeType, dict[str, str]]:
-        """By the code of functions: variables that these refer to and that may change while they live, with what
-        the user calls them."""
+        """By the code of functions: variables that these refer to and that may change while they live, with
+        what the user calls them."""
         found = [
             (block, statement)
             for block in self.ir.blocks.values()
@@ -157,7 +157,8 @@ class Lifter:
             needless |= self._lift(block, statement)
         if found:
             self._drop(needless)
-            structs.refresh()  # the function is half compiled already, and does not know what was made just now
+            # The function is half compiled already, and does not know what was made just now.
+            structs.refresh()
         return self.rebound
 
     def _lift(self, block: Any, statement: Any) -> set[str]:

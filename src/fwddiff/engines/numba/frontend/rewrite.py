@@ -244,11 +244,11 @@ class Rewriter:
         self._find_closures()
         for statement in list(self._statements()):
             expression: Any = getattr(statement, "value", None)
-            if _is(expression, "call") and expression.func.name in self.called:
-                if not any(expression is call for call in self._calls):
-                    captured = [variables[position] for position in self.called[expression.func.name]]
-                    expression.args = [*captured, *expression.args]
-                    self._calls.append(expression)
+            is_call = _is(expression, "call") and expression.func.name in self.called
+            if is_call and not any(expression is call for call in self._calls):
+                captured = [variables[position] for position in self.called[expression.func.name]]
+                expression.args = [*captured, *expression.args]
+                self._calls.append(expression)
             if isinstance(statement, ir.Assign | ir.Return | ir.Yield):
                 self._make_values(statement)
 
@@ -269,7 +269,7 @@ class Rewriter:
                 self._closures.add(getattr(expression.closure, "name", ""))
 
     def _make_values(self, statement) -> None:
-        """Functions that capture and are passed on without being called: values that hold the captured ones."""
+        """Functions that capture, passed on without being called: values that hold the captured ones."""
         is_closure = isinstance(statement, ir.Assign) and statement.target.name in self._closures
         if is_closure or _is_copy(statement):
             return

@@ -47,11 +47,12 @@ _numbers = itertools.count()
 _BY_NAME = "fwddiff_by_name"  # of a module: functions that it calls without their library
 
 
+# Libraries by the functions that they define, as long as they are kept.
+_defining: weakref.WeakValueDictionary[str, PlainLibrary] = weakref.WeakValueDictionary()
+
+
 class PlainLibrary(CodeLibrary):
     """LLVM's code of a function as text, and the libraries of what it calls."""
-
-    # What defines a function, as long as that is kept.
-    defining: weakref.WeakValueDictionary[str, PlainLibrary] = weakref.WeakValueDictionary()
 
     def __init__(self, codegen: Any, name: str):
         super().__init__(codegen, name)
@@ -65,7 +66,7 @@ class PlainLibrary(CodeLibrary):
     def add_ir_module(self, ir_module: Any) -> None:
         self.text = cgutils.normalize_ir_text(str(ir_module))
         self.by_name |= getattr(ir_module, _BY_NAME, set())
-        self.defining.update({f.name: self for f in ir_module.functions if not f.is_declaration})
+        _defining.update({f.name: self for f in ir_module.functions if not f.is_declaration})
 
     def finalize(self) -> None:
         self._finalized = True
@@ -88,7 +89,7 @@ class PlainLibrary(CodeLibrary):
         while pending:
             library = pending.pop()
             yield library.text
-            named = [self.defining[name] for name in sorted(library.by_name) if name in self.defining]
+            named = [_defining[name] for name in sorted(library.by_name) if name in _defining]
             for other in (*library.linked, *named):
                 if not isinstance(other, PlainLibrary):
                     raise Refused(f"it calls {other.name}, which Numba compiled for another purpose")

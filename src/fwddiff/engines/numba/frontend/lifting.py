@@ -15,27 +15,14 @@ from types import CellType, CodeType, FunctionType
 from typing import Any
 
 from fwddiff._capture import NOTHING, Function, Path, nested_codes
-from fwddiff._native.internals import errors, interpreter, ir
+from fwddiff._native.internals import errors, ir
 from fwddiff.engines.numba.frontend import structs
 from fwddiff.engines.numba.frontend.cells import is_assigned_often, own_name, rebound, written_inside
 from fwddiff.engines.numba.frontend.function_values import Form
 from fwddiff.engines.numba.frontend.function_values import made as function_value
 from fwddiff.engines.numba.frontend.questions import drop_unread
+from fwddiff.engines.numba.frontend.reading import NOT_YET
 from fwddiff.engines.numba.frontend.rewrite import Rewriter
-
-_NOT_YET = object()
-
-
-class Interpreter(interpreter.Interpreter):
-    """Reads bytecode; a function defined inside may refer to a variable that has no value yet."""
-
-    def op_LOAD_CLOSURE(self, inst: Any, res: str) -> None:
-        name = self.func_id.func.__code__._varname_from_oparg(inst.arg)
-        if name in self.code_cellvars and name not in self.definitions:
-            self.store(ir.Const(_NOT_YET, self.loc), res)
-        else:
-            super().op_LOAD_CLOSURE(inst, res)
-
 
 def refers_to_what_comes(function_ir: Any, function: Any) -> bool:
     """Whether a `make_function` refers to a variable without a value yet: its own, where it calls itself."""
@@ -44,7 +31,7 @@ def refers_to_what_comes(function_ir: Any, function: Any) -> bool:
 
 def _is_not_yet(function_ir: Any, variable: Any) -> bool:
     given = function_ir._definitions[variable.name]
-    return any(isinstance(d, ir.Const) and d.value is _NOT_YET for d in given)
+    return any(isinstance(d, ir.Const) and d.value is NOT_YET for d in given)
 
 
 def _cells(function_ir: Any, function: Any) -> list[Any]:

@@ -25,17 +25,17 @@ from fwddiff._native.internals import (
     NopythonTypeInference,
     ReconstructSSA,
     TranslateByteCode,
-    bytecode,
     register_pass,
 )
 from fwddiff.engines.numba.frontend.cells import CheckCells
 from fwddiff.engines.numba.frontend.closures import InlineClosures
 from fwddiff.engines.numba.frontend.handlers import refuse_what_raises
 from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled, means
-from fwddiff.engines.numba.frontend.lifting import Inner, Interpreter, Lifter
+from fwddiff.engines.numba.frontend.lifting import Inner, Lifter
 from fwddiff.engines.numba.frontend.literals import dicts_to_structs
 from fwddiff.engines.numba.frontend.options import INLINED, INTERNAL
 from fwddiff.engines.numba.frontend.questions import AnswerQuestions
+from fwddiff.engines.numba.frontend.reading import read
 from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.target import vector_math
@@ -171,8 +171,7 @@ class _Translate(TranslateByteCode):
 
     def run_pass(self, state):
         node, prepared = state.func_id.func.__fwddiff_node__
-        identity = bytecode.FunctionIdentity.from_function(node.function)
-        function_ir = Interpreter(identity).interpret(bytecode.ByteCode(identity))
+        function_ir, code = read(node.function)
         state.metadata["fwddiff"] = rewriter = Rewriter(node, prepared.dispatcher, function_ir)
         rewriter.run()
         dicts_to_structs(function_ir)
@@ -181,7 +180,7 @@ class _Translate(TranslateByteCode):
         function_ir.arg_count = state.func_id.arg_count
         function_ir.arg_names = tuple(state.func_id.arg_names)
         state.func_ir = function_ir
-        state.bc = bytecode.ByteCode(identity)
+        state.bc = code
         return True
 
 

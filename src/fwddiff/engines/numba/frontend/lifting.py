@@ -24,6 +24,7 @@ from fwddiff.engines.numba.frontend.questions import drop_unread
 from fwddiff.engines.numba.frontend.reading import NOT_YET
 from fwddiff.engines.numba.frontend.rewrite import Rewriter
 
+
 def refers_to_what_comes(function_ir: Any, function: Any) -> bool:
     """Whether a `make_function` refers to a variable without a value yet: its own, where it calls itself."""
     return any(_is_not_yet(function_ir, item) for item in _cells(function_ir, function))

@@ -1,5 +1,5 @@
-"""From bytecode to Numba's form of a function, with what Numba's reader lacks: values that are assigned and used
-(`:=`), formats in f-strings, functions defined inside that refer to variables without a value yet.
+"""From bytecode to Numba's form of a function, with what Numba's reader lacks: values that are assigned and
+used (`:=`), formats in f-strings, functions defined inside that refer to variables without a value yet.
 """
 
 # Private: Numba has no interface for its reader.

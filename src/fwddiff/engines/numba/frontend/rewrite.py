@@ -15,7 +15,7 @@ from fwddiff import rules
 from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
 from fwddiff._native.internals import ir, ir_utils
-from fwddiff.engines.numba.frontend import function_values, named_tuples, structs, tensor_methods
+from fwddiff.engines.numba.frontend import function_values, named_tuples, replacing, structs, tensor_methods
 from fwddiff.engines.numba.frontend.array_functions.elementwise import register_special
 from fwddiff.engines.numba.frontend.constants import constant, constant_rest
 from fwddiff.engines.numba.frontend.function_values import Form
@@ -101,9 +101,11 @@ class Rewriter:
 
     def _bind_builtin(self, call) -> None:
         """`enumerate(x, start=1)` and `zip(x, y, strict=False)`, of which Numba takes no keywords."""
+        callee = self.ir._definitions[call.func.name][0]
+        if _is(callee, "getattr"):
+            self._bind_replacing(call, callee)
         if not call.kws:
             return
-        callee = self.ir._definitions[call.func.name][0]
         known = callee.value if isinstance(callee, ir.Global) else None
         names = [name for name, _ in call.kws]
         if known is enumerate and names == ["start"]:
@@ -112,6 +114,22 @@ class Rewriter:
             given = self.ir._definitions[call.kws[0][1].name]
             if [value.value for value in given if isinstance(value, ir.Const)] == [False]:
                 call.kws = ()
+
+    def _bind_replacing(self, call, callee) -> None:
+        """`pair._replace(x=1.0)`, `dataclasses.replace(p, x=1.0)` and `pair._asdict()`."""
+        names = tuple(name for name, _ in call.kws)
+        meant = self.node.lookup(self.paths[call.func.name]) if call.func.name in self.paths else None
+        if callee.attr == "_replace" and not call.args and call.vararg is None:
+            function, structs_given = replacing.replaced(names, True), [callee.value]
+        elif callee.attr == "_asdict" and not call.args and not names:
+            function, structs_given = replacing.as_dict, [callee.value]
+        elif meant is dataclasses.replace and len(call.args) == 1:
+            function, structs_given = replacing.replaced(names, False), [call.args[0]]
+        else:
+            return
+        loads = [s for s in self._statements() if getattr(s, "value", None) is callee]
+        self._set(loads[0], ir.Global(function.__name__, function, call.loc))
+        call.args, call.kws = [*structs_given, *[value for _, value in call.kws]], ()
 
     def _path_inlined(self, value) -> Path | None:
         """Of a global that still stands for what the user's name leads to, and of its attributes."""

@@ -1,4 +1,4 @@
-"""Dicts, replaced structs, assignments in expressions, formats in messages, kept axes: compiled, as in Python.
+"""Dicts, replaced structs, assignments in expressions, formats in messages, kept axes: compiled.
 
 The oracle is a central difference of the plain function.
 """
@@ -134,10 +134,11 @@ def test_arguments_that_are_dicts():
     def f(d, b):
         if "absent" in d:
             return d["absent"] * b
-        total = 0.0
+        total, values = 0.0, d.values()
+        first, _ = values
         for key, value in d.items():
             total += value * b if key == "z" else value**2
-        return total + tuple(d.values())[0] * b * len(d)
+        return total + first * b * len(d)
 
     g = fwddiff(f, engine="numba")
     assert fd.gradient(g, {"z": 2.0, "a": 3.0}, 0.5) == {"z": 0.5 + 1.0, "a": 6.0}

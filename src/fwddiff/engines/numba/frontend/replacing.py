@@ -1,6 +1,9 @@
 """Structs made of others: `dataclasses.replace(p, x=1.0)`, `pair._replace(x=1.0)`, `pair._asdict()`,
 `dataclasses.asdict(p)` and `astuple(p)`."""
 
+# Numba's types have attributes that no stub lists.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import dataclasses

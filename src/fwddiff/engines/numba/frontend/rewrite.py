@@ -101,7 +101,10 @@ class Rewriter:
 
     def _bind_builtin(self, call) -> None:
         """`enumerate(x, start=1)` and `zip(x, y, strict=False)`, of which Numba takes no keywords."""
-        callee = self.ir._definitions[call.func.name][0]
+        definitions = self.ir._definitions[call.func.name]
+        if not definitions:  # of a name that Numba's reader made
+            return
+        callee = definitions[0]
         if _is(callee, "getattr"):
             self._bind_replacing(call, callee)
         if not call.kws:

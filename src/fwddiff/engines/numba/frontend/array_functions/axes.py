@@ -2,7 +2,7 @@
 `np.squeeze(x, axis=0)`, `np.tile(x, n)`, `x[[0, 2]]`."""
 
 # Numba's types have attributes, and its modules exports, that no stub lists.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 
 from __future__ import annotations
 

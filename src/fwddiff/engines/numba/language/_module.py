@@ -78,7 +78,10 @@ def one_function(texts: Iterable[str]) -> str:
             variable.linkage = "internal"
     _simplify(module)
     for name in circular:
-        module = _recursion.without_recursion(module, name, _simplify)
+        try:
+            module = _recursion.without_recursion(module, name, _simplify)
+        except RuntimeError as error:  # LLVM's: forms of one function for several types that call each other
+            raise Refused(f"it needs `{name}`") from error
         _simplify(module)
     return _without_idle_polls(_checked(module))
 

@@ -209,7 +209,20 @@ def asks_for_types(x, y):
     return x
 
 
+def replaced(x, y):
+    return Pair(x)._replace(b=y * y).product + dataclasses.replace(Vector(x), b=x * y).norm
+
+
+def recursive(x, y):
+    def power(n):
+        return 1.0 if n == 0 else x * power(n - 1)
+
+    return power(3) * y
+
+
 FUNCTIONS = [
+    replaced,
+    recursive,
     asks_for_types,
     tuples,
     stars,
@@ -274,10 +287,6 @@ def caught(x, y):
     return s
 
 
-def replaced(x, y):
-    return Pair(x)._replace(b=y * y).product + dataclasses.replace(Vector(x), b=x * y).norm
-
-
 def keys(x, y):
     return min([x, y, 2.0], key=lambda v: abs(v - y)) + x * max(x, y, key=lambda v: -v)
 
@@ -293,13 +302,6 @@ def yielding(x, y):
     return s
 
 
-def recursive(x, y):
-    def power(n):
-        return 1.0 if n == 0 else x * power(n - 1)
-
-    return power(3) * y
-
-
 def formatted(x, y):
     return x * len(f"{y:.3f}")
 
@@ -313,10 +315,8 @@ IN_PYTHON = [
     matched,
     unpacked,
     caught,
-    replaced,
     keys,
     yielding,
-    recursive,
     formatted,
     chosen,
 ]

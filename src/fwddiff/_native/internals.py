@@ -22,6 +22,7 @@ OLDEST, NEWEST = "0.65", "0.68"  # releases that the tests ran with
 
 try:
     from numba.core import (
+        analysis,
         bytecode,
         callconv,
         cgutils,
@@ -53,6 +54,7 @@ try:
     from numba.core.rewrites.registry import Rewrite, register_rewrite
     from numba.core.runtime.context import NRTContext
     from numba.core.runtime.nrt import rtsys
+    from numba.core.typed_passes import NopythonTypeInference
     from numba.core.typing import templates
     from numba.core.typing.templates import (
         AbstractTemplate,

@@ -88,6 +88,9 @@ def checked(x):
     return math.sqrt(x)
 
 rate = 3.0
+def handed(f, x):
+    return f(0.5 * x)
+
 shared = fd.fwddiff(lambda x: (lambda t: t * rate)(x) * rate)
 X = np.linspace(0.1, 1.0, 5)
 result, pullback = fd.rrule(fd.fwddiff(model), Line(2.0, 0.5), 0.3, "line")
@@ -101,6 +104,7 @@ found["dict"] = fd.rrule(lambda d: d, {"a": 1.0, "b": 2.0})[0]
 found["sum"] = float(fd.fwddiff(checked).sum(X))
 found["large"] = float(fd.fwddiff(checked).sum(np.linspace(0.0, 1.0, 200_000)))
 found["shared"] = shared.broadcast(X).tolist()
+found["lambda"] = fd.derivative(lambda x: handed(lambda t: x * t * rate, x), 2.0)
 found["special"] = fd.derivative(lambda x: math.lgamma(x), 2.5)
 """
 

@@ -19,6 +19,7 @@ from fwddiff._problem import Problem
 from fwddiff.engines.numba.frontend import (
     array_functions,
     builtins,
+    dicts,
     iteration,
     magnitudes,  # noqa: F401 - registers itself
     named_tuples,
@@ -32,6 +33,7 @@ named_tuples.register()
 iteration.register()
 builtins.register()
 structs.register_operators()
+dicts.register()
 array_functions.register()
 tensor_methods.register()
 

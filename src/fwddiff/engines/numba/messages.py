@@ -56,7 +56,10 @@ _MEANINGS: list[tuple[str, str]] = [
     (r"opcode \(MATCH_\w+\)", "it uses `match` on a sequence, a mapping or a class. Ask by `if`"),
     (r"opcode \(UNPACK_EX\)", "it unpacks into a starred name (`a, *b = t`). Take `t[0]` and `t[1:]`"),
     (r"unsupported opcode \(\w+\)", "it uses a statement that kernels do not have"),
-    (r"format spec in f-strings", "it uses a format specification in an f-string"),
+    (
+        r"matmul\([^\n]*(?:unicode|Literal\[str)|getiter[^\n]*float",
+        "it uses a format specification in an f-string",
+    ),
     (r"Unknown attribute '([^']+)' of type (.+)", "`.{0}` is no attribute of {1}"),
     (
         r"No implementation of function (.+?) found for signature",

@@ -32,6 +32,10 @@ from fwddiff._native.internals import (
     rewrites,
     typed_passes,
 )
+from fwddiff.engines.numba.frontend.cells import is_kept_apart
+from fwddiff.engines.numba.frontend.lifting import refers_to_what_comes
+from fwddiff.engines.numba.frontend.reading import read
+from fwddiff.engines.numba.frontend.rewrite import drop_messages
 
 # What takes all that an iterator gives, at once.
 _EAGER = (sum, any, all, min, max, list, tuple, sorted, set, math.fsum, math.prod, np.array)
@@ -40,6 +44,9 @@ _EAGER = (sum, any, all, min, max, list, tuple, sorted, set, math.fsum, math.pro
 class _Inliner(inline_closurecall.InlineClosureCallPass):
     def _inline_closure(self, work_list, block, i, func_def):
         ir_utils.require(isinstance(func_def, ir.Expr) and func_def.op == "make_function")
+        ir_utils.require(
+            not is_kept_apart(func_def.code) and not refers_to_what_comes(self.func_ir, func_def)
+        )
         if _is_generator(func_def.code):
             self._refuse_late_reading(block, i, func_def)
         place = self._bind(block, i, func_def)
@@ -150,7 +157,9 @@ def _ir_of_code(namespace: dict, code: types.CodeType) -> Any:
     """As Numba's `get_ir_of_code`, but what is defined inside is left to the caller, who binds as we do."""
     cells = tuple(types.CellType(None) for _ in code.co_freevars)
     function = types.FunctionType(code, namespace, code.co_name, None, cells)
-    function_ir = compiler.run_frontend(function)
+    function_ir, _ = read(function)
+    postproc.PostProcessor(function_ir).run()
+    drop_messages(function_ir)
     if _is_generator(code):
         _make_list(function_ir)
     state = compiler.StateDict()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
 from fwddiff._native.internals import get_definition, guard, ir
-from fwddiff.engines.numba.frontend import structs
+from fwddiff.engines.numba.frontend import dicts, structs
 
 
 def dicts_to_structs(function_ir: Any) -> None:
@@ -43,12 +44,17 @@ def _is_only_read(function_ir: Any, name: str) -> bool:
 
 
 def _only_reads(function_ir: Any, value: Any) -> bool:
+    if value.op == "getattr":
+        return value.attr in dicts.METHODS
     if value.op == "getitem":
         return isinstance(getattr(guard(get_definition, function_ir, value.index), "value", None), str)
+    if value.op == "binop":
+        return value.fn is operator.contains
     return value.op in _READING
 
 
-_READING = ("cast", "static_getitem", "build_tuple", "build_map")
+# What a function is called with, it cannot change: a struct has no items to be set.
+_READING = ("cast", "static_getitem", "build_tuple", "build_map", "call")
 
 
 def _uses(function_ir: Any, name: str) -> Iterator[Any]:

@@ -136,6 +136,13 @@ def constructor(cls: type[Any]) -> Any:
     return compiled(function, **INLINED)
 
 
+def from_fields(cls: type[Any]) -> Any:
+    """`tuple of all fields → cls`, compiled."""
+    listing = ", ".join(f"values[{k}]" for k in range(len(cls._fields)))
+    text = f"def from_fields(values):\n    return cls({listing})\n"
+    return compiled(compile_function("from_fields", text, {"cls": cls}), **INLINED)
+
+
 def register() -> None:
     """Give Numba's NamedTuples the two questions that it asks when types meet."""
     types.BaseNamedTuple.unify = _unify

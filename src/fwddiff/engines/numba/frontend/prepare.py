@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dis
 import functools
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from fwddiff._capture import Function, nested_codes
@@ -22,18 +22,20 @@ from fwddiff._errors import CaptureError, PythonOnlyError
 from fwddiff._native.internals import (
     FunctionPass,
     InlineClosureLikes,
+    NopythonTypeInference,
     ReconstructSSA,
     TranslateByteCode,
-    bytecode,
-    interpreter,
     register_pass,
 )
+from fwddiff.engines.numba.frontend.cells import CheckCells
 from fwddiff.engines.numba.frontend.closures import InlineClosures
 from fwddiff.engines.numba.frontend.handlers import refuse_what_raises
 from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled, means
+from fwddiff.engines.numba.frontend.lifting import Inner, Lifter
 from fwddiff.engines.numba.frontend.literals import dicts_to_structs
 from fwddiff.engines.numba.frontend.options import INLINED, INTERNAL
 from fwddiff.engines.numba.frontend.questions import AnswerQuestions
+from fwddiff.engines.numba.frontend.reading import read
 from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.target import vector_math
@@ -48,6 +50,7 @@ class Prepared:
         refuse_what_raises(plan)
         self.plan, self.has_rules = plan, has_rules
         self.dispatchers: dict[tuple, object] = {}
+        self._inner: dict[tuple[Function, CodeType], Inner] = {}
         self.entry = self.dispatcher(plan)
 
     @staticmethod
@@ -71,6 +74,12 @@ class Prepared:
             by_row = node.row is not None and self.has_rules
             self.dispatchers[key] = self._with_row(node) if by_row else self._compiled(node)
         return self.dispatchers[key]
+
+    def inner(self, outer: Function, code: CodeType, path: tuple[CodeType, ...]) -> Inner:
+        """A function defined inside of `outer` that is used as a value; one for each code."""
+        if (outer, code) not in self._inner:
+            self._inner[outer, code] = Inner(outer, code, path)
+        return self._inner[outer, code]
 
     def _with_row(self, node: Function):
         return means().with_row(node, self._of_values.dispatcher(node), _stub(node))
@@ -162,8 +171,7 @@ class _Translate(TranslateByteCode):
 
     def run_pass(self, state):
         node, prepared = state.func_id.func.__fwddiff_node__
-        identity = bytecode.FunctionIdentity.from_function(node.function)
-        function_ir = interpreter.Interpreter(identity).interpret(bytecode.ByteCode(identity))
+        function_ir, code = read(node.function)
         state.metadata["fwddiff"] = rewriter = Rewriter(node, prepared.dispatcher, function_ir)
         rewriter.run()
         dicts_to_structs(function_ir)
@@ -172,7 +180,7 @@ class _Translate(TranslateByteCode):
         function_ir.arg_count = state.func_id.arg_count
         function_ir.arg_names = tuple(state.func_id.arg_names)
         state.func_ir = function_ir
-        state.bc = bytecode.ByteCode(identity)
+        state.bc = code
         return True
 
 
@@ -184,9 +192,11 @@ class _TranslateInlined(FunctionPass):
         FunctionPass.__init__(self)
 
     def run_pass(self, state):
-        rewriter = state.metadata.pop("fwddiff")
+        rewriter, (_, prepared) = state.metadata.pop("fwddiff"), state.func_id.func.__fwddiff_node__
         if any(nested_codes(rewriter.node.function.__code__)):
             rewriter.run_inlined(state.func_ir)
+            lifter = Lifter(rewriter, state.func_ir, prepared.inner, prepared.dispatcher)
+            state.metadata["fwddiff_rebound"] = lifter.run()
         return True
 
 
@@ -204,6 +214,7 @@ class _Compiler(InnerCompiler):
         manager.add_pass_after(_TranslateInlined, InlineClosures)
         manager.add_pass_after(Polls, _TranslateInlined)
         manager.add_pass_after(AnswerQuestions, ReconstructSSA)
+        manager.add_pass_after(CheckCells, NopythonTypeInference)
         manager._finalized = False
         manager.finalize()
         return [manager]

@@ -51,7 +51,7 @@ class _Questions:
                     statement.value = ir.Const(answer, statement.loc)
                     self.ir._definitions[statement.target.name] = [statement.value]
         if needless:
-            _drop_unread(self.ir, needless)
+            drop_unread(self.ir, needless)
         return bool(needless)
 
     def _add_what_it_reads(self, value: Any, names: set[str]) -> None:
@@ -76,6 +76,8 @@ class _Questions:
         if self._is_call_of(sides[0], np.ndim) and isinstance(sides[1], ir.Const):
             kind = self._kind(sides[0].args[0])
             return None if not _is_number(kind) else value.fn(0, sides[1].value)
+        if value.fn is operator.contains:
+            return self._has_key(value.lhs, sides[1])
         if value.fn not in (*_IS, *_IS_NOT):
             return None
         asked = [k for k, side in enumerate(sides) if self._is_call_of(side, type)]
@@ -91,6 +93,14 @@ class _Questions:
         if not isinstance(others[0], ir.Arg) or isinstance(self.arguments[others[0].index], _MAY_BE_NONE):
             return None
         return value.fn is operator.is_not
+
+    def _has_key(self, variable: Any, key: Any) -> bool | None:
+        """`"x" in d`, of a dict that is an argument or is written in the function."""
+        found = self._definition(variable)
+        is_made = isinstance(found, ir.Expr) and found.op == "call"
+        names = getattr(self._object(found.func) if is_made else self._kind(variable), "keys_of_dict", None)
+        is_text = isinstance(key, ir.Const | ir.Global) and isinstance(key.value, str)
+        return key.value in names if names is not None and is_text else None
 
     def _asked(self, value: Any) -> bool | None:
         """`isinstance(x, C)` and `np.isscalar(x)`."""
@@ -186,7 +196,7 @@ _CLASSES = {
 }
 
 
-def _drop_unread(function_ir: Any, names: set[str]) -> None:
+def drop_unread(function_ir: Any, names: set[str]) -> None:
     """Takes assignments of these variables away that nothing reads, again and again."""
     while True:
         statements = [s for block in function_ir.blocks.values() for s in block.body]

@@ -14,10 +14,11 @@ import optree
 from fwddiff import rules
 from fwddiff._capture import Function, Path, plan
 from fwddiff._errors import CaptureError, CompileError
-from fwddiff._native.internals import ir
-from fwddiff.engines.numba.frontend import named_tuples, structs, tensor_methods
+from fwddiff._native.internals import ir, ir_utils
+from fwddiff.engines.numba.frontend import function_values, named_tuples, replacing, structs, tensor_methods
 from fwddiff.engines.numba.frontend.array_functions.elementwise import register_special
 from fwddiff.engines.numba.frontend.constants import constant, constant_rest
+from fwddiff.engines.numba.frontend.function_values import Form
 from fwddiff.engines.numba.frontend.numbers import to_float32, to_float64, where
 from fwddiff.rules import distribution_function, is_of_arrays, meant_by, recorded
 
@@ -100,9 +101,14 @@ class Rewriter:
 
     def _bind_builtin(self, call) -> None:
         """`enumerate(x, start=1)` and `zip(x, y, strict=False)`, of which Numba takes no keywords."""
+        definitions = self.ir._definitions[call.func.name]
+        if not definitions:  # of a name that Numba's reader made
+            return
+        callee = definitions[0]
+        if _is(callee, "getattr"):
+            self._bind_replacing(call, callee)
         if not call.kws:
             return
-        callee = self.ir._definitions[call.func.name][0]
         known = callee.value if isinstance(callee, ir.Global) else None
         names = [name for name, _ in call.kws]
         if known is enumerate and names == ["start"]:
@@ -111,6 +117,22 @@ class Rewriter:
             given = self.ir._definitions[call.kws[0][1].name]
             if [value.value for value in given if isinstance(value, ir.Const)] == [False]:
                 call.kws = ()
+
+    def _bind_replacing(self, call, callee) -> None:
+        """`pair._replace(x=1.0)`, `dataclasses.replace(p, x=1.0)` and `pair._asdict()`."""
+        names = tuple(name for name, _ in call.kws)
+        meant = self.node.lookup(self.paths[call.func.name]) if call.func.name in self.paths else None
+        if callee.attr == "_replace" and not call.args and call.vararg is None:
+            function, structs_given = replacing.replaced(names, True), [callee.value]
+        elif callee.attr == "_asdict" and not call.args and not names:
+            function, structs_given = replacing.as_dict, [callee.value]
+        elif meant is dataclasses.replace and len(call.args) == 1:
+            function, structs_given = replacing.replaced(names, False), [call.args[0]]
+        else:
+            return
+        loads = [s for s in self._statements() if getattr(s, "value", None) is callee]
+        self._set(loads[0], ir.Global(function.__name__, function, call.loc))
+        call.args, call.kws = [*structs_given, *[value for _, value in call.kws]], ()
 
     def _path_inlined(self, value) -> Path | None:
         """Of a global that still stands for what the user's name leads to, and of its attributes."""
@@ -239,19 +261,19 @@ class Rewriter:
         needed = sorted({position for positions in self.called.values() for position in positions})
         if not needed:
             return
-        variables = {position: self._captured(position) for position in needed}
+        variables = {position: self.captured(position) for position in needed}
         self._find_closures()
-        for statement in self._statements():
+        for statement in list(self._statements()):
             expression: Any = getattr(statement, "value", None)
-            if _is(expression, "call") and expression.func.name in self.called:
-                if not any(expression is call for call in self._calls):
-                    captured = [variables[position] for position in self.called[expression.func.name]]
-                    expression.args = [*captured, *expression.args]
-                    self._calls.append(expression)
-            elif isinstance(statement, ir.Assign | ir.Return | ir.Yield):
-                self._refuse_uncalled(statement)
+            is_call = _is(expression, "call") and expression.func.name in self.called
+            if is_call and not any(expression is call for call in self._calls):
+                captured = [variables[position] for position in self.called[expression.func.name]]
+                expression.args = [*captured, *expression.args]
+                self._calls.append(expression)
+            if isinstance(statement, ir.Assign | ir.Return | ir.Yield):
+                self._make_values(statement)
 
-    def _captured(self, position: int) -> ir.Var:
+    def captured(self, position: int) -> ir.Var:
         """A variable that is set to the captured value at the function's beginning."""
         entry, name = self.ir.blocks[min(self.ir.blocks)], f"$captured_{position}"
         variable = ir.Var(entry.scope, name, self.first)
@@ -267,16 +289,55 @@ class Rewriter:
             if _is(expression, "make_function"):
                 self._closures.add(getattr(expression.closure, "name", ""))
 
-    def _refuse_uncalled(self, statement) -> None:
-        if isinstance(statement, ir.Assign) and statement.target.name in self._closures:
+    def _make_values(self, statement) -> None:
+        """Functions that capture, passed on without being called: values that hold the captured ones."""
+        is_closure = isinstance(statement, ir.Assign) and statement.target.name in self._closures
+        if is_closure or _is_copy(statement):
             return
+        expression: Any = getattr(statement, "value", None)
+        called = expression.func.name if _is(expression, "call") else ""
         for variable in statement.list_vars():
-            if self.called.get(variable.name) and not _is_copy(statement):
-                root, attributes = self.paths[variable.name]
-                raise CaptureError(
-                    f"`{'.'.join((root, *attributes))}` captures values and is passed on without "
-                    f"being called, in line {statement.loc.line} of {statement.loc.filename}. Call it."
-                )
+            if variable.name != called and self.called.get(variable.name):
+                value = self._value_of(variable, statement)
+                ir_utils.replace_vars_stmt(statement, {variable.name: value})
+
+    def _value_of(self, variable, statement) -> Any:
+        """A variable that is set to the function as a value at this one's beginning."""
+        path = self.paths[variable.name]
+        entry, name = self.ir.blocks[min(self.ir.blocks)], f"$value_of_{'.'.join((path[0], *path[1]))}"
+        value = ir.Var(entry.scope, name, self.first)
+        if name not in self.ir._definitions:
+            self._assign_value(value, entry, path, self._plain_parameters(path, statement))
+        return value
+
+    def _assign_value(self, value, entry, path: Path, names: tuple[str, ...]) -> None:
+        callee, positions = self.node.calls[path]
+        positions = positions or list(range(len(callee.captures)))
+        captured = [self.captured(position) for position in positions]
+        given = callee.function.__defaults__ or ()
+        defaults = {entry.scope.redefine("$default", self.first): ir.Const(d, self.first) for d in given}
+        form = Form(self.dispatcher(callee), names, names[len(names) - len(given) :])
+        parts = [*captured, *defaults]
+        made, before = function_values.made(entry.scope, self.first, callee.function.__code__, form, parts)
+        assigned = {**defaults, **before, value: made}
+        for target, new in assigned.items():
+            self.ir._definitions[target.name] = [new]
+        known = {v.name for v in captured}
+        place = 1 + max(k for k, s in enumerate(entry.body) if getattr(s, "target", value).name in known)
+        entry.body[place:place] = [ir.Assign(new, target, self.first) for target, new in assigned.items()]
+        structs.refresh()
+
+    def _plain_parameters(self, path: Path, statement) -> tuple[str, ...]:
+        """Parameters of a function that is made a value."""
+        callee = self.node.calls[path][0]
+        code, defaults = callee.function.__code__, callee.function.__defaults__ or ()
+        constants = all(d is None or isinstance(d, int | float | str) for d in defaults)
+        if code.co_flags & 0x0C or code.co_kwonlyargcount or not constants:
+            raise CaptureError(
+                f"`{'.'.join((path[0], *path[1]))}` captures values and is passed on without "
+                f"being called, in line {statement.loc.line} of {statement.loc.filename}. Call it."
+            )
+        return code.co_varnames[callee.bound is not None : code.co_argcount]
 
     def _drop_unused(self) -> None:
         """Remove loads of objects whose attributes were replaced: Numba could not type them."""

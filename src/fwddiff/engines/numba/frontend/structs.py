@@ -52,6 +52,7 @@ class StructType(types.Type):
     ):
         self.cls, self.names, self.fields, self.beside = cls, names, fields, beside
         self.is_dict = cls is dict
+        self.keys_of_dict = names if self.is_dict else None
         listing = ", ".join(f"{name}: {field}" for name, field in zip(names, fields, strict=True))
         name = f"{cls.__module__}.{cls.__qualname__}#{id(cls)}.{_version(cls)}"
         super().__init__(name=f"{name}({listing}){'' if beside is None else beside}")
@@ -72,6 +73,11 @@ class StructType(types.Type):
             return None
         kinds = [context.can_convert(a, b) for a, b in zip(self.fields, other.fields, strict=True)]
         return None if None in kinds else max(kinds)
+
+    def emitted(self, context, sig):
+        """What Numba calls to write a call of an instance: its class's `__call__`."""
+        method = context.typing_context.resolve_getattr(self, "__call__")
+        return context.get_function(method, sig)
 
 
 class _StructModel(models.StructModel):
@@ -178,7 +184,7 @@ def register(cls: type) -> None:
     _registered[cls] = _capture.guard_parts([cls], means().owned), version + 1
     for name in dir(cls):
         member = inspect.getattr_static(cls, name)
-        if _is_method(member) and not name.startswith("__"):
+        if _is_method(member) and _is_called_by_name(name):
             _register_method(cls, name, member)
         elif isinstance(member, staticmethod | classmethod) and not name.startswith("__"):
             _register_method(cls, name, getattr(cls, name), takes_self=False)
@@ -202,7 +208,11 @@ def _is_method(member: object) -> bool:
 def methods(cls: type) -> list[Callable]:
     """What `register` makes methods of."""
     found = [(name, inspect.getattr_static(cls, name)) for name in dir(cls)]
-    return [member for name, member in found if _is_method(member) and not name.startswith("__")]
+    return [member for name, member in found if _is_method(member) and _is_called_by_name(name)]
+
+
+def _is_called_by_name(name: str) -> bool:
+    return not name.startswith("__") or name == "__call__"
 
 
 def constructor(cls: type) -> Callable:
@@ -360,7 +370,14 @@ def register_operators() -> None:
 
 def dict_constructor(keys: tuple[str, ...]):
     """Intrinsic `values tuple → struct that is read like a dict`."""
-    return _constructor_of(dict, keys)
+    construct = _constructor_of(dict, keys)
+    construct.keys_of_dict = keys
+    return construct
+
+
+def class_of_dicts() -> type[StructType]:
+    """Class of the Numba types of all dicts."""
+    return _numba_class(dict)
 
 
 def plain_constructor(cls: type, beside: Beside | None = None):
@@ -403,6 +420,8 @@ class _DictItem(AbstractTemplate):
 @lower_builtin("static_getitem", StructType, types.Any)
 def _get_item(context, builder, signature, arguments):
     struct, index = signature.args[0], arguments[1]
+    if not struct.is_dict:
+        raise NotImplementedError  # and the class's own `__getitem__` is called
     position = struct.names.index(index)
     found = builder.extract_value(arguments[0], position)
     return impl_ret_borrowed(context, builder, struct.fields[position], found)

@@ -29,6 +29,7 @@ from fwddiff.engines.numba.frontend import structs
 from fwddiff.engines.numba.frontend.buffers import CacheType
 from fwddiff.engines.numba.frontend.prepare import Prepared
 from fwddiff.engines.numba.language import _arrays, _buffers, _target
+from fwddiff.engines.numba.ssa.code import Refused
 from fwddiff.engines.numba.ssa.function import Array
 from numba import types
 
@@ -136,7 +137,10 @@ def _type(spec: optree.PyTreeSpec, leaves: Iterator[types.Type]) -> types.Type:
     if spec.type in (tuple, list):
         return types.BaseTuple.from_types(items)
     if spec.type is dict:
-        return structs.struct_type(dict, tuple(map(str, spec.entries())), items)
+        keys = spec.entries()
+        if not all(isinstance(key, str) for key in keys):
+            raise Refused("a dict has keys that are no text")
+        return structs.struct_type(dict, tuple(keys), items)
     if optree.is_namedtuple_class(spec.type):
         return types.BaseTuple.from_types(items, spec.type)
     structs.register(spec.type)

@@ -54,6 +54,7 @@ _HEAD = re.compile(rf"^(define (?!i32 @\"{SYMBOL}\").*\))(?: alwaysinline)?")
 _ENTRY = re.compile(r"^\S+:\n", re.MULTILINE)
 _CALLED = re.compile(r"(\b(?:call|declare)\b[^@\n]*@)(\"?)([\w.]+)\2(?=\()")
 _SINGLE = re.compile(r"\bfloat\b(?![\w.\"])")
+_DECLARED = re.compile(r'^declare [^@\n]*@"?([^"(]+)"?\(')
 _NAME = re.compile(r'@("[^"]+"|[\w.$-]+)')
 
 
@@ -77,7 +78,10 @@ def one_function(texts: Iterable[str]) -> str:
             variable.linkage = "internal"
     _simplify(module)
     for name in circular:
-        module = _recursion.without_recursion(module, name, _simplify)
+        try:
+            module = _recursion.without_recursion(module, name, _simplify)
+        except RuntimeError as error:  # LLVM's: forms of one function for several types that call each other
+            raise Refused(f"it needs `{name}`") from error
         _simplify(module)
     return _without_idle_polls(_checked(module))
 
@@ -184,15 +188,30 @@ def _without_idle_polls(text: str) -> str:
 def _checked(module: Any) -> str:
     """The text; raises `Refused` where the function needs what is not in it."""
     constants = {v.name for v in module.global_variables if " constant [" in str(v)}
-    for name in _named(str(module.get_function(SYMBOL))):
+    for name in _named(_renamed(str(module.get_function(SYMBOL)))):
         if name in constants:
             continue
         if name != SYMBOL and not name.startswith(("fwddiff.", PRINT, *PLAIN, *_ASSUMPTIONS)):
             raise Refused(f"it needs `{name}`")
-    text = str(module)
+    text = _with_rows(str(module))
     if _SINGLE.search(text):
         raise Refused("it makes arrays of single precision")
     return text
+
+
+def _with_rows(text: str) -> str:
+    """The text without functions that LLVM's simplification made of others (`0.0 * x` is a `copysign`)."""
+    renamed = _renamed(text)
+    if renamed == text:
+        return text
+    lines, met = [], set()
+    for line in renamed.split("\n"):
+        declared = _DECLARED.match(line)
+        if declared is None or declared.group(1) not in met:
+            lines.append(line)
+        if declared is not None:
+            met.add(declared.group(1))
+    return "\n".join(lines)
 
 
 def _named(text: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ import copy
 import functools
 import itertools
 import operator
+import weakref
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType
 from typing import Any
@@ -43,6 +44,11 @@ from numba import types
 
 _NAME, RAISED = "fwddiff", "fwddiff.raised"
 _numbers = itertools.count()
+_BY_NAME = "fwddiff_by_name"  # of a module: functions that it calls without their library
+
+
+# Libraries by the functions that they define, as long as they are kept.
+_defining: weakref.WeakValueDictionary[str, PlainLibrary] = weakref.WeakValueDictionary()
 
 
 class PlainLibrary(CodeLibrary):
@@ -52,12 +58,15 @@ class PlainLibrary(CodeLibrary):
         super().__init__(codegen, name)
         self.text = ""
         self.linked: list[Any] = []
+        self.by_name: set[str] = set()
 
     def add_linking_library(self, library: Any) -> None:
         self.linked.append(library)
 
     def add_ir_module(self, ir_module: Any) -> None:
         self.text = cgutils.normalize_ir_text(str(ir_module))
+        self.by_name |= getattr(ir_module, _BY_NAME, set())
+        _defining.update({f.name: self for f in ir_module.functions if not f.is_declaration})
 
     def finalize(self) -> None:
         self._finalized = True
@@ -80,7 +89,8 @@ class PlainLibrary(CodeLibrary):
         while pending:
             library = pending.pop()
             yield library.text
-            for other in library.linked:
+            named = [_defining[name] for name in sorted(library.by_name) if name in _defining]
+            for other in (*library.linked, *named):
                 if not isinstance(other, PlainLibrary):
                     raise Refused(f"it calls {other.name}, which Numba compiled for another purpose")
                 if id(other) not in met:
@@ -95,7 +105,9 @@ class _Codegen(JITCPUCodegen):
         vars(self).update(vars(other))
 
     def insert_unresolved_ref(self, builder: Any, fnty: Any, name: str) -> Any:
-        """A function that is being compiled further out is called by its name, not by an address."""
+        """A function that is being compiled further out is called by its name, not by an address. So is its
+        form for other arguments, as of a helper in a lambda that it is given."""
+        vars(builder.module).setdefault(_BY_NAME, set()).add(name)
         return cgutils.get_or_insert_function(builder.module, fnty, name)
 
 

@@ -7,6 +7,7 @@ which compile a whole formula into one loop (`elementwise`). Sums, products, con
 from __future__ import annotations
 
 from fwddiff.engines.numba.frontend.array_functions import (
+    axes,
     construction,
     elementwise,
     linear_algebra,
@@ -20,7 +21,7 @@ from fwddiff.engines.numba.frontend.array_functions import (
 def register() -> None:
     """Register the overloads of this folder; call it after the scalar rows are registered."""
     elementwise.register()
-    for part in (construction, linear_algebra, log_sums, products, reductions):
+    for part in (axes, construction, linear_algebra, log_sums, products, reductions):
         part.register()
     methods.register()
 

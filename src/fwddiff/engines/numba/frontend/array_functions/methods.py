@@ -14,7 +14,10 @@ from fwddiff.engines.numba.frontend.array_functions.arguments import is_smooth_a
 from numba import types
 from numba.extending import lower_builtin
 
-_METHODS = {name: getattr(np, name) for name in ("sum", "prod", "mean", "var", "std", "cumsum", "cumprod")}
+_METHODS = {
+    name: getattr(np, name)
+    for name in ("sum", "prod", "mean", "max", "min", "var", "std", "cumsum", "cumprod")
+}
 _METHODS |= {"dot": np.dot, "clip": np.clip, "trace": np.trace}
 
 

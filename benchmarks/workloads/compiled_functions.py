@@ -13,6 +13,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.workloads import first_gradients
+
 
 def line(a, x):
     return -math.log(a) - x / a
@@ -128,6 +130,8 @@ STRAIGHT = ("line", *_TEXTS)
 def get(which: str) -> tuple[Callable[..., Any], tuple[float, ...]]:
     if which in _WRITTEN:
         return _WRITTEN[which]
+    if which.startswith(first_gradients.PREFIX):
+        return first_gradients.get(which.removeprefix(first_gradients.PREFIX))
     text, point = _TEXTS[which]
     return defined(text), point
 
@@ -143,9 +147,11 @@ def with_functions_of(function: Callable[..., Any], module: Any) -> Callable[...
     return types.FunctionType(function.__code__, {"math": module, "__builtins__": builtins})
 
 
-def for_numba(function: Callable[..., Any]) -> Callable[..., Any]:
+def for_numba(which: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The plain function for `numba.njit`, which calls compiled helpers alone."""
     import numba
 
+    if which.startswith(first_gradients.PREFIX):
+        return first_gradients.for_numba(which.removeprefix(first_gradients.PREFIX))
     helpers = {f.__name__: numba.njit(f) for f in (continued_fraction, cumulative)}
     return types.FunctionType(function.__code__, {"math": math, **helpers})

@@ -39,7 +39,6 @@ from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.target import vector_math
 
-
 OURS = "fwddiff.special."
 
 

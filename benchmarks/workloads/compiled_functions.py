@@ -13,8 +13,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.workloads import first_gradients
-
 
 def line(a, x):
     return -math.log(a) - x / a
@@ -124,14 +122,17 @@ _TEXTS = {
     **{f"{n} straight lines": (_straight_lines(n), (0.3, 0.4)) for n in (100, 400)},
     **{f"product of {n}": (_product(n), tuple(1 + 0.01 * k for k in range(n))) for n in (12, 16)},
 }
+SPECIAL = "special "  # and the name of a special function
 STRAIGHT = ("line", *_TEXTS)
 
 
 def get(which: str) -> tuple[Callable[..., Any], tuple[float, ...]]:
     if which in _WRITTEN:
         return _WRITTEN[which]
-    if which.startswith(first_gradients.PREFIX):
-        return first_gradients.get(which.removeprefix(first_gradients.PREFIX))
+    if which.startswith(SPECIAL):
+        from benchmarks.workloads import first_gradients  # imports what others do without
+
+        return first_gradients.get(which.removeprefix(SPECIAL))
     text, point = _TEXTS[which]
     return defined(text), point
 
@@ -151,7 +152,9 @@ def for_numba(which: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The plain function for `numba.njit`, which calls compiled helpers alone."""
     import numba
 
-    if which.startswith(first_gradients.PREFIX):
-        return first_gradients.for_numba(which.removeprefix(first_gradients.PREFIX))
+    if which.startswith(SPECIAL):
+        from benchmarks.workloads import first_gradients
+
+        return first_gradients.for_numba(which.removeprefix(SPECIAL))
     helpers = {f.__name__: numba.njit(f) for f in (continued_fraction, cumulative)}
     return types.FunctionType(function.__code__, {"math": math, **helpers})

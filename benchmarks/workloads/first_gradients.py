@@ -15,10 +15,9 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.workloads.compiled_functions import SPECIAL
 from fwddiff import _magnitude, special
 from fwddiff._record import RECORDS, Record
-
-PREFIX = "special "
 
 
 def get(name: str) -> tuple[Callable[..., Any], tuple[float, ...]]:
@@ -65,7 +64,7 @@ def _size(x, scale=1.0):
 
 
 def _seconds(who: str, name: str) -> list[float]:
-    command = [sys.executable, "-m", "benchmarks.workloads.first_use", who, PREFIX + name]
+    command = [sys.executable, "-m", "benchmarks.workloads.first_use", who, SPECIAL + name]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         return [math.nan, math.nan]

@@ -61,6 +61,7 @@ LAYERS = (
     "_rule",
     "special",
     "_magnitude",
+    "_each",
     "dual",
     "rules",
     "_record",

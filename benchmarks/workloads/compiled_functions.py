@@ -122,12 +122,17 @@ _TEXTS = {
     **{f"{n} straight lines": (_straight_lines(n), (0.3, 0.4)) for n in (100, 400)},
     **{f"product of {n}": (_product(n), tuple(1 + 0.01 * k for k in range(n))) for n in (12, 16)},
 }
+SPECIAL = "special "  # and the name of a special function
 STRAIGHT = ("line", *_TEXTS)
 
 
 def get(which: str) -> tuple[Callable[..., Any], tuple[float, ...]]:
     if which in _WRITTEN:
         return _WRITTEN[which]
+    if which.startswith(SPECIAL):
+        from benchmarks.workloads import first_gradients  # imports what others do without
+
+        return first_gradients.get(which.removeprefix(SPECIAL))
     text, point = _TEXTS[which]
     return defined(text), point
 
@@ -143,9 +148,13 @@ def with_functions_of(function: Callable[..., Any], module: Any) -> Callable[...
     return types.FunctionType(function.__code__, {"math": module, "__builtins__": builtins})
 
 
-def for_numba(function: Callable[..., Any]) -> Callable[..., Any]:
+def for_numba(which: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The plain function for `numba.njit`, which calls compiled helpers alone."""
     import numba
 
+    if which.startswith(SPECIAL):
+        from benchmarks.workloads import first_gradients
+
+        return first_gradients.for_numba(which.removeprefix(SPECIAL))
     helpers = {f.__name__: numba.njit(f) for f in (continued_fraction, cumulative)}
     return types.FunctionType(function.__code__, {"math": math, **helpers})

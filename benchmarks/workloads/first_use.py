@@ -55,7 +55,7 @@ def numba(which: str) -> Told:
 
     function, point = functions.get(which)
     library.njit(tiny)(1.0, 2.0)
-    compiled = library.njit(functions.for_numba(function))
+    compiled = library.njit(functions.for_numba(which, function))
     seconds, value = timed(lambda: compiled(*point))
     return {"numba.njit": {"seconds": seconds, "numbers": [value]}}
 

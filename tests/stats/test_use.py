@@ -202,14 +202,52 @@ def mixed(w, mu, x):
     return stats.Mixture((w, 1.0 - w), parts).logpdf(x)
 
 
-def test_mixture_of_two_classes():
-    """As Python: Numba has no loop over values of different classes."""
-    w, mu, x = 0.3, 0.5, 1.25
+@pytest.mark.parametrize("engine", ENGINES)
+def test_mixture_of_two_classes(engine):
+    """To second order, and at a weight of 0, where the slope in it is not 0."""
+    mu, x = 0.5, 1.25
+    first, second = norm.pdf(x, mu), scipy.stats.t.pdf(x, 4.0, 1.0, 2.0)
+    for w in (0.3, 0.0):
+        total = w * first + (1 - w) * second
+        gradient = fd.gradient(mixed, w, mu, x, argnum=(0, 1), backend=engine)
+        np.testing.assert_allclose(mixed(w, mu, x), np.log(total), rtol=1e-13)
+        expected = (first - second) / total, w * first * (x - mu) / total
+        np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-15)
+        second_slope = fd.hessian(lambda w: mixed(w, mu, x), w, backend=engine)
+        np.testing.assert_allclose(second_slope, -(expected[0] ** 2), rtol=1e-12)
+
+
+def nested(w, mu, x):
+    parts = (stats.Normal(mu, 1.0), stats.StudentT(4.0, 1.0, 2.0))
+    inner = stats.Truncated(stats.Mixture((w, 1.0 - w), parts), -1.0, 3.0)
+    return stats.Mixture((0.5, 0.5), (stats.Censored(inner, -0.5, 2.0), stats.Normal(mu, w))).logpdf(x)
+
+
+def test_distributions_inside_each_other():
+    given = 0.3, 0.5, 0.6
+    by_code = fd.gradient(nested, *given, argnum=(0, 1, 2), backend="numba")
+    by_python = fd.gradient(nested, *given, argnum=(0, 1, 2), backend="numpy")
+    np.testing.assert_allclose(by_code, by_python, rtol=1e-12)
+    for k in range(3):
+        step = 1e-6 * np.eye(3)[k]
+        difference = (nested(*(given + step)) - nested(*(given - step))) / 2e-6
+        assert by_code[k] == pytest.approx(difference, rel=1e-7)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_struct_of_several_classes_in_hosts(host):
+    """A struct of arrays of distributions of two classes, as an argument."""
+    w, mu, x = (np.array(v) for v in ([0.3, 0.7], [0.5, -0.2], [1.25, 0.4]))
+    g = fd.fwddiff(lambda d, x: d.logpdf(x)).broadcast
+
+    def of(w, mu, x):
+        return g(stats.Mixture((w, 1.0 - w), (stats.Normal(mu, 1.0), stats.StudentT(4.0, 1.0, 2.0))), x)
+
     first, second = norm.pdf(x, mu), scipy.stats.t.pdf(x, 4.0, 1.0, 2.0)
     total = w * first + (1 - w) * second
-    gradient = fd.gradient(mixed, w, mu, x, argnum=(0, 1), backend="numpy")
-    np.testing.assert_allclose(mixed(w, mu, x), np.log(total), rtol=1e-13)
-    np.testing.assert_allclose(gradient, ((first - second) / total, w * first * (x - mu) / total), rtol=1e-12)
+    gradient = HOSTS[host][1](of, (w, mu, x))
+    np.testing.assert_allclose(gradient[0], (first - second) / total, rtol=1e-12)
+    np.testing.assert_allclose(gradient[1], w * first * (x - mu) / total, rtol=1e-12)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -12,10 +12,11 @@ from fwddiff._buffers import get_tmp
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Function, attributes
 from fwddiff._capture._values import is_foreign, is_operation
+from fwddiff._each import each
 from fwddiff._magnitude import magnitude
 
 _PACKAGE = __name__.partition(".")[0]
-_COMPILED = (magnitude, get_tmp)
+_COMPILED = (magnitude, get_tmp, each)
 
 # A plan is made anew when a name in the code leads elsewhere.
 _answers: weakref.WeakKeyDictionary[Function, bool] = weakref.WeakKeyDictionary()

@@ -4,6 +4,7 @@ import math
 
 from fwddiff._record import record
 from fwddiff.special._beta_tail import is_upper, log_gammastar, log_power, ratio
+from fwddiff.special._gamma import is_pole
 
 _PARAMETERS = {"a": (1e-2, 1e5), "b": (1e-2, 1e5)}
 _DOMAIN = {**_PARAMETERS, "x": (0.0, 1.0)}
@@ -22,11 +23,6 @@ def _betaln_positive(a: float, b: float) -> float:
     return factor + rest - _times_log1p(a, b) - _times_log1p(b, a)
 
 
-def _is_pole(x: float) -> bool:
-    """Whether Γ(x) is infinite or undefined."""
-    return x <= 0.0 and x == math.floor(x) if x > -4503599627370496.0 else True
-
-
 def _sign_of_gamma(x: float) -> float:
     return -1.0 if x < 0.0 and math.floor(x) % 2.0 != 0.0 else 1.0
 
@@ -41,7 +37,7 @@ def betaln(a: float, b: float) -> float:
     if a != a or b != b:
         return math.nan
     small, large = (a, b) if a < b else (b, a)
-    if _is_pole(small):
+    if is_pole(small):
         # Γ(a) / Γ(a + b) has a limit where both are poles: the sum of b terms, reflected.
         if (
             large > 0.0
@@ -51,9 +47,9 @@ def betaln(a: float, b: float) -> float:
         ):
             return _betaln_positive(1.0 - small - large, large)
         return math.inf
-    if _is_pole(large):
+    if is_pole(large):
         return math.inf
-    if _is_pole(a + b):
+    if is_pole(a + b):
         return -math.inf
     if large > 10.0 and small > -1000.0:
         # The logarithms of Γ would cancel: B(a, b) = B(a + 1, b) (a + b) / a, DLMF 5.5.1.
@@ -74,7 +70,7 @@ def beta(a: float, b: float) -> float:
     small, large = (a, b) if a < b else (b, a)
     if not abs(size) < math.inf:
         return 0.0 if size < 0.0 else size
-    if _is_pole(small):
+    if is_pole(small):
         return (-1.0 if large % 2.0 != 0.0 else 1.0) * math.exp(size)
     return _sign_of_gamma(a) * _sign_of_gamma(b) * _sign_of_gamma(a + b) * math.exp(size)
 

@@ -11,6 +11,7 @@ import math
 
 from fwddiff._magnitude import magnitude
 from fwddiff._record import record
+from fwddiff.special._gamma import stirling_rest
 
 
 @record("-x*(1 / (1 + x))", domain={"x": (-1.0, 1e5)}, oracle="log1p(x) - x")
@@ -47,10 +48,7 @@ def log_gammastar(x: float) -> float:
         for k in range(1, 10):
             product *= x + k
         shift = (x - 0.5) * math.log1p(10.0 / x) + math.log(z**5 / product * z**5) - 10.0
-    u = 1.0 / z
-    w = u * u
-    tail = 1.0 / 1188 - w * (691.0 / 360360 - w * (1.0 / 156 - w * (3617.0 / 122400)))
-    return shift + u * (1.0 / 12 - w * (1.0 / 360 - w * (1.0 / 1260 - w * (1.0 / 1680 - w * tail))))
+    return shift + stirling_rest(z)
 
 
 def _deviance(a: float, m: float, d: float) -> float:

@@ -9,6 +9,11 @@ from fwddiff._magnitude import magnitude
 from fwddiff._record import means, record
 
 
+def is_pole(x):
+    """Whether Γ has a pole: 0, -1, -2, …, which all floats beyond -2⁵² are; not nan."""
+    return x <= 0.0 and (x <= -4503599627370496.0 or x == math.floor(x))
+
+
 @record("digamma(1 + a)", domain={"a": (0.0, 1e5)}, oracle="loggamma(1 + a)")
 def lgamma1p(a):
     """log Γ(1 + a) for a > -1, with all digits around a = 0 (DLMF 5.7.3); nan below."""
@@ -93,7 +98,7 @@ def gammasgn(x):
         return 1.0
     if x == 0.0:
         return math.copysign(1.0, x)
-    if not x > -4503599627370496.0 or x == math.floor(x):
+    if x != x or is_pole(x):
         return math.nan
     return 1.0 if math.floor(x) % 2.0 == 0.0 else -1.0
 

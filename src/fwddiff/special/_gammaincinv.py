@@ -1,16 +1,27 @@
 """Inverses of the incomplete gamma functions, and the distributions that are these functions by other names.
 
-The root is found on plain numbers: its record says that it has no derivative. Two steps of Newton's iteration
-from there give first to third derivatives exactly, because each step doubles the number of right orders.
-Second derivatives are nan for roots below 1e-154, where 1 / x² overflows.
+The root is found on plain numbers: its record says that it has no derivative. One more of Halley's steps from
+there, on whatever the arguments are, has first and second derivatives right (the implicit function theorem);
+more follow until those of higher order are.
 """
 
 import math
 
+from fwddiff._magnitude import magnitude
 from fwddiff._record import means, record
 from fwddiff.special._error import ndtri
 from fwddiff.special._gamma import lgamma1p
-from fwddiff.special._gammainc import _log_prefactor, gammainc, gammaincc, log_gammainc, log_gammaincc
+from fwddiff.special._gammainc import (
+    _fraction,
+    _is_series,
+    _is_uniform,
+    _log_prefactor,
+    _log_uniform,
+    _series,
+    _small_upper,
+    gammainc,
+    gammaincc,
+)
 
 
 def _below(a, p):
@@ -29,6 +40,35 @@ def _start(a, p, q):
     return max(low, far - (1.0 - a) * math.log(far)) if far > 2.0 else low
 
 
+def _step(a, x, p, q):
+    """What to take off log(x): Halley's step for log P = log(p), or log Q = log(q) where q is the smaller and
+    Q is not the complement of a series.
+
+    Each method stands here once: derivatives are taken of this code, and it is compiled to second order.
+    """
+    prefactor = _log_prefactor(a, x)
+    is_upper = p > q
+    if _is_uniform(a, x):
+        tail = _log_uniform(a, x, 1.0 if is_upper else -1.0)
+    elif is_upper and a < 1.0 and x < 2.0:
+        tail = _log_or_least(_small_upper(a, x))
+    elif _is_series(a, x):
+        is_upper = False
+        tail = prefactor + math.log(_series(a, x))
+    else:
+        is_upper = True
+        tail = prefactor + _log_or_least(_fraction(a, x))
+    # The slope of log P or log Q in log(x), and the step by it.
+    rate = a * math.exp(min(prefactor - tail, 700.0)) * (-1.0 if is_upper else 1.0)
+    miss = tail - math.log(q if is_upper else p)
+    step = miss / rate if rate != 0.0 else math.copysign(2.0, miss) * (-1.0 if is_upper else 1.0)
+    return step / max(0.5, min(2.0, 1.0 - 0.5 * step * (a - x - rate)))
+
+
+def _log_or_least(x):
+    return math.log(x) if x > 0.0 else -745.0
+
+
 @record("0", "0", "0", choices="none: where `gammaincinv` starts, a plain number")
 def gamma_root(a, p, q):
     """x with P(a, x) = p = 1 - q, 0 < p < 1, to rounding.
@@ -43,26 +83,11 @@ def gamma_root(a, p, q):
         return math.exp(below)
     x = _start(a, p, q)
     for _ in range(100):
-        value = log_gammainc(a, x) if p <= q else log_gammaincc(a, x)
-        miss = value - math.log(p if p <= q else q)
-        rate = math.exp(_log_prefactor(a, x) + math.log(a) - value)
-        rate = rate if p <= q else -rate
-        step = miss / rate if rate != 0.0 else math.copysign(2.0, miss) * (1.0 if p <= q else -1.0)
-        curved = 1.0 - 0.5 * step * (a - x - rate)
-        step /= max(0.5, min(2.0, curved))
+        step = _step(a, x, p, q)
         x *= math.exp(-max(-2.0, min(2.0, step)))
         if not abs(step) > 1e-7 or x <= 0.0:
             break
     return x
-
-
-def _refined(a, x, p, q):
-    """One step of Newton's iteration for log P = log(p) or log Q = log(q)."""
-    if p <= q:
-        value = log_gammainc(a, x)
-        return x - x * (value - math.log(p)) * math.exp(value - _log_prefactor(a, x)) / a
-    upper = log_gammaincc(a, x)
-    return x + x * (upper - math.log(q)) * math.exp(upper - _log_prefactor(a, x)) / a
 
 
 def _inverse(a, p, q):
@@ -73,8 +98,12 @@ def _inverse(a, p, q):
     x = gamma_root(a, p, q)
     if not (x > 0.0 and x < 1e308):
         return 1.0 * x
-    x = _refined(a, x, p, q)
-    return _refined(a, x, p, q) if x > 0.0 else 0.0
+    for _ in range(8):
+        step = _step(a, x, p, q)
+        x *= math.exp(-step)
+        if not (x > 0.0 and x < 1e308) or magnitude(step, math.log(x)) <= 1e-9:
+            break
+    return x
 
 
 @record(

@@ -9,18 +9,14 @@ import math
 
 from fwddiff._magnitude import magnitude
 from fwddiff._record import from_scipy, record
+from fwddiff.special._gamma import is_pole
 
 _TERMS = 20000
 _CANCELLED = 1e9  # largest term to sum
 
 
-def _is_pole(b):
-    """0, -1, -2, …, where the series has a zero in a denominator; nan too."""
-    return not b > 0.0 and not (b > -1e15 and b != math.floor(b))
-
-
 def _hyp0f1(b, x):
-    if _is_pole(b):
+    if is_pole(b):
         return math.nan * (b + x)
     total, term, largest = 1.0 + 0.0 * b, 1.0, 1.0
     for k in range(_TERMS):
@@ -70,7 +66,7 @@ def hyp1f1(a, b, x):
 
 
 def _kummer(a, b, x):
-    if _is_pole(b):
+    if is_pole(b):
         return math.nan * (a + b + x)
     total, term, largest = 1.0 + 0.0 * (a + b), 1.0, 1.0
     for k in range(_TERMS):
@@ -106,7 +102,7 @@ def hyp2f1(a, b, c, x):
 
 
 def _gauss(a, b, c, x):
-    if not x < 1.0 or _is_pole(c):
+    if not x < 1.0 or is_pole(c):
         return math.nan * (a + b + c + x)
     total, term, largest = 1.0 + 0.0 * (a + b + c), 1.0, 1.0
     size = 1.0

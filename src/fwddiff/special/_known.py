@@ -6,19 +6,13 @@ from fwddiff._record import means
 from fwddiff._special import digamma as _digamma
 from fwddiff._special import polygamma as _polygamma
 from fwddiff._special import spherical_jn as _spherical_jn
-
-_LARGEST_ODD = 4503599627370496.0  # beyond it, every float is an integer
-
-
-def _is_pole(x):
-    """0, -1, -2, …"""
-    return x <= 0.0 and (x <= -_LARGEST_ODD or x == math.floor(x))
+from fwddiff.special._gamma import is_pole
 
 
 @means("gammaln")
 def gammaln(x):
     """log |Γ(x)|; inf at the poles."""
-    return math.inf if _is_pole(x) else math.lgamma(x)
+    return math.inf if is_pole(x) else math.lgamma(x)
 
 
 @means("gamma")
@@ -26,7 +20,7 @@ def gamma(x):
     """Γ(x); ±inf at ±0, nan at the other poles and at -inf."""
     if x == 0.0:
         return math.copysign(math.inf, x)
-    if _is_pole(x):
+    if is_pole(x):
         return math.nan
     return math.gamma(x) if x < 171.62437695630272 or x != x else math.inf
 

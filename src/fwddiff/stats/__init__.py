@@ -14,11 +14,12 @@ mean these inside such functions. See `fwddiff.stats._base` for what methods the
 
 from fwddiff.stats._base import Distribution
 from fwddiff.stats._circular import VonMises
-from fwddiff.stats._combined import Censored, Mixture, Truncated, ZeroInflated
+from fwddiff.stats._combined import Censored, Truncated, ZeroInflated
 from fwddiff.stats._counts import Bernoulli, BetaBinomial, Binomial, NegativeBinomial, Poisson
 from fwddiff.stats._extremes import GeneralizedExtremeValue, GeneralizedPareto
 from fwddiff.stats._gamma import Beta, ChiSquared, Gamma, InverseGamma, StudentT
 from fwddiff.stats._half_line import Exponential, LogLogistic, LogNormal, Pareto, Uniform, Weibull
+from fwddiff.stats._mixture import Mixture
 from fwddiff.stats._normal import TruncatedNormal
 from fwddiff.stats._real import Cauchy, Gumbel, Laplace, Logistic, Normal
 from fwddiff.stats._skew import SkewNormal

@@ -23,6 +23,7 @@ from fwddiff.engines.numba.frontend import (
     iteration,
     magnitudes,  # noqa: F401 - registers itself
     named_tuples,
+    several,  # noqa: F401 - registers itself
     structs,
     tensor_methods,
 )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import sys
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -40,15 +41,18 @@ from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
 from fwddiff.engines.numba.target import vector_math
 
+OURS = "fwddiff.special."
+
 
 class Prepared:
     """Compiled counterparts of one function and of all that it calls; one per set of argument types'
-    owner. `has_rules`: whether rows of the user's functions count, as they do not for values."""
+    owner. `has_rules`: whether rows of the user's functions count, as they do not for values. `is_helper`:
+    the function is one that others call."""
 
-    def __init__(self, plan: Function, has_rules: bool = True):
+    def __init__(self, plan: Function, has_rules: bool = True, is_helper: bool = False):
         refuse_python_only(plan)
         refuse_what_raises(plan)
-        self.plan, self.has_rules = plan, has_rules
+        self.plan, self.has_rules, self.is_helper = plan, has_rules, is_helper
         self.dispatchers: dict[tuple, object] = {}
         self._inner: dict[tuple[Function, CodeType], Inner] = {}
         self.entry = self.dispatcher(plan)
@@ -66,13 +70,13 @@ class Prepared:
 
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
-        return not node.calls_itself and (node is self.plan or not _loops(node.function))
+        is_outermost = node is self.plan and not self.is_helper
+        return not node.calls_itself and (is_outermost or not _loops(node.function))
 
     def dispatcher(self, node: Function):
         key = node.identity
         if key not in self.dispatchers:
-            by_row = node.row is not None and self.has_rules
-            self.dispatchers[key] = self._with_row(node) if by_row else self._compiled(node)
+            self.dispatchers[key] = self._made(node)
         return self.dispatchers[key]
 
     def inner(self, outer: Function, code: CodeType, path: tuple[CodeType, ...]) -> Inner:
@@ -80,6 +84,13 @@ class Prepared:
         if (outer, code) not in self._inner:
             self._inner[outer, code] = Inner(outer, code, path)
         return self._inner[outer, code]
+
+    def _made(self, node: Function):
+        if node.row is not None and self.has_rules:
+            return self._with_row(node)
+        if node is not self.plan and _is_part_of_ours(node):
+            return _shared(node.live, means().decorator)
+        return self._compiled(node)
 
     def _with_row(self, node: Function):
         return means().with_row(node, self._of_values.dispatcher(node), _stub(node))
@@ -95,6 +106,20 @@ class Prepared:
         ordinary = INLINED if self._is_inlined(node) else INTERNAL
         options: dict[str, Any] = {**ordinary, "pipeline_class": _Compiler}
         return compiled(stub, **options)
+
+
+@functools.cache
+def _shared(function: FunctionType, decorator: Any):
+    """A helper of special functions, compiled once for all of these: they call the same ones, and Numba takes
+    as long for each as for the function that calls it. `decorator`: that of the target."""
+    return Prepared(capture_plan(function), is_helper=True).entry
+
+
+def _is_part_of_ours(node: Function) -> bool:
+    """Whether the function never changes: it stands in a module of special functions and captures nothing."""
+    own = node.live.__module__.startswith(OURS)
+    found = own and vars(sys.modules[node.live.__module__]).get(node.live.__name__)
+    return found is node.live and not node.captures and node.row is None and not node.calls_itself
 
 
 def has_loops(plan: Function) -> bool:

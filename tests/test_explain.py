@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import math
@@ -193,3 +194,18 @@ def test_of_a_host(host, function, kind, mode, n):
     found, kept = host(operation, np.linspace(0.1, 2.0, n))
     assert (found.stored, found.bytes_kept) == (kept > 0, kept)
     assert found.kind == ("partials" if kept else "pullback")
+
+
+def _by_reduce(x):
+    return functools.reduce(lambda a, b: a * b, (x, x + 1.0), 1.0)
+
+
+def test_why_there_is_no_kernel():
+    found = fd.explain(fwddiff(_by_reduce), 2.0)
+    assert found.engine == "numpy"
+    assert "`_by_reduce` cannot be compiled" in str(found.not_compiled)
+    assert f"no kernel  {found.not_compiled}" in str(found)
+    found = fd.explain(fwddiff(_by_reduce, engine="numpy"), 2.0)  # as asked
+    assert found.not_compiled is None
+    assert "no kernel" not in str(found)
+    assert fd.explain(fwddiff(lambda x: x * x), 2.0).not_compiled is None

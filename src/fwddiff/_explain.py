@@ -42,7 +42,8 @@ class Explanation:
     pass, besides the arguments and results themselves. `passes` run the function on duals that carry
     `partials` of the inputs at a time, each in `chunks`. `tasks` is into how many parts the call is divided,
     `threads` how many threads take them at most. `vectorised` and `vector_functions` tell what the machine
-    code of the kernel holds. Fields are `None` where the engine cannot tell.
+    code of the kernel holds. `not_compiled` says why the function runs in Python, where nobody asked for
+    that. Fields are `None` where the engine cannot tell.
     """
 
     name: str
@@ -63,12 +64,14 @@ class Explanation:
     threads: int | None
     vectorised: bool | None
     vector_functions: tuple[str, ...] | None
+    not_compiled: str | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """What is printed: (word, meaning)."""
         rows = [
             ("host", self.host or "none (NumPy)"),
             ("engine", self.engine),
+            *([("no kernel", self.not_compiled)] if self.not_compiled else []),
             ("kernel", f"{self.kernel} ({self.kind})"),
             ("loop", " × ".join(map(str, self.loop)) or "one element"),
             *(("input", _described(leaf)) for leaf in self.inputs),
@@ -171,6 +174,7 @@ class _Explainer:
             threads=None if count is None else min(count, tasks.default_threads()),
             vectorised=None if assembly is None else bool(calls) or bool(_PACKED.search(assembly)),
             vector_functions=calls,
+            not_compiled=getattr(self.rule, "not_compiled", "") or None,
         )
 
     def _engine(self) -> str:

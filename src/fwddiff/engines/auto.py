@@ -21,14 +21,14 @@ def rule(problem: Problem) -> Rule:
     try:
         compiled = numba.rule(problem)
         compiled.outputs  # noqa: B018 - compiles
-    except PythonOnlyError:  # because of what the user asked for
-        return numpy.rule(problem)
+    except PythonOnlyError as error:  # because of what the user asked for
+        return numpy.rule(problem, str(error))
     except CompileError as error:
         code = problem.plan.function.__code__
         if code not in _told:
             _told.add(code)
             _log.warning("%s runs in Python, which is right but slow: %s", problem.name, error)
-        return numpy.rule(problem)
+        return numpy.rule(problem, str(error))
     return compiled
 
 

@@ -85,7 +85,7 @@ def explained(function: FunctionType, problem: Problem) -> Iterator[None]:
 
 
 def _plain(error: BaseException) -> str:
-    return _COLOUR.sub("", str(error)) or type(error).__name__
+    return _COLOUR.sub("", str(error)) or f"Numba fails ({type(error).__name__})"
 
 
 def _own_error(error: BaseException | None) -> FwdDiffError | Refused | None:

@@ -22,9 +22,9 @@ from fwddiff.engines.numpy.rule import BaseRule
 from fwddiff.engines.numpy.user_rule import UserBaseRule
 
 
-def rule(problem: Problem) -> BaseRule:
-    """The rule of a problem; its `result_tree()` tells how outputs nest."""
-    return BaseRule(problem)
+def rule(problem: Problem, not_compiled: str = "") -> BaseRule:
+    """The rule of a problem; its `result_tree()` tells how outputs nest. `not_compiled`: why no kernel is."""
+    return BaseRule(problem, not_compiled)
 
 
 def user_rule(problem: Problem, given: UserRule) -> UserBaseRule:

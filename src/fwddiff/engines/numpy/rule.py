@@ -67,8 +67,9 @@ class BaseRule(FunctionRule, PythonRule):
     depth = 0
     dear = True
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, not_compiled: str = ""):
         self._start(problem)
+        self.not_compiled = not_compiled
         self.chunk = problem.chunk
         self.results = Results(problem)
         self.method_plans = plans_of_methods(problem)

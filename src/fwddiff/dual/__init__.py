@@ -5,6 +5,7 @@ Files, each importing only those above it:
     _parts       what a dual number is made of; taking it apart, putting it together
     _chain       the chain rule: a row of `fwddiff.rules` applied to duals
     _elimination the determinant, for kernels too
+    _sparse      products with matrices of `scipy.sparse`
     _number      Python's operators and conversions
     _shapes      NumPy functions that are linear, or linear in each argument
     _reductions  sums, products, extrema, norms and sorting
@@ -37,17 +38,21 @@ from fwddiff.dual._parts import (
     value,
     value_at,
 )
+from fwddiff.dual._sparse import as_one_object, is_asked_by_sparse, is_sparse
 
 __all__ = [
     "Dual",
     "DualArray",
     "Room",
     "apply",
+    "as_one_object",
     "creators",
     "determinant",
     "differentiable",
     "element_by_element",
     "independent",
+    "is_asked_by_sparse",
+    "is_sparse",
     "level_of",
     "levels",
     "make",

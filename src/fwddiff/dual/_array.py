@@ -16,6 +16,7 @@ from fwddiff.dual._number import Number, lost
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, map_parts, strip, terms, value_at
 from fwddiff.dual._reductions import is_by_value, reduction_handlers
 from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
+from fwddiff.dual._sparse import is_sparse
 from fwddiff.dual._statistics import statistics_handlers
 from fwddiff.dual._ufuncs import call_ufunc, copy_to
 
@@ -54,9 +55,13 @@ class Dual(Number):
         return _handlers()[function](*arguments, **options)
 
     def __matmul__(self, other: Operand) -> Operand:
+        if is_sparse(other):
+            return multilinear(lambda part: part @ other, (as_floating(self),))
         return multilinear(np.matmul, (self, as_floating(other)))
 
     def __rmatmul__(self, other: Operand) -> Operand:
+        if is_sparse(other):
+            return multilinear(lambda part: other @ part, (as_floating(self),))
         return multilinear(np.matmul, (as_floating(other), self))
 
     # --- shape and items ------------------------------------------------------------------------------------

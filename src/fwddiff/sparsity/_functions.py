@@ -221,6 +221,10 @@ def _by_result(ids: np.ndarray, axis: Any) -> np.ndarray:
 
 def product(a: Any, b: Any) -> Any:
     """`a @ b`, by all products of elements: those with a zero that stays drop out."""
+    if dual.is_sparse(a):
+        return _sparse_product(a, b)
+    if dual.is_sparse(b):
+        return np.transpose(_sparse_product(b.T, np.transpose(a)))
     a, b = operand(a), operand(b)
     if not np.ndim(a) or not np.ndim(b):
         return a * b
@@ -232,6 +236,20 @@ def product(a: Any, b: Any) -> Any:
     terms = np.reshape(a, (*left, 1)) * np.reshape(b, (1, *right))
     kept = (*np.shape(a)[:-1], *np.shape(b)[1:])
     return np.reshape(np.sum(terms, axis=1), kept) if kept else np.sum(terms)
+
+
+def _sparse_product(matrix: Any, x: Any) -> Any:
+    """`matrix @ x`: to each row, its first entry's term, its second's, and so on."""
+    entries = matrix.tocsr()
+    entries @ np.zeros(np.shape(x))  # SciPy's own error
+    starts, lengths = entries.indptr[:-1], np.diff(entries.indptr)
+    result = np.zeros_like(x, shape=(entries.shape[0], *np.shape(x)[1:]))
+    for k in range(int(lengths.max(initial=0))):
+        rows = np.flatnonzero(lengths > k)
+        places = starts[rows] + k
+        factors = entries.data[places].reshape(-1, *[1] * (np.ndim(x) - 1))
+        result[rows] = result[rows] + factors * x[entries.indices[places]]
+    return result
 
 
 def _where(condition: Any, *choices: Any) -> Any:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from fwddiff import dual
 from fwddiff._errors import DerivativeError
 from fwddiff.rules import Row
 from fwddiff.sparsity import _functions
 from fwddiff.sparsity._order import Order, order_of
 from fwddiff.sparsity._tape import FIRST
-from fwddiff.sparsity._values import Fields, Operator, apply, by_row, make, opaque, operand, plain
+from fwddiff.sparsity._values import Fields, Operator, apply, as_objects, by_row, make, opaque, operand, plain
 
 _STEPS = Order((), ())
 
@@ -109,6 +111,9 @@ class Traced(Fields):
 
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return dual.as_one_object(self) if dual.is_asked_by_sparse(sys._getframe(1)) else as_objects(self)
 
     def __matmul__(self, other: Any) -> Any:
         return _functions.product(self, other)

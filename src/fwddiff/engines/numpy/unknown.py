@@ -11,6 +11,7 @@ import contextvars
 import functools
 import math
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from fwddiff import _tree, rules
 from fwddiff._errors import FwdDiffError
+from fwddiff.dual import as_one_object, is_asked_by_sparse, is_sparse
 
 choose: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("choose")
 
@@ -98,7 +100,7 @@ def _binary(function: Callable[[Any, Any], Any]) -> tuple[Callable, Callable, Ca
 
 
 def _is_operand(x: Any) -> bool:
-    return isinstance(x, Unknown | float | int | np.generic | np.ndarray | list | tuple)
+    return isinstance(x, Unknown | float | int | np.generic | np.ndarray | list | tuple) or is_sparse(x)
 
 
 def _unary(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -137,6 +139,8 @@ class Unknown:
         return _asked(function, *arguments, **options)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
+        if is_asked_by_sparse(sys._getframe(1)):
+            return as_one_object(self)
         raise Unclear("it makes an array of numbers that are not known, or hands them to a library")
 
     def __getattr__(self, name: str) -> Any:

@@ -1,9 +1,12 @@
-"""Constant matrices of `scipy.sparse` in the functions of users."""
+"""Constant matrices of `scipy.sparse` in the functions of users, and what SciPy has no derivative of."""
 
 import autograd
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse as sp
+import scipy.stats
+from scipy.sparse.linalg import spsolve
 
 import fwddiff as fd
 from fwddiff import fwddiff
@@ -96,7 +99,15 @@ def test_shapes_that_do_not_fit():
             fd.jacobian(lambda x: matrix @ x[:4], X, sparsity=sparsity)
 
 
-def test_what_would_lose_derivatives_is_refused():
-    matrix = sp.csr_array(DENSE)
-    with pytest.raises(fd.FwdDiffError, match="would lose its derivative"):
-        fd.jacobian(lambda x: matrix.multiply(x).sum(axis=1), X)
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda x: sp.csr_array(DENSE).multiply(x).sum(axis=1), "A function of scipy.sparse .* fd.implicit"),
+        (lambda x: spsolve(sp.csc_array(np.eye(5)), x), "scipy.sparse .in `spsolve`. makes plain arrays"),
+        (lambda x: scipy.linalg.solve(DENSE, x), "A function of scipy.linalg .* fd.custom_rule"),
+        (lambda x: scipy.stats.norm(0.0, 1.0).logpdf(x), "not of a distribution made with its parameters"),
+    ],
+)
+def test_what_would_lose_derivatives_is_refused(function, words):
+    with pytest.raises(fd.DerivativeError, match=words):
+        fd.jacobian(function, X)

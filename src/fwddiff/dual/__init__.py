@@ -5,7 +5,7 @@ Files, each importing only those above it:
     _parts       what a dual number is made of; taking it apart, putting it together
     _chain       the chain rule: a row of `fwddiff.rules` applied to duals
     _elimination the determinant, for kernels too
-    _sparse      products with matrices of `scipy.sparse`
+    _scipy       products with matrices of `scipy.sparse`, and what else SciPy asks for
     _number      Python's operators and conversions
     _shapes      NumPy functions that are linear, or linear in each argument
     _reductions  sums, products, extrema, norms and sorting
@@ -38,7 +38,7 @@ from fwddiff.dual._parts import (
     value,
     value_at,
 )
-from fwddiff.dual._sparse import as_one_object, is_asked_by_sparse, is_sparse
+from fwddiff.dual._scipy import as_one_object, is_asked_by_sparse, is_sparse
 
 __all__ = [
     "Dual",

@@ -15,8 +15,8 @@ from fwddiff.dual._matrices import matrix_handlers
 from fwddiff.dual._number import Number, lost
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, map_parts, strip, terms, value_at
 from fwddiff.dual._reductions import is_by_value, reduction_handlers
+from fwddiff.dual._scipy import is_sparse
 from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
-from fwddiff.dual._sparse import is_sparse
 from fwddiff.dual._statistics import statistics_handlers
 from fwddiff.dual._ufuncs import call_ufunc, copy_to
 

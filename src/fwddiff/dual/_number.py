@@ -15,7 +15,7 @@ from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, differentiable, row_of
 from fwddiff.dual._made import room_now
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, settled, strip
-from fwddiff.dual._sparse import as_one_object, is_asked_by_sparse
+from fwddiff.dual._scipy import as_one_object, is_asked_by_sparse, loss
 
 
 def is_operand(x: object) -> bool:
@@ -166,10 +166,13 @@ class Number(Parts):
         raise _no_complex("complex()")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if is_asked_by_sparse(sys._getframe(1)):
+        caller = sys._getframe(1)
+        if is_asked_by_sparse(caller):
             return as_one_object(self)
         if is_constant(self):
             return np.array(strip(self), dtype)
+        if text := loss(caller):
+            raise DerivativeError(text)
         raise lost(
             "numpy.array, numpy.asarray or an assignment into a plain array",
             "combine numbers with numpy.stack([...]), make buffers with numpy.zeros_like(x) of a "

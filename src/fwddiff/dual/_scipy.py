@@ -36,7 +36,7 @@ def as_one_object(x: Any) -> np.ndarray:
 
 def loss(caller: FrameType) -> str:
     """What goes lost where a function of SciPy's makes plain arrays, and what to do; "" for other callers."""
-    while _module(caller).startswith("numpy.") and caller.f_back is not None:
+    while _module(caller).startswith(("numpy.", "scipy._lib.")) and caller.f_back is not None:
         caller = caller.f_back
     module = _module(caller)
     if module.startswith("scipy.stats"):

@@ -29,11 +29,21 @@ def read(function: FunctionType) -> tuple[Any, Any]:
 
 class _Interpreter(interpreter.Interpreter):
     def op_LOAD_CLOSURE(self, inst: Any, res: str) -> None:
-        name = self.func_id.func.__code__._varname_from_oparg(inst.arg)
-        if name in self.code_cellvars and name not in self.definitions:
+        if self._has_no_value_yet(inst):
             self.store(ir.Const(NOT_YET, self.loc), res)
         else:
             super().op_LOAD_CLOSURE(inst, res)
+
+    def op_LOAD_FAST(self, inst: Any, res: str, **how: bool) -> None:
+        """From Python 3.13 on, this loads cells too, and Numba says so by `as_load_deref`."""
+        if how.get("as_load_deref") and self._has_no_value_yet(inst):
+            self.store(ir.Const(NOT_YET, self.loc), res)
+        else:
+            super().op_LOAD_FAST(inst, res, **how)
+
+    def _has_no_value_yet(self, inst: Any) -> bool:
+        name = self.func_id.func.__code__._varname_from_oparg(inst.arg)
+        return name in self.code_cellvars and name not in self.definitions
 
     @functools.cached_property
     def _copies(self) -> bool:

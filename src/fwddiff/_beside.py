@@ -45,6 +45,13 @@ class Beside:
     def __repr__(self) -> str:
         return f"Beside({self.carried}, lost={self.lost})"
 
+    def give_to(self, instance: Any, with_mark: bool) -> None:
+        """Set what goes along; `with_mark`: and what the instance goes without."""
+        for name, value in self.carried.items():
+            object.__setattr__(instance, name, value)
+        if with_mark and self.lost:
+            held(instance)[LOST] = self.lost
+
     def described(self) -> tuple:
         """What kernels on disk depend on."""
         return self.lost, sorted(self.carried.items())
@@ -83,7 +90,8 @@ class Form:
             return None
         own = held(instance) if self.has_dict else {}
         found = {name: value for name, value in own.items() if name not in self.names and name != LOST}
-        found = {name: value for name, value in found.items() if not self._is_recomputed(name)}
+        members = {name: inspect.getattr_static(self.cls, name, None) for name in found}
+        found = {n: value for n, value in found.items() if not is_recomputed(self.cls, members[n])}
         slots = {name: getattr(instance, name) for name in self.slots if hasattr(instance, name)}
         carried = {name: value for name, value in (found | slots).items() if _is_exact(value)}
         lost = {name for name in found if name not in carried}.union(own.get(LOST, ()))
@@ -93,10 +101,11 @@ class Form:
             )
         return Beside(carried, tuple(sorted(lost))) if carried or lost else None
 
-    def _is_recomputed(self, name: str) -> bool:
-        """A `cached_property` of a class whose fields do not change is computed anew, with its derivative."""
-        is_cached = isinstance(inspect.getattr_static(self.cls, name, None), functools.cached_property)
-        return is_cached and self.cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+def is_recomputed(cls: Any, member: object) -> bool:
+    """Whether this is a `cached_property` of a class whose fields do not change: it is computed anew, with
+    its derivative."""
+    return isinstance(member, functools.cached_property) and cls.__dataclass_params__.frozen
 
 
 def held(instance: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import optree
 
-from fwddiff._beside import LOST, Beside, Form, guarded, held, named_tuple_refusal, refusal
+from fwddiff._beside import Beside, Form, guarded, named_tuple_refusal, refusal
 from fwddiff._classes import own_construction
 from fwddiff._errors import StructureError
 
@@ -158,10 +158,7 @@ def _rebuild(cls: type, beside: Any, values: Iterable[Any]) -> Any:
     for name, value in zip(_names(cls), values, strict=True):
         object.__setattr__(instance, name, value)
     if beside is not None:
-        for name, value in beside.carried.items():
-            object.__setattr__(instance, name, value)
-        if marks:
-            held(instance)[LOST] = beside.lost
+        beside.give_to(instance, bool(marks))
         if (met := getattr(_making, "met", None)) is not None:
             met.append((cls, beside))
     return instance

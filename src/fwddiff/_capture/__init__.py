@@ -27,7 +27,7 @@ same code of which that is true. One generated function says so, and reads the c
 """
 
 from fwddiff import _native  # noqa: F401 - notes when the package was imported
-from fwddiff._capture._bytecode import has_handler, nested_codes, uses
+from fwddiff._capture._bytecode import catches, has_handler, nested_codes, uses
 from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
@@ -59,6 +59,7 @@ __all__ = [
     "Use",
     "UserRule",
     "attributes",
+    "catches",
     "content",
     "guard_parts",
     "has_code",

@@ -48,9 +48,14 @@ def nested_codes(code: CodeType) -> Iterator[CodeType]:
 
 def has_handler(function: FunctionType) -> bool:
     """Whether exceptions are caught or looked at in this function (`with` does so too)."""
-    codes = (function.__code__, *nested_codes(function.__code__))
-    tables = [code for code in codes if code.co_exceptiontable]  # of the others nothing is read
-    return any(i.opname == "PUSH_EXC_INFO" for code in tables for i in dis.get_instructions(code))
+    return any(map(catches, (function.__code__, *nested_codes(function.__code__))))
+
+
+def catches(code: CodeType) -> bool:
+    """Whether exceptions are caught or looked at in this code. (From Python 3.12 on, comprehensions have a
+    table of exceptions too, to put a variable back.)"""
+    table = code.co_exceptiontable  # without one, nothing is read
+    return bool(table) and any(i.opname == "PUSH_EXC_INFO" for i in dis.get_instructions(code))
 
 
 class _Machine(Stack):

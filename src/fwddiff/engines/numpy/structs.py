@@ -45,6 +45,7 @@ class Structs:
             # First the class, then its methods: they may name their own class.
             rebuilt = self.rebuilt[value] = self._subclass(value)
             if value in self.losing:
+                # Of a class made here, so nobody else's reading changes.
                 rebuilt.__getattribute__ = refusing  # type: ignore[method-assign]
             if not self._rebuild_methods(value, rebuilt) and value not in self.losing:
                 self.rebuilt[value] = None

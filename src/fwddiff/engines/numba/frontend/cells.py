@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-from fwddiff._capture import nested_codes
+from fwddiff._capture import catches, nested_codes
 from fwddiff._native.internals import (
     FunctionPass,
     analysis,
@@ -26,7 +26,6 @@ from fwddiff._native.internals import (
     ir,
     register_pass,
 )
-from fwddiff.engines.numba.frontend.handlers import has_handlers
 from numba import types
 
 _STORES = ("STORE_DEREF", "DELETE_DEREF")
@@ -42,7 +41,7 @@ def rebound(code: CodeType) -> dict[CodeType, frozenset[str]]:
         if instruction.opname != "MAKE_FUNCTION" or not isinstance(inner, CodeType):
             continue
         own = own_name(code, inner)
-        later = set(range(len(instructions))) if has_handlers(code) else _after(k, instructions)
+        later = set(range(len(instructions))) if catches(code) else _after(k, instructions)
         names = {instructions[j].argval for j in later if instructions[j].opname in _STORES} - {own}
         found[inner] = found.get(inner, frozenset()) | names & set(inner.co_freevars)
     return found

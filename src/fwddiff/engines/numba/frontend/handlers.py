@@ -11,7 +11,7 @@ import math
 from types import BuiltinFunctionType, CodeType
 from typing import Any
 
-from fwddiff._capture import Function, nested_codes
+from fwddiff._capture import Function, catches, nested_codes
 from fwddiff._errors import PythonOnlyError
 
 # Of `math`: what raises outside of its domain or range.
@@ -42,23 +42,12 @@ def refuse_what_raises(plan: Function) -> None:
 
 def _guarded(code: CodeType) -> list[dis.Instruction]:
     """Instructions of which an exception is looked at by a handler."""
-    if not code.co_exceptiontable:
+    if not catches(code):
         return []
-    entries = [e for e in _handled(code) if not e.lasti]
-    return [i for i in dis.get_instructions(code) if any(e.start <= i.offset < e.end for e in entries)]
-
-
-def has_handlers(code: CodeType) -> bool:
-    """Whether an exception may go on in this code."""
-    return bool(code.co_exceptiontable) and bool(_handled(code))
-
-
-def _handled(code: CodeType) -> list[Any]:
-    """Entries of the table of exceptions. From Python 3.12 on, comprehensions have some that put a variable
-    back and raise again: these do not begin by taking the exception."""
     instructions: Any = dis.Bytecode(code)  # whose `exception_entries` no stub lists
     taking = {i.offset for i in instructions if i.opname == "PUSH_EXC_INFO"}
-    return [e for e in instructions.exception_entries if e.target in taking]
+    entries = [e for e in instructions.exception_entries if e.target in taking and not e.lasti]
+    return [i for i in instructions if any(e.start <= i.offset < e.end for e in entries)]
 
 
 def _raised_by_helpers(node: Function, guarded: list[dis.Instruction]) -> str | None:

@@ -59,6 +59,7 @@ class Inner(Function):
         known = {root for root, _ in self.shared} | {self.itself}
         self.cells = [n for n in code.co_freevars if n not in passed and n not in known]
         self.outer = sorted({k for p in self.shared for k in self._needed(p)})
+        # Only how many there are is asked: the values are variables of the outer function.
         self.captures = [None] * (len(self.cells) + len(self.outer))  # type: ignore[list-item]
         self.own = {(name, ()): k for k, name in enumerate(self.cells)} | {
             p: self._place(outer.own[p]) for p in self.shared if p in outer.own

@@ -79,6 +79,7 @@ def _replace_formats(code: Any) -> None:
             _become(instruction, "GET_ITER", 0)
 
 
+# Numbers of operators, which no stub lists.
 _MATMUL = next(k for k, (_, sign) in enumerate(getattr(dis, "_nb_ops")) if sign == "@")  # noqa: B009
 
 

@@ -25,7 +25,7 @@ def replaced(names: tuple[str, ...], of_tuple: bool) -> Callable:
     """`(struct, values of these fields…) → struct`, of NamedTuples or of dataclasses."""
 
     def replace():
-        raise NotImplementedError
+        raise NotImplementedError  # a name for the overload below: compiled code alone calls it
 
     parameters = ", ".join(["struct", *names])
 
@@ -67,8 +67,8 @@ def _constructor(kind: Any) -> Callable:
 
 
 def as_dict(struct):
-    """`pair._asdict()` inside kernels."""
-    raise NotImplementedError
+    """`pair._asdict()` inside kernels, by its overload."""
+    raise NotImplementedError  # compiled code alone calls it
 
 
 @overload(as_dict)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from fwddiff import _tree
-from fwddiff._beside import LOST, Beside
 from fwddiff._errors import StructureError
 from fwddiff._problem import Problem
 from fwddiff._rule import Slot
@@ -70,17 +69,10 @@ def _assembled(kind: types.Type, parts: Sequence[Any]) -> Any:
         for name, part in zip(kind.names, parts, strict=True):
             object.__setattr__(instance, name, part)
         if kind.beside is not None:
-            _add(instance, kind.beside)
+            kind.beside.give_to(instance, with_mark=True)  # who takes the result says what is lost
         return instance
     if isinstance(kind, types.BaseNamedTuple):
         return kind.instance_class(*parts)
     if isinstance(kind, types.BaseTuple):
         return tuple(parts)
     raise StructureError(f"a result of type {kind} cannot be returned.")
-
-
-def _add(instance: Any, beside: Beside) -> None:
-    for name, value in beside.carried.items():
-        object.__setattr__(instance, name, value)
-    if beside.lost:  # who takes the result says which
-        vars(instance)[LOST] = beside.lost

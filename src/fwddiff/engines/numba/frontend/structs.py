@@ -16,7 +16,7 @@ import operator
 from collections.abc import Callable
 
 from fwddiff import _capture
-from fwddiff._beside import Beside, refusal
+from fwddiff._beside import Beside, is_recomputed, refusal
 from fwddiff._classes import init_only, own_construction
 from fwddiff._errors import CompileError
 from fwddiff._native.internals import (
@@ -190,14 +190,9 @@ def register(cls: type) -> None:
             _register_method(cls, name, getattr(cls, name), takes_self=False)
         elif isinstance(member, property) and member.fget is not None:
             _register_property(cls, name, member.fget)
-        elif isinstance(member, functools.cached_property) and _is_frozen(cls):
+        elif is_recomputed(cls, member):
             _register_property(cls, name, member.func)
     refresh()
-
-
-def _is_frozen(cls) -> bool:
-    """Whether what was computed once of an instance would be the same again."""
-    return cls.__dataclass_params__.frozen
 
 
 def _is_method(member: object) -> bool:

@@ -31,6 +31,7 @@ from fwddiff._capture._bytecode import catches, has_handler, nested_codes, uses
 from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._instructions import has_loop, instructions
 from fwddiff._capture._meaning import NOTHING, STANDS_FOR, Foreign, Meaning, UserRule, meaning_of
 from fwddiff._capture._names import unbound
 from fwddiff._capture._ours import refers_to_us
@@ -64,9 +65,11 @@ __all__ = [
     "guard_parts",
     "has_code",
     "has_handler",
+    "has_loop",
     "has_rule",
     "held_rule",
     "holds_host_array",
+    "instructions",
     "is_data",
     "is_foreign",
     "is_operation",

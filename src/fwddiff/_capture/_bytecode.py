@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterator
 from types import CodeType, FunctionType
 
+from fwddiff._capture._instructions import instructions
 from fwddiff._capture._stack import UNKNOWN, Item, Stack, Use
 
 _MOST_PASSES = 6
@@ -55,7 +56,7 @@ def catches(code: CodeType) -> bool:
     """Whether exceptions are caught or looked at in this code. (From Python 3.12 on, comprehensions have a
     table of exceptions too, to put a variable back.)"""
     table = code.co_exceptiontable  # without one, nothing is read
-    return bool(table) and any(i.opname == "PUSH_EXC_INFO" for i in dis.get_instructions(code))
+    return bool(table) and any(i.opname == "PUSH_EXC_INFO" for i in instructions(code))
 
 
 class _Machine(Stack):

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+import dis
+import functools
+from types import CodeType
+
+
+@functools.lru_cache(maxsize=64)
+def instructions(code: CodeType) -> tuple[dis.Instruction, ...]:
+    """All instructions. A plan looks at them for several reasons, and reading them anew takes most of the
+    time in which a long function's kernel is found on disk (20 µs each)."""
+    return tuple(dis.get_instructions(code))
+
+
+def has_loop(code: CodeType) -> bool:
+    """Whether the code jumps backwards."""
+    return any("JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER" for i in instructions(code))
+
 
 def assigned_names(instruction) -> tuple[str, ...]:
     """Local variables that an instruction gives a value or takes one from."""

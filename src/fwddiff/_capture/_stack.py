@@ -7,12 +7,13 @@ Python can make the analysis less sharp, never wrong.
 from __future__ import annotations
 
 import dis
+import functools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
-from fwddiff._capture._instructions import FAMILIES, SIMPLE, assigned_names
+from fwddiff._capture._instructions import FAMILIES, SIMPLE, assigned_names, instructions
 
 Steps = tuple[str, ...]
 ELEMENT = "[]"  # the step from a container to what it contains
@@ -62,7 +63,8 @@ class Stack:
 
     def __init__(self, code: CodeType, aliases: dict[str, Item]):
         self.code, self.aliases = code, aliases
-        self.instructions = list(dis.get_instructions(code))
+        self.instructions = instructions(code)
+        self.cells = {*code.co_freevars, *code.co_cellvars}
         self.position = {i.offset: k for k, i in enumerate(self.instructions)}
         self.found: dict[Use, None] = {}
         self.computed: dict[Use, None] = {}
@@ -83,16 +85,7 @@ class Stack:
                 self.found[Use((name, ()), "whole")] = None
 
     def handler(self, instruction) -> Callable[[Any], None]:
-        name = instruction.opname
-        if name in SIMPLE:
-            return self._simple
-        own = getattr(self, f"_{name.lower()}", None)
-        if own is not None:
-            return own
-        for prefix, method in FAMILIES:
-            if name.startswith(prefix):
-                return getattr(self, method)
-        return self._unknown_instruction
+        return getattr(self, _method(instruction.opname))
 
     # --- the stack ------------------------------------------------------------------------------------------
 
@@ -152,7 +145,8 @@ class Stack:
     def _name(self, name: str) -> Item:
         if name in self.roots:
             return frozenset({(name, ())})
-        return self.aliases.get(name, UNKNOWN)
+        # What this pass stored already: code without jumps back is done after two passes.
+        return self.aliases.get(name, UNKNOWN) | self.stored.get(name, UNKNOWN)
 
     def _load_global(self, instruction) -> None:
         item = frozenset({(instruction.argval, ())})
@@ -169,10 +163,9 @@ class Stack:
         self.stack.append(frozenset({(instruction.argval, ())}) if outer else self._name(instruction.argval))
 
     def _load_fast(self, instruction) -> None:
-        cells = (*self.code.co_freevars, *self.code.co_cellvars)
         names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
         # A cell itself goes into a function defined inside, whose own code tells how it is used.
-        self.stack += [UNKNOWN if name in cells else self._name(name) for name in names]
+        self.stack += [UNKNOWN if name in self.cells else self._name(name) for name in names]
 
     def _load_other(self, instruction) -> None:
         if dis.stack_effect(instruction.opcode, instruction.arg) == 1:
@@ -343,3 +336,15 @@ class Stack:
         if len(names) != 1 or len(items) > _LONGEST:
             return UNKNOWN
         return self._extended(items, APPLIED + names[0])
+
+
+@functools.cache
+def _method(opname: str) -> str:
+    """The name of the method that follows an instruction."""
+    own = f"_{opname.lower()}"
+    if opname in SIMPLE:
+        return "_simple"
+    if hasattr(Stack, own):
+        return own
+    families = (method for prefix, method in FAMILIES if opname.startswith(prefix))
+    return next(families, "_unknown_instruction")

@@ -11,7 +11,6 @@ import builtins
 import collections
 import collections.abc
 import datetime
-import dis
 import io
 import os
 import random
@@ -26,6 +25,7 @@ import numpy as np
 
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._function import Function, attributes
+from fwddiff._capture._instructions import instructions
 from fwddiff._capture._names import look_up, root_reader, unbound
 from fwddiff._capture._stack import ELEMENT, Use, parameters
 from fwddiff._capture._values import is_foreign
@@ -182,7 +182,7 @@ def _is_builtin(function: types.FunctionType, name: str) -> bool:
 def _refuse_outer_variables(node: Function, code: CodeType) -> None:
     """`global` and `nonlocal` variables that get a value; those of the function itself are its own."""
     own = node.function.__code__.co_freevars
-    for instruction in dis.get_instructions(code):
+    for instruction in instructions(code):
         name, variable = instruction.opname, instruction.argval
         is_outer = name.endswith("_DEREF") and variable in own and variable in code.co_freevars
         if name in ("STORE_GLOBAL", "DELETE_GLOBAL") or (is_outer and name.startswith(("STORE_", "DELETE_"))):

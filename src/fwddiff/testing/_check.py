@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from fwddiff import _tree
+from fwddiff import _capture, _tree
 from fwddiff._errors import ArgumentError, FwdDiffError
 from fwddiff.testing._backends import Backend, backends
 from fwddiff.testing._differences import Difference, along
@@ -212,11 +211,7 @@ class _Check:
 def has_loop(point: Point) -> bool:
     """Whether the function, or one that it calls, jumps backwards."""
     functions = point.operation.wrapped.caller.plan().reached()
-    return any(
-        "JUMP_BACKWARD" in instruction.opname or instruction.opname == "FOR_ITER"
-        for function in functions
-        for instruction in dis.get_instructions(function.__code__)
-    )
+    return any(_capture.has_loop(function.__code__) for function in functions)
 
 
 def _like(nudged: np.ndarray, leaf: np.ndarray) -> Any:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import dis
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import CodeType
 from typing import Any
 
-from fwddiff._capture import catches, nested_codes
+from fwddiff._capture import catches, instructions, nested_codes
 from fwddiff._native.internals import (
     FunctionPass,
     analysis,
@@ -34,15 +34,15 @@ _STORES = ("STORE_DEREF", "DELETE_DEREF")
 @functools.lru_cache(maxsize=1024)
 def rebound(code: CodeType) -> dict[CodeType, frozenset[str]]:
     """Of each function defined in this code: variables that may get another value after it is made."""
-    instructions = list(dis.get_instructions(code))
+    listed = instructions(code)
     found: dict[CodeType, frozenset[str]] = {}
-    for k, instruction in enumerate(instructions):
-        inner = instructions[k - 1].argval
+    for k, instruction in enumerate(listed):
+        inner = listed[k - 1].argval
         if instruction.opname != "MAKE_FUNCTION" or not isinstance(inner, CodeType):
             continue
         own = own_name(code, inner)
-        later = set(range(len(instructions))) if catches(code) else _after(k, instructions)
-        names = {instructions[j].argval for j in later if instructions[j].opname in _STORES} - {own}
+        later = set(range(len(listed))) if catches(code) else _after(k, listed)
+        names = {listed[j].argval for j in later if listed[j].opname in _STORES} - {own}
         found[inner] = found.get(inner, frozenset()) | names & set(inner.co_freevars)
     return found
 
@@ -50,22 +50,22 @@ def rebound(code: CodeType) -> dict[CodeType, frozenset[str]]:
 @functools.lru_cache(maxsize=1024)
 def own_name(code: CodeType, inner: CodeType) -> str | None:
     """The variable that an inner function is put into where it is made, if nothing else ever is."""
-    instructions = list(dis.get_instructions(code))
-    stored = [i.argval for i in instructions if i.opname in _STORES]
-    for k, instruction in enumerate(instructions):
-        if instruction.opname == "MAKE_FUNCTION" and instructions[k - 1].argval is inner:
-            rest = (i for i in instructions[k + 1 :] if i.opname != "SET_FUNCTION_ATTRIBUTE")
+    listed = instructions(code)
+    stored = [i.argval for i in listed if i.opname in _STORES]
+    for k, instruction in enumerate(listed):
+        if instruction.opname == "MAKE_FUNCTION" and listed[k - 1].argval == inner:
+            rest = (i for i in listed[k + 1 :] if i.opname != "SET_FUNCTION_ATTRIBUTE")
             following = next(rest)
             alone = following.opname == "STORE_DEREF" and stored.count(following.argval) == 1
-            return following.argval if alone and not _comes_back(k, instructions) else None
+            return following.argval if alone and not _comes_back(k, listed) else None
     return None
 
 
-def _comes_back(position: int, instructions: list[dis.Instruction]) -> bool:
+def _comes_back(position: int, instructions: Sequence[dis.Instruction]) -> bool:
     return position in _after(position, instructions)
 
 
-def _after(position: int, instructions: list[dis.Instruction]) -> set[int]:
+def _after(position: int, instructions: Sequence[dis.Instruction]) -> set[int]:
     """Places that may be run once the instruction at `position` was."""
     places = {instruction.offset: k for k, instruction in enumerate(instructions)}
     found: set[int] = set()
@@ -93,14 +93,14 @@ def written_inside(code: CodeType) -> frozenset[str]:
     return frozenset(
         i.argval
         for inner in nested_codes(code)
-        for i in dis.get_instructions(inner)
+        for i in instructions(inner)
         if i.opname in _STORES and i.argval in inner.co_freevars
     )
 
 
 def is_assigned_often(code: CodeType, name: str) -> bool:
     """Whether a variable gets values in several places, of which being a parameter is one."""
-    stores = [i.argval for i in dis.get_instructions(code) if i.opname in _STORES].count(name)
+    stores = [i.argval for i in instructions(code) if i.opname in _STORES].count(name)
     return stores + (name in code.co_varnames[: code.co_argcount]) > 1
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dis
 import math
+from collections.abc import Sequence
 from types import BuiltinFunctionType, CodeType
 from typing import Any
 
-from fwddiff._capture import Function, catches, nested_codes
+from fwddiff._capture import Function, catches, instructions, nested_codes
 from fwddiff._errors import PythonOnlyError
 
 # Of `math`: what raises outside of its domain or range.
@@ -44,10 +45,10 @@ def _guarded(code: CodeType) -> list[dis.Instruction]:
     """Instructions of which an exception is looked at by a handler."""
     if not catches(code):
         return []
-    instructions: Any = dis.Bytecode(code)  # whose `exception_entries` no stub lists
-    taking = {i.offset for i in instructions if i.opname == "PUSH_EXC_INFO"}
-    entries = [e for e in instructions.exception_entries if e.target in taking and not e.lasti]
-    return [i for i in instructions if any(e.start <= i.offset < e.end for e in entries)]
+    taking = {i.offset for i in instructions(code) if i.opname == "PUSH_EXC_INFO"}
+    bytecode: Any = dis.Bytecode(code)  # whose `exception_entries` no stub lists
+    entries = [e for e in bytecode.exception_entries if e.target in taking and not e.lasti]
+    return [i for i in instructions(code) if any(e.start <= i.offset < e.end for e in entries)]
 
 
 def _raised_by_helpers(node: Function, guarded: list[dis.Instruction]) -> str | None:
@@ -56,22 +57,21 @@ def _raised_by_helpers(node: Function, guarded: list[dis.Instruction]) -> str | 
     for (name, _), (callee, _) in node.calls.items():
         for helper in callee.nodes() if name in names else ():
             code = helper.function.__code__
-            instructions = list(dis.get_instructions(code))
-            if any(i.opname == "RAISE_VARARGS" for i in instructions):
+            if any(i.opname == "RAISE_VARARGS" for i in instructions(code)):
                 continue
-            what = _raising(helper, code, instructions)
+            what = _raising(helper, code, instructions(code))
             if what is not None:
                 return f"{what} in `{helper.function.__name__}`"
     return None
 
 
-def _raising(node: Function, code: CodeType, instructions: list[dis.Instruction]) -> str | None:
+def _raising(node: Function, code: CodeType, guarded: Sequence[dis.Instruction]) -> str | None:
     """What raises in these instructions, in words."""
     names = set(code.co_names) | set(code.co_freevars)
     objects = {name: node.lookup((name, ())) for name in names}
     has_math = any(value is math for value in objects.values())
     before: dis.Instruction | None = None
-    for i in instructions:
+    for i in guarded:
         if i.opname == "BINARY_OP" and not _is_safe(i.argrepr.rstrip("="), before):
             return f"`{i.argrepr}`"
         name = i.argval if isinstance(i.argval, str) else ""

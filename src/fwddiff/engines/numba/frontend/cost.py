@@ -25,8 +25,8 @@ _ELEMENTARY |= dict.fromkeys(("gamma", "lgamma", "digamma", "polygamma", "spheri
 
 
 def cost(plan: Function) -> tuple[bool, float]:
-    """Whether the function, or one that it calls, jumps backwards, or calls one of ours that iterates; and the
-    elementary functions in the code reached, in units of a vectorised one.
+    """Whether the function, or one that it calls, jumps backwards, or calls one of ours that iterates; and
+    the elementary functions in the code reached, in units of a vectorised one.
 
     Names are counted, not meanings: the numbers decide only between two right ways.
     """

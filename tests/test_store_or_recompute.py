@@ -5,9 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from fwddiff import fwddiff
+from fwddiff import fwddiff, stats
+from fwddiff import special as functions
 
 MANY, FEW = 100_000, 100
+
+
+scipy = pytest.importorskip("scipy")
+pytest.importorskip("scipy.special")
+pytest.importorskip("scipy.stats")
 
 
 def cheap(a, b):
@@ -33,6 +39,30 @@ def calls_a_costly_helper(a, b):
     return costly(b, a)
 
 
+def straight_of_ours(a, b):
+    return functions.expit(a) * functions.expit(b)
+
+
+def iterating_of_ours(a, b):
+    return functions.gammainc(a, b)
+
+
+def iterating_in_a_method(a, b):
+    return stats.Gamma(a).cdf(b)
+
+
+def iterating_by_scipys_name(a, b):
+    return scipy.special.gammainc(a, b)
+
+
+def iterating_in_scipys_distribution(a, b):
+    return scipy.stats.gamma.cdf(b, a)
+
+
+def polynomial_of_ours(a, b):
+    return functions.ndtr(a - b)  # loops over coefficients: as dear as a function of C
+
+
 @pytest.mark.parametrize(
     ("function", "many", "few"),
     [
@@ -41,6 +71,12 @@ def calls_a_costly_helper(a, b):
         (special, True, False),
         (calls_a_costly_helper, True, False),
         (looping, True, True),
+        (straight_of_ours, True, False),
+        (polynomial_of_ours, True, False),
+        (iterating_of_ours, True, True),
+        (iterating_in_a_method, True, True),
+        (iterating_by_scipys_name, True, True),
+        (iterating_in_scipys_distribution, True, True),
     ],
 )
 def test_partials_are_kept_where_running_twice_costs_more(function, many, few):

@@ -15,7 +15,8 @@ def _times_log1p(a: float, b: float) -> float:
     return a * math.log1p(b / a) if b < 1e100 * a else a * (math.log(b) - math.log(a))
 
 
-def _betaln_positive(a: float, b: float) -> float:
+def log_beta(a: float, b: float) -> float:
+    """log B(a, b) for a and b > 0."""
     n = a + b
     small, large = (a, b) if a < b else (b, a)
     factor = 0.5 * (math.log(2.0 * math.pi) - math.log(small) + math.log1p(small / large))
@@ -32,33 +33,31 @@ def betaln(a: float, b: float) -> float:
     """log|B(a, b)|; all digits where one argument is far above the other."""
     if abs(a) == math.inf or abs(b) == math.inf:
         return -math.inf if a > 0.0 and b > 0.0 and a != b else math.nan
-    if a > 0.0 and b > 0.0:
-        return _betaln_positive(a, b)
     if a != a or b != b:
         return math.nan
     small, large = (a, b) if a < b else (b, a)
-    if is_pole(small):
-        # Γ(a) / Γ(a + b) has a limit where both are poles: the sum of b terms, reflected.
-        if (
-            large > 0.0
-            and large == math.floor(large)
-            and small + large <= 0.0
-            and small > -4503599627370496.0
-        ):
-            return _betaln_positive(1.0 - small - large, large)
-        return math.inf
-    if is_pole(large):
-        return math.inf
-    if is_pole(a + b):
-        return -math.inf
-    if large > 10.0 and small > -1000.0:
-        # The logarithms of Γ would cancel: B(a, b) = B(a + 1, b) (a + b) / a, DLMF 5.5.1.
-        shift = 0.0
-        while small < 0.0:
-            shift += math.log(abs((small + large) / small))
-            small += 1.0
-        return _betaln_positive(small, large) + shift
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    shift = 0.0
+    if small <= 0.0:
+        if is_pole(small):
+            # Γ(a) / Γ(a + b) has a limit where both are poles: the sum of b terms, reflected.
+            if not (large > 0.0 and large == math.floor(large) and small + large <= 0.0):
+                return math.inf
+            if small <= -4503599627370496.0:
+                return math.inf
+            small = 1.0 - small - large
+        elif is_pole(large):
+            return math.inf
+        elif is_pole(a + b):
+            return -math.inf
+        elif large > 10.0 and small > -1000.0:
+            # The logarithms of Γ would cancel: B(a, b) = B(a + 1, b) (a + b) / a, DLMF 5.5.1.
+            while small < 0.0:
+                shift += math.log(abs((small + large) / small))
+                small += 1.0
+        else:
+            return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    # One call, because what is differentiated is put in the place of each.
+    return log_beta(small, large) + shift
 
 
 @record(None, None, scipy="beta", domain=_PARAMETERS, oracle="beta(a, b)")

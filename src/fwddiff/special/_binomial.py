@@ -3,7 +3,7 @@
 import math
 
 from fwddiff._record import means, record
-from fwddiff.special._beta import betaln
+from fwddiff.special._beta import log_beta
 from fwddiff.special._beta_tail import log_gammastar
 
 
@@ -22,11 +22,6 @@ def _is_small(x: float) -> bool:
     return abs(x) < 4503599627370496.0
 
 
-def _log_binomial(n: float, k: float) -> float:
-    """For n, k and n - k above -1."""
-    return -betaln(1.0 + (n - k), 1.0 + k) - math.log1p(n)
-
-
 @record(None, None, scipy="binom", domain={"n": (-10, 1e5), "k": (-10, 1e5)}, oracle="binomial(n, k)")
 def binom(n: float, k: float) -> float:
     """Γ(n + 1) / (Γ(k + 1) Γ(n - k + 1)); nan for negative integers n. DLMF 1.2.6; reflection by 5.5.3."""
@@ -35,19 +30,24 @@ def binom(n: float, k: float) -> float:
     if n == math.inf:
         return math.inf if k > 0.0 else 1.0 if k == 0.0 else 0.0
     rest = n - k
+    factor, power, shift = 1.0, -1.0, 0.0  # of factor * exp(power * log_beta(p, q) - shift)
     if k > -1.0 and rest > -1.0 and n > -1.0:
-        return _exp(_log_binomial(n, k))
-    if n < 0.0 and (not _is_small(n) or n == math.floor(n)):
+        p, q, shift = 1.0 + rest, 1.0 + k, math.log1p(n)
+    elif n < 0.0 and (not _is_small(n) or n == math.floor(n)):
         return math.nan
-    if not _is_small(k) or not _is_small(rest):
+    elif not _is_small(k) or not _is_small(rest):
         return 0.0
-    if n > -1.0:  # one of k and n - k is below 0, its gamma function reflected
+    elif n > -1.0:  # one of k and n - k is below 0, its gamma function reflected
         far = k if k <= -1.0 else rest
-        return -_sinpi(far) / math.pi * _exp(betaln(n + 1.0, -far))
-    if k <= -1.0 and rest <= -1.0:
-        return -_sinpi(k) * _sinpi(rest) / (math.pi * _sinpi(n)) * _exp(betaln(-k, -rest))
-    near, far = (k, rest) if k > -1.0 else (rest, k)
-    return _sinpi(far) / _sinpi(n) * _exp(_log_binomial(-far - 1.0, near))
+        p, q, power, factor = n + 1.0, -far, 1.0, -_sinpi(far) / math.pi
+    elif k <= -1.0 and rest <= -1.0:
+        p, q, power, factor = -k, -rest, 1.0, -_sinpi(k) * _sinpi(rest) / (math.pi * _sinpi(n))
+    else:
+        near, far = (k, rest) if k > -1.0 else (rest, k)
+        p, q, shift = -n, 1.0 + near, math.log1p(-far - 1.0)
+        factor = _sinpi(far) / _sinpi(n)
+    # One call, because what is differentiated is put in the place of each.
+    return factor * _exp(power * log_beta(p, q) - shift)
 
 
 @means("comb")

@@ -36,7 +36,7 @@ from fwddiff.engines import numpy
 from fwddiff.engines.numba import language, pipeline, schedule, ssa
 from fwddiff.engines.numba.cache import Store
 from fwddiff.engines.numba.failures import raise_what_failed
-from fwddiff.engines.numba.frontend.prepare import elementary, has_loops
+from fwddiff.engines.numba.frontend.cost import cost
 from fwddiff.engines.numba.kernel import Kernel, Launch
 from fwddiff.engines.numba.messages import explained
 from fwddiff.engines.numba.scalar_function import scalar_function
@@ -230,7 +230,7 @@ class BaseRule(FunctionRule, NumbaRule):
         store, function = Store(problem), problem.plan.function
         NumbaRule.__init__(self, problem.name, problem.inputs, store.key, 0, problem.chunk, function, store)
         self._start(problem)
-        self.dear, self.elementary = has_loops(problem.plan), elementary(problem.plan)
+        self.dear, self.elementary = cost(problem.plan)
 
     @property
     def knows_results(self) -> bool:

@@ -11,7 +11,6 @@ nothing else does.
 
 from __future__ import annotations
 
-import dis
 import functools
 import sys
 from types import CodeType, FunctionType
@@ -30,6 +29,7 @@ from fwddiff._native.internals import (
 )
 from fwddiff.engines.numba.frontend.cells import CheckCells
 from fwddiff.engines.numba.frontend.closures import InlineClosures
+from fwddiff.engines.numba.frontend.cost import loops
 from fwddiff.engines.numba.frontend.handlers import refuse_what_raises
 from fwddiff.engines.numba.frontend.inner import InnerCompiler, compiled, means
 from fwddiff.engines.numba.frontend.lifting import Inner, Lifter
@@ -39,7 +39,6 @@ from fwddiff.engines.numba.frontend.questions import AnswerQuestions
 from fwddiff.engines.numba.frontend.reading import read
 from fwddiff.engines.numba.frontend.rewrite import Rewriter, drop_messages
 from fwddiff.engines.numba.polls import Polls
-from fwddiff.engines.numba.target import vector_math
 
 OURS = "fwddiff.special."
 
@@ -71,7 +70,7 @@ class Prepared:
     def _is_inlined(self, node: Function) -> bool:
         """The function itself and helpers without loops; not what calls itself."""
         is_outermost = node is self.plan and not self.is_helper
-        return not node.calls_itself and (is_outermost or not _loops(node.function))
+        return not node.calls_itself and (is_outermost or not loops(node.function))
 
     def dispatcher(self, node: Function):
         key = node.identity
@@ -122,19 +121,6 @@ def _is_part_of_ours(node: Function) -> bool:
     return found is node.live and not node.captures and node.row is None and not node.calls_itself
 
 
-def has_loops(plan: Function) -> bool:
-    """Whether the function, or one that it calls, jumps backwards."""
-    return any(map(_loops, plan.reached()))
-
-
-def elementary(plan: Function) -> float:
-    """Elementary functions in the code reached, in units of a vectorised one.
-
-    Names are counted, not meanings: the number decides only between two right ways.
-    """
-    return float(sum(map(_elementary, plan.reached())))
-
-
 def refuse_python_only(plan: Function) -> None:
     """Raises where compiled code would ignore a rule or an option of a wrapped function."""
     reason = next((node.python_only for node in plan.nodes() if node.python_only), None)
@@ -143,21 +129,6 @@ def refuse_python_only(plan: Function) -> None:
             f"`{plan.function.__name__}` {reason}: it cannot be compiled. Use engine='auto' or 'numpy', "
             "which run it as Python."
         )
-
-
-def _loops(function: FunctionType) -> bool:
-    instructions = dis.get_instructions(function.__code__)
-    return any("JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER" for i in instructions)
-
-
-# Functions without a vector version cost some ten times as much as one with it.
-_ELEMENTARY = dict.fromkeys(vector_math.FUNCTIONS, 1.0)
-_ELEMENTARY |= dict.fromkeys(("gamma", "lgamma", "digamma", "polygamma", "spherical_jn"), 10.0)
-
-
-def _elementary(function: FunctionType) -> float:
-    loads = [i.argval for i in dis.get_instructions(function.__code__) if i.opname.startswith("LOAD_")]
-    return sum(_ELEMENTARY[name] for name in loads if isinstance(name, str) and name in _ELEMENTARY)
 
 
 def _stub(node: Function) -> FunctionType:

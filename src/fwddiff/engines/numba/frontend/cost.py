@@ -6,12 +6,11 @@ classes, which are no part of a plan.
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
 
-from fwddiff._capture import Function
+from fwddiff._capture import Function, has_loop, instructions
 from fwddiff._magnitude import magnitude
 from fwddiff.engines.numba.target import vector_math
 from fwddiff.rules import distribution_function, meant_by, recorded
@@ -31,13 +30,12 @@ def cost(plan: Function) -> tuple[bool, float]:
     Names are counted, not meanings: the numbers decide only between two right ways.
     """
     users, ours = _reached(plan.reached())
-    has_loops = any(map(loops, users)) or any(map(_iterates, ours))
-    return has_loops, sum(map(_elementary, users)) + _SCALAR * sum(recorded(f) is not None for f in ours)
+    jumps_back = any(map(loops, users)) or any(map(_iterates, ours))
+    return jumps_back, sum(map(_elementary, users)) + _SCALAR * sum(recorded(f) is not None for f in ours)
 
 
 def loops(function: FunctionType) -> bool:
-    instructions = dis.get_instructions(function.__code__)
-    return any("JUMP_BACKWARD" in i.opname or i.opname == "FOR_ITER" for i in instructions)
+    return has_loop(function.__code__)
 
 
 def _iterates(function: FunctionType) -> bool:
@@ -48,7 +46,7 @@ def _iterates(function: FunctionType) -> bool:
 
 
 def _elementary(function: FunctionType) -> float:
-    loads = [i.argval for i in dis.get_instructions(function.__code__) if i.opname.startswith("LOAD_")]
+    loads = [i.argval for i in instructions(function.__code__) if i.opname.startswith("LOAD_")]
     return sum(_ELEMENTARY[name] for name in loads if isinstance(name, str) and name in _ELEMENTARY)
 
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from fwddiff.engines.numba.lanes._code import Block, Code, Operand, Refused
+from fwddiff.engines.numba.ssa.graph import Dominators, reverse_postorder
 
 Edge = tuple[str, str]
 
@@ -32,9 +33,9 @@ class Flow:
     def __init__(self, code: Code, varying: set[str]):
         self.blocks: dict[str, Block] = code.blocks
         self.entry = next(iter(self.blocks))
-        self.order = self._reverse_postorder()
+        self.order = reverse_postorder(self.entry, {n: b.successors for n, b in self.blocks.items()})
         self._position = {name: k for k, name in enumerate(self.order)}
-        self._dominators = self._find_dominators()
+        self._dominators = Dominators(self.order, {n: b.predecessors for n, b in self.blocks.items()})
         self.loops = {loop.header: loop for loop in self._find_loops()}
         self.nest = {
             name: sorted(
@@ -50,30 +51,6 @@ class Flow:
 
     # --- structure ------------------------------------------------------------------------------------------
 
-    def _reverse_postorder(self) -> list[str]:
-        seen, finished = {self.entry}, []
-        stack = [(self.entry, iter(self.blocks[self.entry].successors))]
-        while stack:
-            following = next((s for s in stack[-1][1] if s not in seen), None)
-            if following is None:
-                finished.append(stack.pop()[0])
-            else:
-                seen.add(following)
-                stack.append((following, iter(self.blocks[following].successors)))
-        return finished[::-1]
-
-    def _find_dominators(self) -> dict[str, set[str]]:
-        found = {name: set(self.order) for name in self.order} | {self.entry: {self.entry}}
-        changed = True
-        while changed:
-            changed = False
-            for name in self.order[1:]:
-                above = [found[p] for p in self.blocks[name].predecessors if p in self._position]
-                dominators = set.intersection(*above) | {name}
-                changed |= dominators != found[name]
-                found[name] = dominators
-        return found
-
     def _find_loops(self) -> Iterator[Loop]:
         backward = [
             (name, header)
@@ -84,7 +61,7 @@ class Flow:
         if len({header for _, header in backward}) != len(backward):
             raise Refused("a loop with several ways back")
         for latch, header in backward:
-            if header not in self._dominators[latch]:
+            if not self._dominators.leads_through(header, latch):
                 raise Refused("a loop with several entries")
             body, stack = {header}, [latch]
             while stack:
@@ -147,7 +124,7 @@ class Flow:
         return (
             condition is not None
             and self.nest[leaving][0] is loop
-            and leaving in self._dominators[loop.latch]
+            and self._dominators.leads_through(leaving, loop.latch)
             and not self.is_divergent(condition, leaving)
         )
 

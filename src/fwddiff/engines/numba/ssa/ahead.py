@@ -26,6 +26,7 @@ from fwddiff.engines.numba.ssa.function import (
     unrolled,
 )
 from fwddiff.engines.numba.ssa.functions import OWN, meaning
+from fwddiff.engines.numba.ssa.graph import Dominators
 from fwddiff.engines.numba.ssa.writer import PURE, Writer
 
 # All that may be done whether or not an element asks for it: no memory, no integer division.
@@ -88,32 +89,13 @@ class _Shared:
         for block in code.blocks:
             for successor in dict.fromkeys(block.successors):
                 self.sources[successor].append(block.name)
-        self.dominators = self._immediate_dominators()
+        self.dominators = Dominators(list(self.blocks), self.sources).immediate
         self.instructions = code.instructions
         self.slices: dict[str, int] = {a.text: 0 for a in given}
         self._weights: dict[int, int] = {}  # cost → the instructions that have it
         for k, i in enumerate(self.instructions):
             self._weights[_cost(i)] = self._weights.get(_cost(i), 0) | 1 << k
         self._find()
-
-    def _immediate_dominators(self) -> dict[str, str]:
-        """Cooper, Harvey and Kennedy, A Simple, Fast Dominance Algorithm (2001)."""
-        first = self.code.blocks[0].name
-        found, changed = {first: first}, True
-        while changed:
-            changed = False
-            for block in self.code.blocks[1:]:
-                above = [p for p in self.sources[block.name] if p in found]
-                new = functools.reduce(lambda a, b: self._common(found, a, b), above)
-                changed |= found.get(block.name) != new
-                found[block.name] = new
-        return found
-
-    def _common(self, dominators: dict[str, str], a: str, b: str) -> str:
-        while a != b:
-            a, b = sorted((a, b), key=self.position.__getitem__)
-            b = dominators[b]
-        return a
 
     def _find(self) -> None:
         """In reverse postorder, so that one round is enough: what a loop's turns change is not shared."""

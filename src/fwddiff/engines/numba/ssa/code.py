@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from fwddiff.engines.numba.ssa.graph import reverse_postorder
+
 RETURN = "fwddiff.return"
 FLOATS = ("double", "float")
 UNKNOWN = "?"
@@ -289,16 +291,6 @@ def _text(text: str) -> str:
 
 
 def _ordered(blocks: list[Block]) -> list[Block]:
-    """In reverse postorder: but for phis, everything is defined before it is used."""
     by_name = {block.name: block for block in blocks}
-    seen, finished = {blocks[0].name}, []
-    stack = [(blocks[0], iter(blocks[0].successors))]
-    while stack:
-        successors = stack[-1][1]
-        following = next((s for s in successors if s not in seen), None)
-        if following is None:
-            finished.append(stack.pop()[0])
-        else:
-            seen.add(following)
-            stack.append((by_name[following], iter(by_name[following].successors)))
-    return finished[::-1]
+    order = reverse_postorder(blocks[0].name, {block.name: block.successors for block in blocks})
+    return [by_name[name] for name in order]

@@ -17,7 +17,8 @@ PYTORCH, PYTORCH_SECOND = "fwddiff in PyTorch", "fwddiff in PyTorch, second orde
 FROM_DISK, AGAIN = "fwddiff, from disk", "fwddiff, a redefinition"
 PER_100_LINES = tuple(f"{name}, per 100 lines" for name in (FWDDIFF, SECOND))
 SIZES = (
-    *("line", "incomplete beta", "barrier option", "model", "100 straight lines", "400 straight lines"),
+    *("line", "incomplete beta", "barrier option", "special betainc", "special gammainc", "model"),
+    *("100 straight lines", "400 straight lines"),
     *("product of 12", "product of 16"),
 )
 QUICK_SIZES = ("line", "incomplete beta", "barrier option", "400 straight lines", "product of 16")

@@ -16,17 +16,27 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.workloads.compiled_functions import SPECIAL
-from fwddiff import _magnitude, special
+from fwddiff import _magnitude, special  # noqa: F401 - which has the records
 from fwddiff._record import RECORDS, Record
 
 
 def get(name: str) -> tuple[Callable[..., Any], tuple[float, ...]]:
-    """A function that calls this special function, as a user's would, and a point inside its domain."""
+    """A function that calls this special function, as a user's would, and a point inside its domain. Integer
+    arguments are constants of the function."""
     record = RECORDS[name]
-    given = ", ".join(record.arguments)
-    namespace: dict[str, Any] = {"special": special}
-    exec(f"def caller({given}):\n    return special.{name}({given})", namespace)
-    return namespace["caller"], tuple(_inside(record, argument) for argument in record.arguments)
+    return _caller(record, record.function), tuple(_inside(record, a) for a in _smooth(record))
+
+
+def _smooth(record: Record) -> list[str]:
+    return [name for k, name in enumerate(record.arguments) if k not in record.whole]
+
+
+def _caller(record: Record, function: Callable[..., Any]) -> Callable[..., Any]:
+    smooth = _smooth(record)
+    listing = [name if name in smooth else str(int(_inside(record, name))) for name in record.arguments]
+    namespace = {"given": function}
+    exec(f"def caller({', '.join(smooth)}):\n    return given({', '.join(listing)})", namespace)
+    return namespace["caller"]
 
 
 def _inside(record: Record, argument: str) -> float:
@@ -38,7 +48,7 @@ def _inside(record: Record, argument: str) -> float:
 
 def for_numba(name: str) -> Callable[..., Any]:
     """The same plain Python for `numba.njit`, with all that it calls; its code where the value is SciPy's."""
-    return _jitted(RECORDS[name].code, {}).py_func
+    return _caller(RECORDS[name], _jitted(RECORDS[name].code, {}))
 
 
 def _jitted(function: Any, done: dict[Any, Any]) -> Any:

@@ -176,7 +176,7 @@ def test_a_target_may_allow_seconds_beside_the_ratio(more, met):
     assert (verdict.ratio, verdict.met) == (2.5, met)
 
 
-@pytest.mark.parametrize("which", ["line", "product of 12"])
+@pytest.mark.parametrize("which", ["line", "product of 12", "special spherical_yn"])
 def test_first_uses_compute_the_same(which, monkeypatch):
     monkeypatch.setenv("FWDDIFF_CACHE_DIR", "off")
     function, point = compiled_functions.get(which)

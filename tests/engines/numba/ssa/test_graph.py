@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from fwddiff.engines.numba.ssa.graph import Dominators, reverse_postorder
 
 

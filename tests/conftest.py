@@ -26,6 +26,21 @@ def pytest_pyfunc_call(pyfuncitem):
         raise
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of many tests of one kind an ordinary run takes few: `@pytest.mark.few(form=["list"], engine=["numpy"])`
+    leaves those to `make test-all` whose form and engine are others."""
+    for item in items:
+        for mark in item.iter_markers("few"):
+            values = item.callspec.params
+            if not any(_name(values[parameter]) in kept for parameter, kept in mark.kwargs.items()):
+                item.add_marker(pytest.mark.slow)
+
+
+def _name(value):
+    return getattr(value, "__name__", value)
+
+
 def pytest_configure(config):
     """Workers of one run share what they compile, and so do processes that tests start."""
     # What compilers keep grows to gigabytes: looking for garbage in it took a sixth of the time.

@@ -246,6 +246,10 @@ def check(f, engine, tolerance=1e-7):
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
 @pytest.mark.parametrize("f", FUNCTIONS)
+@pytest.mark.few(
+    engine=["numpy"],
+    f=["replaced", "recursive", "asks_for_types", "tuples", "stars", "several", "integers", "named_tuples"],
+)
 def test_as_in_plain_python(f, engine):
     check(f, engine)
 

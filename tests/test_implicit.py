@@ -605,6 +605,7 @@ def known_derivatives():
 
 
 @pytest.mark.parametrize("linear_solver", ["dense", "gmres"])
+@pytest.mark.few(linear_solver=["dense"])
 def test_conditions_written_for_jax_in_jax(linear_solver):
     jax = pytest.importorskip("jax")
     layer = layer_in("jax", linear_solver)

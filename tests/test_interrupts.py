@@ -78,6 +78,18 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.few(
+    name=[
+        "value",
+        "lanes",
+        "threads",
+        "caught",
+        "torch_backward",
+        "jax_jit",
+        "other_thread",
+        "by_another_program",
+    ]
+)
 def test_a_kernel_without_end_is_stopped(start, name):
     if name in ("torch_backward", "jax_jit"):
         pytest.importorskip(name.partition("_")[0])

@@ -114,6 +114,10 @@ MAKERS = (
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+@pytest.mark.few(
+    make=["zeros", "full", "appended", "powers", "one_branch_is_constant", "filled_by_a_helper"],
+    engine=["numpy"],
+)
 def test_k_results_of_one_number(make, engine):
     slopes = [j * 2.0 ** (j - 1) for j in range(SIZE)]
     assert_allclose(fd.jacobian(lambda x: make(x, SIZE), 2.0, backend=engine), slopes)

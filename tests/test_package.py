@@ -208,20 +208,32 @@ def python_blocks(path: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", path.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def runner():
+    program = Path(__file__).with_name("support") / "pages.py"
+    process = subprocess.Popen(
+        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.mark.parametrize(
     "page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 )
-def test_python_blocks_of_the_texts_run(page, tmp_path, monkeypatch):
+def test_python_blocks_of_the_texts_run(page, tmp_path, runner):
     """The blocks of one page run in order, as one file."""
-    monkeypatch.chdir(tmp_path)
     script = tmp_path / "blocks.py"
     script.write_text("\n\n".join(python_blocks(ROOT / page)))
     if page == "docs/clients.md":
         pytest.skip("its sections, which need other environments, are run by tests of their own")
     if "import torch" in script.read_text():
         pytest.importorskip("torch")
-    finished = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
+    runner.stdin.write(f"{script}\n")
+    runner.stdin.flush()
+    status = runner.stdout.readline()
+    assert status == "0\n", Path(f"{script}.out").read_text()
 
 
 def test_readme_shows_working_code_within_ten_lines():

@@ -177,6 +177,7 @@ def test_a_target_may_allow_seconds_beside_the_ratio(more, met):
 
 
 @pytest.mark.parametrize("which", ["line", "product of 12", "special spherical_yn"])
+@pytest.mark.few(which=["line"])
 def test_first_uses_compute_the_same(which, monkeypatch):
     monkeypatch.setenv("FWDDIFF_CACHE_DIR", "off")
     function, point = compiled_functions.get(which)

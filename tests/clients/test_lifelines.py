@@ -27,6 +27,7 @@ def log_likelihood(parameters, data):
     return np.sum(np.where(data["arrest"], gamma.logpdf(t, shape, 0, scale), gamma.logsf(t, shape, 0, scale)))
 
 
+@pytest.mark.slow
 def test_the_fit_is_the_maximum(fitted):
     data, found = fitted["load_rossi"](), fitted["fitter"].params_.to_numpy()
     assert fitted["fitter"].log_likelihood_ == pytest.approx(log_likelihood(found, data), rel=1e-9)

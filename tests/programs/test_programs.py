@@ -3,7 +3,7 @@
 Programs call functions with rules of their own, by position and keyword, and functions defined inside; they
 take and return dicts, optional values and arrays that they make. A rule never has the slope of its function.
 
-Forty programs always; `FWDDIFF_PROGRAMS=2000` runs as many (`make test-all`), in slices with seeds of their
+Sixteen programs always; `FWDDIFF_PROGRAMS=2000` runs as many (`make test-all`), in slices with seeds of their
 own. Kernels without a host check what is compiled; hosts run the engine without a compiler, because hosts and
 engines meet in rules alone; of many programs every eighth is compiled in the hosts too, and all are larger.
 """
@@ -23,8 +23,8 @@ from programs.oracle import Unsuitable
 from programs.writing import programs
 
 SLICES = 8
-TOTAL = int(os.environ.get("FWDDIFF_PROGRAMS", "40"))
-COUNT, MANY = TOTAL // SLICES, TOTAL > 40
+TOTAL = int(os.environ.get("FWDDIFF_PROGRAMS", "16"))
+COUNT, MANY = TOTAL // SLICES, TOTAL > 16
 _seen: collections.Counter = collections.Counter()
 
 

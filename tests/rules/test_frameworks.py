@@ -102,17 +102,25 @@ def test_functions_of_pytorch(module):
 )
 def test_functions_of_jax(module):
     jax = pytest.importorskip("jax")
+    problems = {name: problem(module, name) for name in functions(module)}
+
+    def derivatives(name, x, others):
+        meaning, mine, *_ = problems[name]
+        value = mine(x, *others)
+        first = second = None
+        if value.dtype.kind == "f" and name not in CHOICES:
+            slope = jax.grad(lambda x: mine(x, *others).sum())
+            first = slope(x)
+            if inspect.isfunction(meaning) and "like" not in name:
+                second = jax.jvp(slope, (x,), (np.ones(len(x)),))[1]
+        return value, first, second
+
     with jax.enable_x64(True):
-        for name in functions(module):
-            meaning, mine, x, others = problem(module, name)
-            value = mine(x, *others)
-            first = second = None
-            if value.dtype.kind == "f" and name not in CHOICES:
-                slope = jax.grad(lambda x, mine=mine, others=others: mine(x, *others).sum())
-                first = slope(x)
-                if inspect.isfunction(meaning) and "like" not in name:
-                    second = jax.jvp(slope, (x,), (np.ones(len(x)),))[1]
-            compare(name, mine, x, others, value, first, second)
+        # In one program: XLA would compile operation by operation.
+        arguments = {name: at for name, (_, _, *at) in problems.items()}
+        every = jax.jit(lambda at: {name: derivatives(name, *at[name]) for name in at})(arguments)
+        for name, (_, mine, x, others) in problems.items():
+            compare(name, mine, x, others, *every[name])
 
 
 def test_compiled_code_has_them_too():

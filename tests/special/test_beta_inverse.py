@@ -52,6 +52,7 @@ def root(a, b, p, q):
 
 
 @pytest.mark.parametrize("name", ["betaincinv", "betainccinv"])
+@pytest.mark.few(name=["betainccinv"])
 def test_inverse_and_all_partials(name):
     for point, row in zip(POINTS, values_and_partials(getattr(special, name), POINTS), strict=True):
         a, b, p = map(mp.mpf, point)

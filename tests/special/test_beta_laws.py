@@ -142,6 +142,7 @@ POCH += [(-2.5, 5.2), (-7.3, 2.0), (100.0, 100.0), (5.0, -20.5), (1e10, 0.5)]
 @pytest.mark.parametrize(
     ("name", "exact", "points"), [("binom", exact_binomial, BINOMIAL), ("poch", exact_poch, POCH)]
 )
+@pytest.mark.few(name=["poch"])
 def test_ratios_of_gamma_functions_and_partials(name, exact, points):
     for point, row in zip(points, values_and_partials(getattr(special, name), points), strict=True):
         at = tuple(map(mp.mpf, point))

@@ -91,6 +91,7 @@ def test_logarithms():
 
 
 @pytest.mark.parametrize("point", [(2.0, 3.0), (0.2, 0.7), (40.0, 35.0), (3.0, 20.0)])
+@pytest.mark.few(point=[(0.2, 0.7), (40.0, 35.0)])
 def test_the_engine_that_runs_python(point):
     for function in (p_of, q_of, log_p_of, log_q_of):
         np.testing.assert_allclose(ours(function, point, "numpy"), ours(function, point, "numba"), 1e-11)

@@ -48,6 +48,19 @@ def by_differences(f, q, h=1e-6):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.few(
+    form=[
+        "list",
+        "our own",
+        "an axis that is kept",
+        "weights with slopes",
+        "a sign",
+        "a comprehension",
+        "log_softmax",
+        "entropy",
+    ],
+    engine=["numpy"],
+)
 def test_every_form(form, engine):
     f = FORMS[form]
     value, slopes = fd.value_and_gradient(f, Q, backend=engine)
@@ -152,6 +165,7 @@ LIKELIHOODS = {
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.few(name=["by keywords", "defaults", "Poisson", "two axes", "a generator"], engine=["numpy"])
 def test_likelihoods(name, engine):
     f, q = LIKELIHOODS[name], np.array([0.1, 1.3])
     value, slopes = fd.value_and_gradient(f, q, backend=engine)

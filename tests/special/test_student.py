@@ -164,6 +164,7 @@ def check_by_pytorch(function, *values):
     ("function", "values"),
     [(special.betainc, ([0.5, 7.0], [2.0, 0.8], [0.3, 0.9])), (special.stdtr, ([1.5, 30.0], [-2.5, 0.4]))],
 )
+@pytest.mark.few(function=["stdtr"])
 def test_checks_of_pytorch_pass(function, values):
     check_by_pytorch(function, *values)
 

@@ -223,6 +223,7 @@ def nested(w, mu, x):
     return stats.Mixture((0.5, 0.5), (stats.Censored(inner, -0.5, 2.0), stats.Normal(mu, w))).logpdf(x)
 
 
+@pytest.mark.slow
 def test_distributions_inside_each_other():
     given = 0.3, 0.5, 0.6
     by_code = fd.gradient(nested, *given, argnum=(0, 1, 2), backend="numba")

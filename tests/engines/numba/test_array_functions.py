@@ -371,6 +371,7 @@ def test_shapes_that_do_not_fit():
             rule_of(function, *arguments)(list(arguments))
 
 
+@pytest.mark.slow
 def test_functions_outside_fwddiff_compile_as_before():
     @numba.njit
     def plain(x, m):

@@ -215,6 +215,7 @@ found["value"] = float(fd.fwddiff(lambda x: np.fliplr(x)).broadcast(np.array([2.
 """
 
 
+@pytest.mark.slow
 def test_an_extension_of_numba_that_changes_changes_the_result(tmp_path):
     assert run(OVERLOADED, tmp_path, SCALE="3")[0] == {"value": 6.0}
     assert run(OVERLOADED, tmp_path, SCALE="5")[0] == {"value": 10.0}
@@ -293,6 +294,7 @@ def cache(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(tmp_path):
     both = [start(EDITED, tmp_path) for _ in range(2)]
     assert [finish(process)[0]["value"] for process in both] == [[10.0, 10.0]] * 2

@@ -104,6 +104,17 @@ FUNCTIONS = [appended, series, comprehension, ordered, stack, nested, methods, c
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.few(
+    function=[
+        "appended",
+        "stack",
+        "nested",
+        "carried_on",
+        "without_dependence",
+        "in_a_helper",
+        "comprehension",
+    ]
+)
 def test_value_slope_and_curvature(function):
     x, n = 1.3, 4
     assert fwddiff(function, engine="numba")(x, n) == pytest.approx(function(x, n), rel=1e-14)

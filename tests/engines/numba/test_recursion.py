@@ -168,6 +168,9 @@ def wanted(function, at, rest, order):
 
 
 @pytest.mark.parametrize(("function", "at", "rest"), CASES, ids=IDS)
+@pytest.mark.few(
+    function=["power", "ackermann", "by_position", "branching", "even", "casteljau", "by_its_own_result"]
+)
 def test_values_and_derivatives(function, at, rest):
     rule, values = compiled(function, *at, *rest), [np.array(v) for v in (*at, *rest)]
     count = len(at)

@@ -162,7 +162,8 @@ TRANSFORMATIONS = {
     "custom_vjp around it": inside_custom_vjp,
 }
 
-# One kind of argument in ordinary runs.
+FEW = 1  # kinds of arguments in ordinary runs: XLA compiles each operation of the native functions
+# One of two kinds.
 DEAR = (
     "Hessian-vector product",
     "grad of jvp",

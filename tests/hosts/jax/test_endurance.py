@@ -25,6 +25,7 @@ def native(x, y):
 
 
 @pytest.mark.parametrize("mode", ["store", "recompute"])
+@pytest.mark.few(mode=["recompute"])
 def test_eight_levels_of_vmap(mode):
     def nested(f, levels=8):
         for level in range(levels):

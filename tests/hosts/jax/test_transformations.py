@@ -161,8 +161,36 @@ def compiled():
     return fwddiff(wave).broadcast
 
 
+CALLED_BACK = [
+    "value",
+    "jit",
+    "grad(jit)",
+    "jvp",
+    "linearize",
+    "linear_transpose of x",
+    "jacrev",
+    "jit(hessian)",
+    "grad(grad(grad))",
+    "vmap of last axis",
+    "vmap(grad) of one",
+    "grad(vmap) of different ranks",
+    "hessian(vmap)",
+    "vmap of cotangents",
+    "scan",
+    "vmap(grad(scan))",
+    "while_loop",
+    "jvp(while_loop)",
+    "cond",
+    "checkpoint",
+    "custom_vjp around",
+    "stop_gradient",
+    "donated",
+]
+
+
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+@pytest.mark.few(name=CALLED_BACK)
 def test_transformation_equals_that_of_the_native_function(function, name):
     assert_equals_native(function, name)
 

@@ -145,6 +145,7 @@ INSIDE = {
 
 @pytest.mark.parametrize("call", ["dataclass", "sum", "captured tensor"])
 @pytest.mark.parametrize("transformation", INSIDE)
+@pytest.mark.few(call=["sum"], transformation=["grad", "vmap"])
 def test_transformation_inside(call, transformation):
     torch._dynamo.reset()
     ours, theirs = map(INSIDE[transformation], CALLS[call])

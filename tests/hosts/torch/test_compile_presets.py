@@ -36,6 +36,7 @@ def scaled(c):
 
 
 @pytest.mark.parametrize("kind", scaled(0.0))
+@pytest.mark.few(kind=["positional preset", "keyword-only default", "preset of a default", "in a container"])
 def test_gradients(kind):
     torch._dynamo.reset()
     c, t = tensor(2.0), tensor(3.0, 4.0)

@@ -3,6 +3,7 @@
 A test that imports a host which is not installed here is skipped: there is no PyTorch for every Python.
 """
 
+import collections
 import gc
 import importlib.util
 import os
@@ -28,13 +29,22 @@ def pytest_pyfunc_call(pyfuncitem):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of many tests of one kind an ordinary run takes few: `@pytest.mark.few(form=["list"], engine=["numpy"])`
-    leaves those to `make test-all` whose form and engine are others."""
+    """Of many tests of one kind an ordinary run takes a part; the others are slow.
+
+    `@pytest.mark.few(form=["list"], engine=["numpy"])` keeps those of that form or that engine, and
+    `@pytest.mark.every(3)` every third of all.
+    """
+    seen = collections.Counter()
     for item in items:
+        name = item.nodeid.partition("[")[0]
         for mark in item.iter_markers("few"):
             values = item.callspec.params
             if not any(_name(values[parameter]) in kept for parameter, kept in mark.kwargs.items()):
                 item.add_marker(pytest.mark.slow)
+        for mark in item.iter_markers("every"):
+            if seen[name] % mark.args[0]:
+                item.add_marker(pytest.mark.slow)
+            seen[name] += 1
 
 
 def _name(value):

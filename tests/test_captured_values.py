@@ -123,6 +123,7 @@ WAYS = [
 @pytest.mark.parametrize("host", chosen_hosts())
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+@pytest.mark.every(3)
 def test_gradient_of_captured_values(way, engine, host):
     def model(x, w, b):
         return fwddiff(way(w, b), engine=engine).broadcast(x)

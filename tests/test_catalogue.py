@@ -30,6 +30,7 @@ def expected(case: Case):
 @pytest.mark.parametrize("host", chosen_hosts())
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.every(5)
 def test_gradient_of_broadcast(case, engine, host):
     gradients = HOSTS[host][1](wrapped(case, engine).broadcast, case.arguments)
     for found, wanted in zip(gradients, expected(case), strict=True):
@@ -40,6 +41,7 @@ def test_gradient_of_broadcast(case, engine, host):
 @pytest.mark.parametrize("host", chosen_hosts())
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.every(5)
 def test_gradient_of_sum(case, engine, host):
     gradients = HOSTS[host][1](wrapped(case, engine).sum, case.arguments)
     for found, wanted in zip(gradients, expected(case), strict=True):

@@ -189,6 +189,7 @@ CASES = [
 
 @pytest.mark.parametrize("host", [partials_in_torch, partials_in_jax])
 @pytest.mark.parametrize(("function", "kind", "mode", "n"), CASES)
+@pytest.mark.every(3)
 def test_of_a_host(host, function, kind, mode, n):
     operation = getattr(fwddiff(function, mode=mode), kind)
     found, kept = host(operation, np.linspace(0.1, 2.0, n))

@@ -100,6 +100,7 @@ Q = 0.7
 
 
 @pytest.mark.parametrize("inner", INNER)
+@pytest.mark.every(3)
 def test_once_more(inner):
     f, closed = INNER[inner]
     expected = float(mpmath.diff(closed, Q))

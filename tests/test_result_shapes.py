@@ -115,6 +115,7 @@ HOSTS = (
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("function", [kelvin, ordered, until_large])
+@pytest.mark.few(function=["ordered"], engine=["numpy"])
 def test_functions_see_the_numbers_of_the_call_alone(function, engine):
     want = slopes(function, T)
     for gradient in HOSTS:
@@ -130,6 +131,7 @@ def test_their_exceptions_are_those_of_the_call(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.few(engine=["numba"])
 def test_loops_that_end_for_some_integers_alone(engine):
     """`n` is even; an invented 1 would never reach 0."""
     code = f"""

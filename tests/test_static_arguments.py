@@ -71,6 +71,7 @@ FUNCTIONS = (by_identity, by_value, by_match, by_helper)
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.every(3)
 def test_members_of_enums(f, engine):
     g = fwddiff(f, engine=engine)
     assert slope(g, 3.0, Link.LINEAR) == 2.0

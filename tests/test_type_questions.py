@@ -64,6 +64,7 @@ NUMBERS = {
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
 @pytest.mark.parametrize("f", NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.every(3)
 def test_a_number(f, engine):
     value, slope = pulled(fwddiff(f, engine=engine), 1.5)
     assert (value, slope) == (2.25, 3.0)

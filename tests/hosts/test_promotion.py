@@ -83,7 +83,7 @@ def _widened_by_integers(wanted, name):
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype")
-@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("x64", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_jax_with_and_without_64_bits(x64):
     jax = pytest.importorskip("jax")
     with jax.enable_x64(x64) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64(x64):

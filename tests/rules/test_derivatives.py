@@ -119,6 +119,7 @@ EXTREMES: dict[str, tuple[float, ...]] = {
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("name", EXTREMES)
+@pytest.mark.every(2)
 def test_relative_accuracy_at_extremes(name, order, monkeypatch):
     """Eight units of relative error, whatever the conditioning; over- and underflow only where it is true."""
     monkeypatch.setattr(oracles, "DIGITS", 900)
@@ -181,6 +182,7 @@ def test_arrays_agree_with_compiled_scalars(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.every(3)
 def test_float32_compiles_and_agrees(name):
     for at in oracles.points(name, len(rules.TABLE[name].arguments), 5, seed=3):
         rounded = tuple(x if isinstance(x, int) else float(np.float32(x)) for x in at)

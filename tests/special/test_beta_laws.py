@@ -28,14 +28,15 @@ def test_values_of_counts_are_scipys(name):
         assert getattr(special, name)(k, n, p) == pytest.approx(expected, rel=1e-12, nan_ok=True), (k, n, p)
 
 
-def test_slopes_of_counts():
+@pytest.mark.parametrize("backend", [pytest.param("numba", marks=pytest.mark.slow), "numpy"])
+def test_slopes_of_counts(backend):
     """Binomial: -n C(n-1, k) pᵏ (1 - p)ⁿ⁻¹⁻ᵏ; negative binomial: a beta density."""
     k, n, p = 3.0, 9.0, 0.2
     mass = n * scipy.stats.binom.pmf(k, n - 1, p)
     density = scipy.stats.beta.pdf(p, n, k + 1)
     for name, expected in (("bdtr", -mass), ("bdtrc", mass), ("nbdtr", density), ("nbdtrc", -density)):
         function = getattr(special, name)
-        found = fd.gradient(lambda v, f=function: f(k, v[0], v[1]), np.array([n, p]), backend="numba")
+        found = fd.gradient(lambda v, f=function: f(k, v[0], v[1]), np.array([n, p]), backend=backend)
         np.testing.assert_allclose(found, [0.0, expected], rtol=1e-12)
         assert getattr(special, name)(n if name.startswith("b") else k, n, p) >= 0.0
     assert fd.derivative(lambda p: special.bdtr(9.0, 9.0, p), 0.2, backend="numpy") == 0.0

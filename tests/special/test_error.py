@@ -69,11 +69,18 @@ def test_iterated_integrals():
             np.testing.assert_allclose(special.ierfcx(n, x), float(exact), 1e-13, err_msg=str((n, x)))
 
 
-def test_owens_t():
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(0.3, 0.5), (2.0, 1.01), (-4.0, -0.3)],
+        pytest.param([(2.0, 0.99), (9.0, 1.0), (1.0, 5.0)], marks=pytest.mark.slow),
+    ],
+    ids=["few", "others"],
+)
+def test_owens_t(points):
     def reference(h, a):
         return mp.quad(lambda t: mp.exp(-h * h * (1 + t * t) / 2) / (1 + t * t), [0, a / 4, a]) / (2 * mp.pi)
 
-    points = [(0.3, 0.5), (2.0, 0.99), (2.0, 1.01), (-4.0, -0.3), (9.0, 1.0), (1.0, 5.0)]
     check(lambda h, a: special.owens_t(h, a), reference, points, second=1e-9, digits=30)
     assert special.owens_t(0.0, math.inf) == 0.25
 

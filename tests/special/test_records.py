@@ -26,6 +26,7 @@ def test_what_has_an_oracle_has_a_domain():
 
 
 @pytest.mark.parametrize("name", HERE)
+@pytest.mark.every(2)
 def test_derivatives_to_second_order(name):
     check(name, points(RECORDS[name], 3, seed=1))
 

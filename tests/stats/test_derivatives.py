@@ -78,6 +78,7 @@ def assert_close(found, expected, tolerance, floor=0.0):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("name", "shapes", "values"), POINTS, ids=[f"{p[0]}{p[1]}" for p in POINTS])
+@pytest.mark.every(2)
 def test_to_second_order(name, shapes, values, method):
     cls = getattr(stats, name)
     counts = issubclass(cls, Counts)
@@ -99,6 +100,7 @@ def test_to_second_order(name, shapes, values, method):
 
 
 @pytest.mark.parametrize(("name", "shapes", "values"), POINTS, ids=[f"{p[0]}{p[1]}" for p in POINTS])
+@pytest.mark.every(2)
 def test_probabilities_are_those_of_the_logarithms(name, shapes, values):
     cls = getattr(stats, name)
     counts = issubclass(cls, Counts)
@@ -119,6 +121,7 @@ def test_probabilities_are_those_of_the_logarithms(name, shapes, values):
 
 
 @pytest.mark.parametrize(("name", "shapes", "values"), POINTS, ids=[f"{p[0]}{p[1]}" for p in POINTS])
+@pytest.mark.every(2)
 def test_quantiles_undo_cdfs_with_their_derivatives(name, shapes, values):
     """Of all parameters by the implicit function theorem: cdf(quantile(q)) is q, whatever they are."""
     cls = getattr(stats, name)

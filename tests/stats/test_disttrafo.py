@@ -55,6 +55,7 @@ def test_far_out():
 
 @pytest.mark.parametrize("previous", [None, np.array([0.5, 0.0, -0.5])], ids=["first", "second"])
 @pytest.mark.parametrize("host", chosen_hosts())
+@pytest.mark.every(3)
 def test_in_every_host(host, previous):
     """The cotangents of structs, against closed forms: y = scale (-log sf)^(1 / c)."""
     g = fwddiff(disttrafo).broadcast

@@ -1,5 +1,5 @@
-"""Runs pages of the documentation, each as a script in a process of its own that is forked from this one: what
-they import is read once. Standard input has a file per line; for each, output has its exit status in a line."""
+"""Runs pages of the documentation, each as a script in a process of its own, forked from this one: what they
+import is read once. Standard input has a file per line, standard output its exit status."""
 
 import contextlib
 import importlib
@@ -42,4 +42,6 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         run(line.rstrip("\n"))
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    sys.stdout.write(f"{status}\n")
+    sys.stdout.flush()

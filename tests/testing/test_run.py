@@ -32,6 +32,7 @@ def _installed(name):
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CATALOGUE]
 )
+@pytest.mark.few(name=["bell", "number to array", "number to struct", "struct to struct", "written in place", "early return", "Newton"s root", "halved until small", "diffusion"])
 def test_all_operators_in_own_engines(name):
     outcomes = run(["numba", "numpy"], [CATALOGUE[name]])
     assert {cell.status for cell in outcomes.cells} == {"pass"}, str(outcomes)

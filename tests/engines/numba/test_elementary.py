@@ -130,6 +130,7 @@ def derivatives(name, x):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXACT)
+@pytest.mark.every(3)
 def test_errors_in_ulp(name, dtype):
     x = points(name, dtype)
     with mpmath.workdps(50):

@@ -291,6 +291,7 @@ def difference(f, a, b, step=1e-5):
 
 
 @pytest.mark.parametrize("f", COMPILED, ids=lambda f: f.__name__)
+@pytest.mark.every(2)
 def test_it_is_compiled_and_right(f):
     g = fwddiff(f, engine="numba")
     assert np.allclose(fd.gradient(g, A, B, argnum=(0, 1)), difference(f, A, B), rtol=1e-6, atol=1e-8)

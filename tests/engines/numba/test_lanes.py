@@ -163,6 +163,18 @@ def data(n, seed=0):
 
 
 @pytest.mark.parametrize("f", FUNCTIONS)
+@pytest.mark.few(
+    f=[
+        "newton",
+        "leaves_in_two_ways",
+        "nested",
+        "loop_in_a_branch",
+        "never_ends_elsewhere",
+        "uses_the_counter",
+        "several_results",
+        "structured",
+    ]
+)
 def test_as_element_by_element(f):
     x, y = data(83)
     if f is newton:

@@ -281,6 +281,7 @@ EVERYDAY = [
 
 
 @pytest.mark.parametrize(("function", "arguments"), EVERYDAY)
+@pytest.mark.every(2)
 def test_everyday_functions(function, arguments):
     check(function, *arguments)
 
@@ -324,7 +325,7 @@ def test_random_programs():
     seen = collections.Counter()
 
     @hypothesis.seed(3)
-    @settings(max_examples=50, deadline=None, database=None, phases=[Phase.generate],
+    @settings(max_examples=20, deadline=None, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(programs(size=5))
     def agrees(program):

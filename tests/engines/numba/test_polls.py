@@ -188,6 +188,7 @@ DERIVED = [
 @pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
 @pytest.mark.parametrize("n", [1, 19])
 @pytest.mark.parametrize(("function", "inputs", "dtype", "orders"), DERIVED)
+@pytest.mark.every(3)
 def test_derivatives_of_every_order_are_stopped(function, inputs, dtype, orders, n, exact, interrupted):
     x = np.linspace(0.4, 3.0, n, dtype=dtype)
     rule = wrapped_anew(function).broadcast.prepare(*[x] * inputs).rule

@@ -193,11 +193,13 @@ def mixed(request):
 
 
 @pytest.mark.parametrize("inputs", ["".join(p) for p in itertools.product("c0s", repeat=3)])
+@pytest.mark.every(5)
 def test_elements(mixed, inputs):
     compare(mixed, [inputs + ("ccc" if inputs[0] == "c" else "s0c")], SHAPES)
 
 
 @pytest.mark.parametrize("outputs", ["".join(p) for p in itertools.product("CZS", repeat=2)])
+@pytest.mark.every(3)
 def test_accumulated_outputs(mixed, outputs):
     compare(mixed, [("ccc" if outputs[0] == "C" else "0sc") + outputs + "s"], SHAPES)
 
@@ -324,6 +326,7 @@ def newton(x, e):
 
 @pytest.mark.parametrize("pattern", ["ccccc", "c0ccc", "0scZs", "s0ZcC", "scCZZ", "ccsSc"])
 @pytest.mark.parametrize("infinities", [True, False])
+@pytest.mark.every(3)
 def test_lanes(pattern, infinities):
     core = core_of(partials_of(lambda x, e: newton(x, 0.3 * e), [1.0], [0.5]))
     shapes = [*SHAPES, (9,), (15,), (2, 263)]
@@ -442,13 +445,13 @@ def test_dropped_kernels_give_their_memory_back():
     """Loaded code goes whole; LLVM's pass builder, in llvmlite, keeps some 110 KiB per compilation."""
     text = kernel_module()
     code = cpu.compile_module(text, "kernel").code
-    for work, most in (
-        (lambda: machine_code.load(code), 1),
-        (lambda: cpu.compile_module(text, "kernel"), 160),
+    for work, times, most in (
+        (lambda: machine_code.load(code), 100, 1),
+        (lambda: cpu.compile_module(text, "kernel"), 40, 160),
     ):
-        for _ in range(20):
+        for _ in range(times // 5):
             work()
         before = resident()
-        for _ in range(100):
+        for _ in range(times):
             work()
-        assert resident() - before < 100 * most
+        assert resident() - before < times * most

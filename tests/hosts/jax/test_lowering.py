@@ -113,6 +113,7 @@ def test_many_operands():
 
 @pytest.mark.parametrize("shapes", [((0,), ()), ((3, 0), (3, 1)), ((1, 4), (3, 1)), ((), ())])
 @pytest.mark.parametrize("reduce", [None, "sum"])
+@pytest.mark.few(shapes=[((3, 0), (3, 1)), ((), ())])
 def test_shapes(shapes, reduce):
     rule = compiled_rule("x y", "sin(x)*y", reduce=reduce)
     x, y = (np.linspace(0.1, 1.0, int(np.prod(s))).reshape(s) for s in shapes)

@@ -90,7 +90,7 @@ KINDS = ["Auto", "Explicit"] if hasattr(jax, "shard_map") else ["Auto"]
         ("Auto", "store", "both axes"),
         pytest.param("Auto", "recompute", "row", marks=pytest.mark.slow),
         pytest.param("Auto", "store", "scalar", marks=pytest.mark.slow),
-        ("Auto", "recompute", "column and row"),
+        pytest.param("Auto", "recompute", "column and row", marks=pytest.mark.slow),
         pytest.param("Auto", "auto", "two mesh axes on one", marks=pytest.mark.slow),
         pytest.param("Explicit", "store", "rows", marks=pytest.mark.slow),
         pytest.param("Explicit", "recompute", "replicated", marks=pytest.mark.slow),
@@ -205,7 +205,7 @@ print("arrays in parts, without shard_map")
     [
         ("compiled", "store"),
         pytest.param("compiled", "recompute", marks=pytest.mark.slow),
-        ("called_back", "store"),
+        pytest.param("called_back", "store", marks=pytest.mark.slow),
     ],
 )
 def test_shard_map_over_two_devices(rule, mode):

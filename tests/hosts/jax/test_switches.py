@@ -50,6 +50,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("switch", ["disable_jit", "debug_nans", "debug_infs", "all"])
+@pytest.mark.every(3)
 def test_values_and_derivatives_are_those_without_switches(call, switch):
     f, expected = CALLS[call]
     with contextlib.ExitStack() as stack:

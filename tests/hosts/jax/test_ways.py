@@ -49,11 +49,13 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("jitted", [False, True])
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.few(jitted=[True], name=["value", "grad", "vmap", "linearize", "scan"])
 def test_public_functions_of_an_elementwise_call(name, jitted, by_public_functions):
     program, expected = PROGRAMS[name](fwddiff(wave).broadcast), PROGRAMS[name](wave_in_jax)
     same((jax.jit(program) if jitted else program)(A, X), expected(A, X))
 
 
+@pytest.mark.slow
 def test_public_functions_of_sums_and_cotangents_of_broadcast_arguments(by_public_functions):
     total = fwddiff(wave).sum
     in_jax = lambda a, x: wave_in_jax(a, x).sum()  # noqa: E731
@@ -161,7 +163,12 @@ print("public" if ways.chosen() is public.call else "primitive", len(told))
 """
 
 
-_ALIKE = ("without a table", "without registering", "without what it can do without")  # as others are
+_ALIKE = (
+    "without a table",
+    "without registering",
+    "without what it can do without",
+    "without Primitive",
+)  # as others are
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def gradients(call):
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("backend", [pytest.param("eager", marks=pytest.mark.slow), "aot_eager"])
+@pytest.mark.every(2)
 def test_call(call, backend):
     LAYER.decorated.broadcast(X)
     torch._dynamo.reset()

@@ -146,8 +146,8 @@ def test_many_calls_keep_no_memory():
             cube.broadcast(x, 2.0)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    before = calls(20_000)
-    assert calls(100_000) - before < 4_000  # kB; one kept float64 per call would be 800
+    before = calls(10_000)
+    assert calls(40_000) - before < 1_600  # kB: 40 bytes per call
 
 
 def test_many_shapes_keep_bounded_memory():

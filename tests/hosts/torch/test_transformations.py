@@ -156,6 +156,7 @@ def tensors():
     "ignore:Attempted to insert a get_attr Node"
 )  # linearize, with native operations too
 @pytest.mark.parametrize(("transformation", "operation"), CELLS)
+@pytest.mark.every(2)
 def test_transformation_agrees_with_native(transformation, operation, tensors):
     transform = TRANSFORMATIONS[transformation]
     torch.testing.assert_close(transform(OPERATIONS[operation], *tensors), transform(native, *tensors))

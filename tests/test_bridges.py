@@ -105,6 +105,7 @@ ONCE = ("Function, once differentiable", "Function, by NumPy")
 
 
 @pytest.mark.parametrize("name", BRIDGES)
+@pytest.mark.every(2)
 def test_both_modes_in_every_host(name):
     g = BRIDGES[name]
     slope, weights = 200 * np.cos(X), np.array([1.0, 2.0, -0.5])
@@ -123,6 +124,7 @@ def test_both_modes_in_every_host(name):
 
 
 @pytest.mark.parametrize("name", BRIDGES)
+@pytest.mark.every(2)
 def test_second_derivatives_are_those_of_the_rule_or_refused(name):
     g = BRIDGES[name]
 

@@ -156,6 +156,7 @@ def test_results_are_no_views_of_the_buffer(engine):
 
 
 @engines
+@pytest.mark.few(engine=["numpy"])
 def test_matrices_and_views(engine):
     cache = fd.DiffCache(np.empty((3, 3)))
 
@@ -383,6 +384,7 @@ def total(x, cache):
 
 @engines
 @pytest.mark.parametrize("own", [np.float32, np.float64])
+@pytest.mark.few(own=["float32"], engine=["numpy"])
 def test_float32_stays_float32(engine, own):
     x = np.arange(3, dtype=np.float32)
     found = fd.gradient(total, x, fd.DiffCache(np.empty(3, own)), backend=engine)

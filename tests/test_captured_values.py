@@ -306,6 +306,7 @@ def computed_in_steps(mu):
     ids=["method", "function", "in steps"],
 )
 @pytest.mark.parametrize("mus", [np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.2])], ids=["as many", "fewer"])
+@pytest.mark.every(3)
 def test_arrays_whose_sums_are_taken_are_whole_for_each_element(f, slope, curvature, mus, engine):
     g = fwddiff(f, engine=engine)
     np.testing.assert_allclose(g.broadcast(mus), [f(mu) for mu in mus], rtol=1e-14)

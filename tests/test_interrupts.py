@@ -83,11 +83,8 @@ NAMES = (
         "value",
         "lanes",
         "threads",
-        "caught",
         "torch_backward",
-        "jax_jit",
         "other_thread",
-        "by_another_program",
     ]
 )
 def test_a_kernel_without_end_is_stopped(start, name):

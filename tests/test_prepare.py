@@ -79,6 +79,7 @@ def goes_quickly(prepared, *args):
 
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.every(3)
 def test_every_operator(name, backend):
     operator, function, given, expected = case(name)
     x = 0.7 if function is wave else X
@@ -95,6 +96,7 @@ def test_every_operator(name, backend):
 
 
 @pytest.mark.parametrize("name", [n for n in ALL if "derivative" not in n])
+@pytest.mark.every(3)
 def test_single_precision(name):
     operator, function, given, expected = case(name)
     x, given = X.astype(np.float32), [v.astype(np.float32) for v in given]

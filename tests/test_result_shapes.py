@@ -131,7 +131,7 @@ def test_their_exceptions_are_those_of_the_call(engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.few(engine=["numba"])
+@pytest.mark.few(engine=["numpy"])
 def test_loops_that_end_for_some_integers_alone(engine):
     """`n` is even; an invented 1 would never reach 0."""
     code = f"""

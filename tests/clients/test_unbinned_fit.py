@@ -33,6 +33,7 @@ def fit(given):
     )
 
 
+@pytest.mark.slow
 def test_value_and_gradient(given):
     point = np.array(list(given["start"].values()))
     assert given["value"](*point) == pytest.approx(nll(point, given["x"]), rel=1e-12)

@@ -50,6 +50,7 @@ def demo(tmp_path_factory):
     return run("demo", cwd=folder), folder / "weibull.png"
 
 
+@pytest.mark.slow
 def test_demo_prints_the_parameters_of_all_hosts_beside_those_of_lifelines(demo):
     pytest.importorskip("torch")
     finished, _ = demo
@@ -61,6 +62,7 @@ def test_demo_prints_the_parameters_of_all_hosts_beside_those_of_lifelines(demo)
 
 
 @pytest.mark.parametrize("host", ["PyTorch", "JAX (jit)", "HIPS autograd"])
+@pytest.mark.slow
 def test_demo_prints_times_at_two_sizes(demo, host):
     if host == "PyTorch":
         pytest.importorskip("torch")
@@ -70,12 +72,14 @@ def test_demo_prints_times_at_two_sizes(demo, host):
     assert [row[0] for row in rows] == ["432", "86,400"]
 
 
+@pytest.mark.slow
 def test_demo_says_what_it_is_doing_and_warns_of_nothing(demo):
     pytest.importorskip("torch")
     assert "PyTorch: L-BFGS-B with the gradient from fwddiff ..." in demo[0].stdout
     assert demo[0].stderr == ""
 
 
+@pytest.mark.slow
 def test_demo_writes_its_picture(demo):
     content = demo[1].read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
@@ -88,7 +92,6 @@ def test_missing_packages_are_one_clear_line():
     assert finished.stderr == "The demo needs lifelines, rich: python -m pip install 'fwddiff[demo]'\n"
 
 
-@pytest.mark.slow
 def test_missing_hosts_are_left_out_with_a_line(tmp_path):
     finished = run("demo", hidden=("torch", "jax"), cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr

@@ -58,6 +58,7 @@ def test_torch(mode, engine):
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.few(mode=["auto"])
 def test_jax(mode):
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):

@@ -56,7 +56,11 @@ def test_names_of_partials_and_values_are_in_the_scalar_namespace():
     assert set(rules.TABLE) <= set(rules.scalar_namespace())
 
 
-@pytest.mark.parametrize("argument", [2, np.float32(2), 2.0], ids=["int", "float32", "float64"])
+@pytest.mark.parametrize(
+    "argument",
+    [2, pytest.param(np.float32(2), marks=pytest.mark.slow), 2.0],
+    ids=["int", "float32", "float64"],
+)
 def test_namespace_compiles(argument):
     """Every name in one compiled function per dtype; the results are those of the rows."""
     names = rules.scalar_namespace()

@@ -136,6 +136,7 @@ def test_specials(name, at, expected):
 @pytest.mark.parametrize(
     "name", ["digamma", "polygamma", "sinc", "spherical_jn", "ieee_remainder", "heaviside"]
 )
+@pytest.mark.every(2)
 def test_compiles_unchanged(name):
     """float64, float32 and int; the same numbers as in Python, at specials too."""
     function = getattr(_special, name)

@@ -64,6 +64,7 @@ def differences(f, x, *constants, h=1e-6):
 # --- two problems of the field ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_brusselator():
     u = RNG.uniform(0.5, 2.0, (5, 5, 2))
     found = fd.jacobian(brusselator, u, 5, sparsity="detect", check=True)

@@ -16,6 +16,7 @@ POINTS = {
 
 
 @pytest.mark.parametrize("name", POINTS)
+@pytest.mark.every(2)
 def test_points_that_had_lost_digits(name):
     subject = accuracy.of(RECORDS[name])
     found = accuracy._ours(subject, [np.array(column) for column in zip(*POINTS[name], strict=True)])

@@ -84,6 +84,7 @@ def test_f_and_all_partials():
             assert_relative(row, (found[k], *(sign * s for s in found[2:])), 1e-10, point)
 
 
+@pytest.mark.slow
 def test_quantile_of_f_and_all_partials():
     points = [(m, n, special.fdtr(m, n, f)) for m, n, f in F_POINTS[:4]]
     rows = values_and_partials(special.fdtri, points)

@@ -52,12 +52,10 @@ def by_differences(f, q, h=1e-6):
     form=[
         "list",
         "our own",
-        "an axis that is kept",
         "weights with slopes",
         "a sign",
         "a comprehension",
         "log_softmax",
-        "entropy",
     ],
     engine=["numpy"],
 )

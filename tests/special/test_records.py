@@ -32,6 +32,7 @@ def test_derivatives_to_second_order(name):
 
 
 @pytest.mark.parametrize("name", ["j1", "kve", "iv", "hyp1f1", "ellipe", "lambertw0", "fresnels", "expn"])
+@pytest.mark.every(2)
 def test_the_python_engine_agrees(name):
     check(name, points(RECORDS[name], 1, seed=2), backend="numpy")
 

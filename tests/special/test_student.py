@@ -57,6 +57,7 @@ def test_logarithm_where_the_tail_underflows():
 
 
 @pytest.mark.parametrize("point", [(1e5, -3.0), (1e5, 0.4), (0.05, -4.0), (3.0, 0.0), (3.0, -1.2)], ids=str)
+@pytest.mark.every(2)
 def test_second_derivatives(point):
     found = fd.hessian(lambda v: special.stdtr(v[0], v[1]), np.array(point), backend="numpy")
     df, t = map(mp.mpf, point)

@@ -35,6 +35,7 @@ def test_the_text_has_this_function():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.few(engine=["numpy"])
 def test_jacobian(engine):
     """The logarithm that is returned is that of the derivative of the value, and adds up."""
     g = fwddiff(disttrafo, engine=engine).broadcast

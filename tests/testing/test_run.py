@@ -32,7 +32,19 @@ def _installed(name):
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in CATALOGUE]
 )
-@pytest.mark.few(name=["bell", "number to array", "number to struct", "struct to struct", "written in place", "early return", "Newton"s root", "halved until small", "diffusion"])
+@pytest.mark.few(
+    name=[
+        "bell",
+        "number to array",
+        "number to struct",
+        "struct to struct",
+        "written in place",
+        "early return",
+        "Newton's root",
+        "halved until small",
+        "diffusion",
+    ]
+)
 def test_all_operators_in_own_engines(name):
     outcomes = run(["numba", "numpy"], [CATALOGUE[name]])
     assert {cell.status for cell in outcomes.cells} == {"pass"}, str(outcomes)
@@ -222,6 +234,7 @@ def test_a_backend_that_operators_do_not_know_is_unsupported(monkeypatch):
 
 @pytest.mark.parametrize("framework", ["jax", "torch", "autograd"])
 @pytest.mark.parametrize("name", ["bell", "matrix", "diffusion"])
+@pytest.mark.every(2)
 def test_frameworks_agree_on_formulas(framework, name):
     if not _installed(framework):
         pytest.skip(f"{framework} is not installed")

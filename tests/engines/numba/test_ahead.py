@@ -87,7 +87,7 @@ def agree(found, expected, tolerance):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
-@pytest.mark.few(function=["student", "branches", "loops", "whole_results"])
+@pytest.mark.few(function=["branches", "loops", "whole_results"])
 def test_as_in_python_and_as_without(function, monkeypatch):
     parts = []
     split = ssa.split

@@ -106,12 +106,10 @@ FUNCTIONS = (
 @pytest.mark.few(
     function=[
         "in_place",
-        "filled_by_a_helper",
         "found_by_integers",
         "views",
         "ties",
         "one_name_for_several",
-        "systems",
     ]
 )
 def test_as_on_dual_numbers(function):

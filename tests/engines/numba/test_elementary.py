@@ -285,6 +285,7 @@ def core_of(f, arrays, kind="partials"):
 
 @pytest.mark.parametrize("f", [kepler, cell, angle, gamma])
 @pytest.mark.parametrize("bits", [128, cpu.vector_bits()])
+@pytest.mark.every(2)
 def test_as_in_python(monkeypatch, f, bits):
     """With registers of ARM's length too."""
     monkeypatch.setattr(cpu, "vector_bits", lambda: bits)

@@ -179,6 +179,7 @@ def picked(x):
 
 
 @pytest.mark.parametrize("f", [softmax, along_axes, picked], ids=lambda f: f.__name__)
+@pytest.mark.few(f=["along_axes", "picked"])
 def test_of_arrays(f):
     got = fd.gradient(fwddiff(f, engine="numba"), TABLE)
     want = np.empty_like(TABLE)

@@ -298,6 +298,7 @@ def test_catalogue(case):
     everyday.stars, everyday.inner_functions, everyday.named_tuples, everyday.dataclass_operators,
     everyday.asks_for_types,
 ], ids=lambda function: function.__name__)  # fmt: skip
+@pytest.mark.every(2)
 def test_everyday_functions_of_the_whole(function):
     check(function, 1.37, 0.81)
 

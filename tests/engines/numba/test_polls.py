@@ -117,6 +117,7 @@ def kernels(wrapped, x=X):
 
 
 @pytest.mark.parametrize(("function", "polls"), CASES, ids=lambda case: getattr(case, "__name__", None))
+@pytest.mark.every(2)
 def test_where_polls_are(function, polls):
     wrapped = wrapped_anew(function)
     found = kernels(wrapped)

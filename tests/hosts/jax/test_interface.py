@@ -167,6 +167,7 @@ def test_a_captured_tracer_gets_its_gradient():
 @pytest.mark.parametrize(
     "name", ["broadcast", "sum", "whole", "jit", "grad", "jit of grad", "vmap", "second order"]
 )
+@pytest.mark.every(2)
 def test_arrays_of_another_setting_become_what_jax_makes_of_them(name):
     """64 bits kept from before `jax_enable_x64` was switched off: values are rounded to 32."""
     if name == "second order" and jax.__version_info__ < (0, 7):

@@ -74,7 +74,7 @@ except Exception as error:
         ("kernels", "off", "of wave that is not loaded in this process.* Call"),
     ],
 )
-@pytest.mark.few(loading=["functions"], folder=["kept"])
+@pytest.mark.few(folder=["kept"])
 def test_exported_programs_in_a_new_process(loading, folder, expected, tmp_path):
     kept = "off" if folder == "off" else str(tmp_path / "kernels")
     run(SAVE, tmp_path, FWDDIFF_CACHE_DIR=kept)

@@ -94,7 +94,7 @@ KINDS = ["Auto", "Explicit"] if hasattr(jax, "shard_map") else ["Auto"]
         pytest.param("Auto", "auto", "two mesh axes on one", marks=pytest.mark.slow),
         pytest.param("Explicit", "store", "rows", marks=pytest.mark.slow),
         pytest.param("Explicit", "recompute", "replicated", marks=pytest.mark.slow),
-        ("Explicit", "recompute", "rows, replicated rows"),
+        pytest.param("Explicit", "recompute", "rows, replicated rows", marks=pytest.mark.slow),
     ],
 )
 def test_plain_jit_over_eight_devices_gathers_nothing(kind, mode, layout):
@@ -238,5 +238,6 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_several_devices_at_once():
     assert run(SEVERAL_AT_ONCE, devices=4) == "done\n"

@@ -220,6 +220,7 @@ COMPILED += [
 
 @pytest.mark.parametrize("name", [*COMPILED, "linearize", "stop_gradient", "donated"])
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
+@pytest.mark.every(2)
 def test_compiled_function_equals_the_native_function(compiled, name):
     assert_equals_native(compiled, name)
 
@@ -239,6 +240,7 @@ def native_total(x, y):
     "name", ["grad", "hessian", "grad(vmap)", "vmap(grad) of one", "jvp", "jacrev(jacrev)"]
 )
 @pytest.mark.parametrize("mode", ["store", "recompute"])
+@pytest.mark.every(2)
 def test_total_equals_the_sum_of_the_native_function(mode, name):
     assert_equals_native(called_back(mode=mode, reduce="sum"), name, native_total)
 

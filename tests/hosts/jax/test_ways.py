@@ -65,12 +65,20 @@ def test_public_functions_of_sums_and_cotangents_of_broadcast_arguments(by_publi
     same(jax.vmap(jax.grad(total), (0, None))(a, x), jax.vmap(jax.grad(in_jax), (0, None))(a, x))
 
 
-def test_public_functions_of_arrays(by_public_functions):
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        jax.jacrev,
+        pytest.param(jax.jacfwd, marks=pytest.mark.slow),
+        pytest.param(lambda f: jax.jacfwd(jax.jacrev(f)), marks=pytest.mark.slow),
+    ],
+    ids=["jacrev", "jacfwd", "second"],
+)
+def test_public_functions_of_arrays(derivative, by_public_functions):
     pair = fwddiff(lambda x, k: np.array([x[0] * x[1] * k, x[0] ** 2, math.sin(x[1])]))
     in_jax = lambda x, k: jnp.array([x[0] * x[1] * k, x[0] ** 2, jnp.sin(x[1])])  # noqa: E731
     x = jnp.asarray(X[:2])
-    for derivative in (jax.jacrev, jax.jacfwd, lambda f: jax.jacfwd(jax.jacrev(f))):
-        same(derivative(pair)(x, 3), derivative(in_jax)(x, 3))
+    same(derivative(pair)(x, 3), derivative(in_jax)(x, 3))
     rows = jnp.asarray(X.reshape(2, 2))
     same(jax.vmap(jax.jacrev(pair), (0, None))(rows, 3), jax.vmap(jax.jacrev(in_jax), (0, None))(rows, 3))
 
@@ -168,6 +176,7 @@ _ALIKE = (
     "without registering",
     "without what it can do without",
     "without Primitive",
+    "rules of dead code turned round",
 )  # as others are
 
 

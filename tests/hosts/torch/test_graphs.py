@@ -60,6 +60,7 @@ INSIDE = {
 
 
 @pytest.mark.parametrize("transformation", INSIDE)
+@pytest.mark.every(2)
 def test_compiled_whole(f, transformation):
     torch._dynamo.reset()
     ours = torch.compile(INSIDE[transformation](f), fullgraph=True, backend="aot_eager")

@@ -131,6 +131,7 @@ class Rows(torch.utils.data.Dataset):
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX, where other tests imported it
 @pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.few(method=["fork"])
 def test_workers_of_a_data_loader(method):
     cube.broadcast(X, X)
     loader = torch.utils.data.DataLoader(Rows(), batch_size=2, num_workers=2, multiprocessing_context=method)

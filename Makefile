@@ -1,7 +1,8 @@
 # make install   .venv with all that the demo, the tests and the benchmarks need
 # make demo      a real model, fitted through every host; writes weibull.png
-# make test      the tests, under ten minutes on two cores
-# make test-all  the same with every cell of the conformance matrix and 2000 random programs (an hour or more)
+# make test      the tests, some ten minutes on two cores: of many tests of one kind a part
+# make test-slow what `make test` leaves out
+# make test-all  both, with every cell of the conformance matrix and 2000 random programs (an hour or more)
 # make test-hosts  hosts that need an environment of their own: the oldest JAX, TensorFlow, PyTensor, MLX
 # make test-pythons  the tests on the other Pythons that are found here (3.12 to 3.14, in pyenv's folder or by name), with the
 #                newest JAX; make test-pythons-short, a part of them on the newest: under four minutes
@@ -22,7 +23,7 @@ WORKERS ?= 2
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx test-pythons test-pythons-short lint bench bench-quick hosts-table scenarios docs
+.PHONY: install demo test test-slow test-all test-hosts test-jax-oldest test-tensorflow test-pytensor test-mlx test-pythons test-pythons-short lint bench bench-quick hosts-table scenarios docs
 
 install: $(VENV)/.installed
 
@@ -44,6 +45,9 @@ demo: install
 
 test: install
 	$(RUN) -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-slow: install
+	$(RUN) -m pytest -q -m slow -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-all: install
 	FWDDIFF_PROGRAMS=2000 FWDDIFF_CONFORMANCE=all $(RUN) -m pytest -q -m "" -n $(WORKERS) --dist worksteal $(ARGS)
@@ -76,13 +80,13 @@ test-jax-oldest: .venv-jax-oldest/.installed
 	.venv-jax-oldest/bin/python -m pytest -q -n $(WORKERS) tests/hosts/jax tests/hosts/conformance $(ARGS)
 
 test-tensorflow: .venv-tensorflow/.installed
-	.venv-tensorflow/bin/python -m pytest -q -n $(WORKERS) tests/hosts/tensorflow tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
+	FWDDIFF_CONFORMANCE=tensorflow .venv-tensorflow/bin/python -m pytest -q -n $(WORKERS) tests/hosts/tensorflow tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
 
 test-pytensor: .venv-pytensor/.installed
-	.venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
+	FWDDIFF_CONFORMANCE=pytensor .venv-pytensor/bin/python -m pytest -q -n $(WORKERS) tests/hosts/pytensor tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
 
 test-mlx: .venv-mlx/.installed
-	.venv-mlx/bin/python -m pytest -q -n $(WORKERS) tests/hosts/mlx tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
+	FWDDIFF_CONFORMANCE=mlx .venv-mlx/bin/python -m pytest -q -n $(WORKERS) tests/hosts/mlx tests/hosts/conformance tests/hosts/test_promotion.py tests/testing/test_scenarios.py $(ARGS)
 
 hosts-table: install
 	PYTHONPATH=tests $(RUN) -m hosts.conformance

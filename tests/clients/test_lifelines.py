@@ -8,6 +8,8 @@ from support.page import section
 pytest.importorskip("lifelines")
 gamma = pytest.importorskip("scipy.stats").gamma
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fitted():
@@ -27,7 +29,6 @@ def log_likelihood(parameters, data):
     return np.sum(np.where(data["arrest"], gamma.logpdf(t, shape, 0, scale), gamma.logsf(t, shape, 0, scale)))
 
 
-@pytest.mark.slow
 def test_the_fit_is_the_maximum(fitted):
     data, found = fitted["load_rossi"](), fitted["fitter"].params_.to_numpy()
     assert fitted["fitter"].log_likelihood_ == pytest.approx(log_likelihood(found, data), rel=1e-9)

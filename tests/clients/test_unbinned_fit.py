@@ -8,6 +8,8 @@ from support.page import section
 stats = pytest.importorskip("scipy.stats")
 optimize = pytest.importorskip("scipy.optimize")
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def given():
@@ -33,7 +35,6 @@ def fit(given):
     )
 
 
-@pytest.mark.slow
 def test_value_and_gradient(given):
     point = np.array(list(given["start"].values()))
     assert given["value"](*point) == pytest.approx(nll(point, given["x"]), rel=1e-12)

@@ -61,6 +61,7 @@ def test_derivatives(f, engine):
     ],
     ids=["sum", "max", "norm", "var"],
 )
+@pytest.mark.every(2)
 def test_options(f, x, options):
     found = fd.jacobian(f, x, **options)
     want = differences(lambda x: f(x, **options), x)

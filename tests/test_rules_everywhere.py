@@ -119,6 +119,7 @@ def test_in_python(h, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.every(2)
 def test_compiled(way):
     """A scalar rule holds in compiled code; where it cannot, the call runs as Python."""
     f = ways(taught)[way]

@@ -124,6 +124,7 @@ BUILT_IN = {
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("f", "function", "want"), BUILT_IN.values(), ids=BUILT_IN)
+@pytest.mark.every(2)
 def test_built_in_functions(f, function, want, engine):
     assert slope(fwddiff(f, engine=engine), 0.7, function) == pytest.approx(want, rel=1e-12)
 

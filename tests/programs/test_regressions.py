@@ -74,6 +74,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", MADE)
+@pytest.mark.every(2)
 def test_made_arrays_and_conversions(name):
     source = f"def program(x):\n    {MADE[name].lstrip()}\n"
     for x in (np.float64(0.3), X):

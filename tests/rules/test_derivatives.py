@@ -182,7 +182,7 @@ def test_arrays_agree_with_compiled_scalars(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.every(3)
+@pytest.mark.slow
 def test_float32_compiles_and_agrees(name):
     for at in oracles.points(name, len(rules.TABLE[name].arguments), 5, seed=3):
         rounded = tuple(x if isinstance(x, int) else float(np.float32(x)) for x in at)

@@ -407,6 +407,7 @@ def test_long_sums_take_linear_time():
 
 
 @pytest.mark.parametrize("name", ["erf", "gammaln", "expit", "ndtr", "betainc", "xlogy"])
+@pytest.mark.every(3)
 def test_special_functions_depend_on_their_elements_alone(name):
     special = pytest.importorskip("scipy.special")
     functions = {

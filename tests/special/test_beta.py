@@ -90,7 +90,7 @@ def test_logarithms_where_the_tail_underflows():
 
 
 @pytest.mark.parametrize("point", [POINTS[k] for k in (1, 5, 17, 21, 22)], ids=str)
-@pytest.mark.few(point=[(0.01, 0.01, 0.4), (2000.0, 3000.0, 0.41), (2.0, 3.0, 0.4), (0.5, 40.0, 0.7)])
+@pytest.mark.few(point=[(2.0, 3.0, 0.4), (0.5, 40.0, 0.7)])
 def test_second_derivatives(point):
     hessian = fd.hessian(lambda v: special.betainc(v[0], v[1], v[2]), np.array(point), backend="numpy")
     a, b, x = at = tuple(map(mp.mpf, point))

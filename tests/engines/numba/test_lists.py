@@ -126,6 +126,7 @@ def test_value_slope_and_curvature(function):
 
 
 @pytest.mark.parametrize("function", [appended, nested, carried_on])
+@pytest.mark.every(2)
 def test_broadcast_and_single_precision(function):
     x = np.linspace(0.5, 2, 6)
     g = fwddiff(function, engine="numba")

@@ -335,6 +335,7 @@ def determinant(m):
 
 
 @pytest.mark.parametrize("function", [tree_sum, lambda x: by_index(x, 0), by_rest])
+@pytest.mark.every(2)
 def test_arrays_and_parts_of_them(function):
     x = np.array([0.7, 1.1, -0.6, 1.3, 0.9])
     rule = compiled(function, x)

@@ -81,6 +81,7 @@ def test_memory_does_not_grow_with_calls():
     assert _resident() - before < 8 * 2**20
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_eager_calls():
     function = fwddiff(wave).broadcast
     x, y = jnp.asarray(X), jnp.asarray(2.0)

@@ -191,6 +191,7 @@ def test_other_platforms_are_refused():
         exporting(jax.ShapeDtypeStruct((4,), jnp.float64))
 
 
+@pytest.mark.slow
 def test_jax_still_works_after_a_refused_handler():
     """In a new process, whose backend does not exist yet: an unknown JAX must not be touched."""
     code = (

@@ -115,7 +115,7 @@ print("hit" if "cache_hits" in events else "miss")
 @pytest.mark.parametrize(
     ("folder", "devices"),
     [
-        ("kept", 1),
+        pytest.param("kept", 1, marks=pytest.mark.slow),
         pytest.param("off", 4, marks=pytest.mark.slow),
         pytest.param("kept", 4, marks=pytest.mark.slow),
         pytest.param("off", 1, marks=pytest.mark.slow),

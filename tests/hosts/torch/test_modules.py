@@ -166,6 +166,7 @@ def run_python(source):
     )
 
 
+@pytest.mark.slow
 def test_interrupt_of_a_long_kernel():
     # A shell that starts the tests in the background makes them ignore the signal, and children inherit that.
     with run_python("""

@@ -35,9 +35,11 @@ def name(cell):
     return f"{cell.host}-{cell.transformation}-{cell.kind.name}-{cell.dtype}".replace(" ", "_")
 
 
-# What the hosts warn of in their own operations: autograd in Hessians of polynomials, PyTorch in linearize.
+# What the hosts warn of in their own operations: autograd in Hessians of polynomials, PyTorch in linearize and
+# where `captured` sets the attribute that it captures.
 @pytest.mark.filterwarnings("ignore:Output seems independent:UserWarning")
 @pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")
+@pytest.mark.filterwarnings("ignore:While compiling, we found certain side effects:UserWarning")
 @pytest.mark.parametrize("cell", CELLS, ids=name)
 def test_cell(cell):
     matrix.check(cell)

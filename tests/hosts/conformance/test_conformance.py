@@ -35,7 +35,7 @@ def name(cell):
     return f"{cell.host}-{cell.transformation}-{cell.kind.name}-{cell.dtype}".replace(" ", "_")
 
 
-# What the hosts warn of in their own operations: autograd in Hessians of polynomials, PyTorch in linearize and
+# What hosts warn of in their own operations: autograd in Hessians of polynomials, PyTorch in linearize and
 # where `captured` sets the attribute that it captures.
 @pytest.mark.filterwarnings("ignore:Output seems independent:UserWarning")
 @pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")

@@ -162,8 +162,8 @@ TRANSFORMATIONS = {
     "custom_vjp around it": inside_custom_vjp,
 }
 
-FEW = 1  # kinds of arguments in ordinary runs: XLA compiles each operation of the native functions
-# One of two kinds.
+FEW = 1  # kind of argument: XLA compiles each operation of the native functions
+# One of two kinds in ordinary runs.
 DEAR = (
     "Hessian-vector product",
     "grad of jvp",

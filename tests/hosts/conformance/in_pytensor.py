@@ -274,5 +274,6 @@ TRANSFORMATIONS = {
     **{f"value and grad, {mode}": in_mode(mode) for mode in MODES},
 }
 
+FEW, REPRESENTATIVE = 4, ("broadcast", "captured value")  # of the run that docs/conformance.json has
 # Every kind of argument in long runs only.
 DEAR = ("value and grad, Numba", "value and grad, Numba, loops not fused", "value and grad, C")

@@ -65,9 +65,10 @@ def cells(host: str, everything: bool = True) -> Iterator[Cell]:
     one where transformations compile most. Every kind meets several transformations that way."""
     of = module(host)
     few = getattr(of, "FEW", FEW)
+    representative = getattr(of, "REPRESENTATIVE", REPRESENTATIVE)
     for number, name in enumerate(of.TRANSFORMATIONS):
         dear, doubles = (name in getattr(of, which, ()) for which in ("DEAR", "FLOAT64_ONLY"))
-        for kind in KINDS if everything else few_kinds(number, few, dear):
+        for kind in KINDS if everything else few_kinds(number, few, representative if dear else ()):
             if (name, kind.name) in getattr(of, "NOT_NATIVE", ()):
                 continue
             dtypes = DTYPES if everything else (DTYPES[KINDS.index(kind) % 2],)
@@ -75,10 +76,11 @@ def cells(host: str, everything: bool = True) -> Iterator[Cell]:
                 yield Cell(host, name, kind, dtype)
 
 
-def few_kinds(number: int, few: int, dear: bool) -> list[Kind]:
-    """Which kinds an ordinary run gives to the transformation of this number."""
-    if dear:
-        return [kind for kind in KINDS if kind.name == REPRESENTATIVE[number % len(REPRESENTATIVE)]]
+def few_kinds(number: int, few: int, representative: tuple[str, ...]) -> list[Kind]:
+    """Which kinds an ordinary run gives to the transformation of this number: one in turn where
+    representatives are given, else few."""
+    if representative:
+        return [kind for kind in KINDS if kind.name == representative[number % len(representative)]]
     return [KINDS[(few * number + k) % len(KINDS)] for k in range(few)]
 
 

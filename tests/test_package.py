@@ -219,9 +219,13 @@ def runner():
         process.stdin.close()
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
-)
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+# Of these, files of tests of their own check the same calls.
+LONG = ("docs/backends.md", "docs/special.md", "docs/stats.md", "docs/testing.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.few(page=[page for page in PAGES if page not in LONG])
 def test_python_blocks_of_the_texts_run(page, tmp_path, runner):
     """The blocks of one page run in order, as one file."""
     script = tmp_path / "blocks.py"

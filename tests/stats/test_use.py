@@ -117,6 +117,41 @@ def test_outside_the_support(distribution, x):
     assert type(distribution)(*[-2.0] * len(dataclasses.fields(distribution))).logpdf(x) != 0.0
 
 
+def probabilities(d, x):
+    return d.cdf(x), d.sf(x), d.logcdf(x), d.logsf(x)
+
+
+@pytest.mark.parametrize(
+    "distribution", [stats.Normal(), stats.LogNormal(0.5), stats.Pareto(1.5), stats.Gumbel()]
+)
+def test_probabilities_at_infinity_are_constants(distribution):
+    """An open interval may be given by infinite ends: no nan of infinity times a density of 0."""
+    wrapped = fwddiff(probabilities, engine="numpy")
+    for x, expected in ((-math.inf, (0.0, 1.0, -math.inf, 0.0)), (math.inf, (1.0, 0.0, 0.0, -math.inf))):
+        found, pullback = fd.rrule(wrapped, distribution, x)
+        assert found == expected
+        of_parameters, of_x = (fd.unthunk(thunk) for thunk in pullback((1.0, 1.0, 1.0, 1.0)))
+        assert not any([*dataclasses.astuple(of_parameters), of_x])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_open_and_closed_intervals_in_one_sum(engine):
+    def within(mu, sigma, lower, upper):
+        d = stats.Normal(mu, sigma)
+        return d.cdf(upper) - d.cdf(lower)
+
+    lower, upper = np.array([-math.inf, -1.0, 0.5]), np.array([0.3, 2.0, math.inf])
+    wrapped = fwddiff(within, engine=engine)
+    _, pullback = fd.rrule(wrapped.sum, 0.2, 1.5, lower, upper)
+    by_mu, by_sigma, by_lower, by_upper = (fd.unthunk(thunk) for thunk in pullback(1.0))
+    z, w = (lower[1:] - 0.2) / 1.5, (upper[:2] - 0.2) / 1.5
+    low, high = norm.pdf(z) / 1.5, norm.pdf(w) / 1.5
+    np.testing.assert_allclose(by_lower, [0.0, *-low], rtol=1e-12)
+    np.testing.assert_allclose(by_upper, [*high, 0.0], rtol=1e-12)
+    np.testing.assert_allclose(by_mu, low.sum() - high.sum(), rtol=1e-12)
+    np.testing.assert_allclose(by_sigma, (low * z).sum() - (high * w).sum(), rtol=1e-12)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_sum_over_values_inside_and_outside(engine):
     x = np.array([-1.0, 0.5, 2.0, -3.0])
@@ -156,6 +191,9 @@ def test_invalid_parameters_give_nan():
     for counts in (stats.Poisson(-1.0), stats.Binomial(3, 1.5), stats.NegativeBinomial(0.0, 0.5)):
         assert math.isnan(counts.logpmf(1.0))
         assert math.isnan(counts.quantile(0.5))
+    mixture = stats.Mixture((-1.0, 0.5), (stats.Normal(), stats.Normal()))
+    for method in ("logpdf", "pdf", "cdf", "sf", "logcdf", "logsf"):
+        assert math.isnan(getattr(mixture, method)(0.5))
 
 
 def test_whole_numbers_have_no_derivative():
@@ -290,6 +328,20 @@ def test_truncated_is_truncnorm_and_has_no_zeros():
     zero_free = stats.Truncated(stats.Poisson(1.5), 0.0)
     assert zero_free.pmf(0.0) == 0.0
     assert sum(zero_free.pmf(k) for k in range(40)) == pytest.approx(1.0, rel=1e-14)
+
+
+def test_truncated_below_the_support():
+    """Between the lower bound and the support there is no probability: sf is 1, with slopes 0."""
+    for x in (-0.5, 0.0):
+        found, pullback = fd.rrule(
+            fwddiff(lambda d, x: d.logsf(x), engine="numpy"), stats.Truncated(stats.Gamma(2.5), -1.0, 3.0), x
+        )
+        assert found == 0.0
+        of_d, of_x = (fd.unthunk(thunk) for thunk in pullback(1.0))
+        assert [*dataclasses.astuple(of_d.distribution), of_d.lower, of_d.upper, of_x] == [0.0] * 6
+    assert stats.Truncated(stats.Gamma(2.5), -1.0, 3.0).sf(1.0) == pytest.approx(
+        1.0 - scipy.stats.gamma.cdf(1.0, 2.5) / scipy.stats.gamma.cdf(3.0, 2.5), rel=1e-13
+    )
 
 
 def test_censored_observations():

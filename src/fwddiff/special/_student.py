@@ -16,6 +16,10 @@ _DOMAIN = {"df": (1e-2, 1e5), "t": (-1e3, 1e3)}
 _LOWER = "betainc(df/2, 1/2, 0, df/(df + t*t), True) / 2"
 
 
+# Slope of the log-density in t; t*t overflows where the tails of small df still are.
+_SLOPE = "where(abs(t) > 1, -(1 + 1 / df) / (1 / t + t / df), -(1 + 1 / df)*t / (1 + t*t / df))"
+
+
 def _bounded(df: float) -> float:
     """Where nothing depends on df any more, 1/df is not 0 and not infinite."""
     return min(max(df, 1e-300), 1e300)
@@ -23,7 +27,7 @@ def _bounded(df: float) -> float:
 
 @record(
     None,
-    "-(1 + 1 / df)*t / (1 + t*t / df)",
+    _SLOPE,
     domain=_DOMAIN,
     oracle="loggamma((df + 1)/2) - loggamma(df/2) - log(pi*df)/2 - (df + 1)/2*log1p(t*t/df)",
 )
@@ -48,7 +52,7 @@ def log_stdtr_slope(df: float, t: float) -> float:
 
 @record(
     None,
-    "-y*(1 + 1 / df)*t / (1 + t*t / df)",
+    f"y*{_SLOPE}",
     domain=_DOMAIN,
     oracle="gamma((df + 1)/2) / gamma(df/2) / sqrt(pi*df) * (1 + t*t/df)**(-(df + 1)/2)",
 )
@@ -152,7 +156,10 @@ def stdtrit(df: float, p: float) -> float:
             step = t * _central(df, t) - (lower - 0.5) / stdtr_slope(df, t)
         else:
             step = math.expm1(math.log(lower) - _log_lower(df, t)) * t * _outer(df, t)
-        bend = -(1.0 + 1.0 / df) * t / (1.0 + t * t / df)
+        if abs(t) > 1.0:
+            bend = -(1.0 + 1.0 / df) / (1.0 / t + t / df)
+        else:
+            bend = -(1.0 + 1.0 / df) * t / (1.0 + t * t / df)
         step *= 1.0 + 0.5 * bend * step
         t -= step
         if magnitude(step, t) <= 1e-9:

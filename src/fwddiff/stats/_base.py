@@ -45,8 +45,9 @@ class Distribution:
 class LocationScale(Distribution):
     """A distribution of loc + scale Z. The methods with an underscore are those of Z.
 
-    Those are called with valid parameters alone: `_logpdf`, `_cdf`, `_sf`, `_logcdf`, `_logsf` at any number,
-    `_quantile` and `_isf` between 0 and 1, both included. Invalid parameters and nan give nan.
+    Those are called with valid parameters alone: `_logpdf`, `_cdf`, `_sf`, `_logcdf`, `_logsf` at numbers and
+    nan, `_quantile` and `_isf` between 0 and 1, both included. Invalid parameters and nan give nan. At ∓inf
+    all are constants, without derivatives: an open interval may be given by infinite ends.
     """
 
     _needs: ClassVar[str] = "scale > 0"
@@ -86,25 +87,37 @@ class LocationScale(Distribution):
         """Probability of a value up to x."""
         if not self._valid():
             return math.nan
-        return self._cdf((x - self.loc) / self.scale)
+        z = (x - self.loc) / self.scale
+        if abs(z) == math.inf:
+            return 1.0 if z > 0.0 else 0.0
+        return self._cdf(z)
 
     def sf(self, x: Any) -> Any:
         """Probability of a value above x, with all digits where it is small."""
         if not self._valid():
             return math.nan
-        return self._sf((x - self.loc) / self.scale)
+        z = (x - self.loc) / self.scale
+        if abs(z) == math.inf:
+            return 0.0 if z > 0.0 else 1.0
+        return self._sf(z)
 
     def logcdf(self, x: Any) -> Any:
         """Logarithm of `cdf(x)`, with all digits in both tails."""
         if not self._valid():
             return math.nan
-        return self._logcdf((x - self.loc) / self.scale)
+        z = (x - self.loc) / self.scale
+        if abs(z) == math.inf:
+            return 0.0 if z > 0.0 else -math.inf
+        return self._logcdf(z)
 
     def logsf(self, x: Any) -> Any:
         """Logarithm of `sf(x)`, with all digits in both tails."""
         if not self._valid():
             return math.nan
-        return self._logsf((x - self.loc) / self.scale)
+        z = (x - self.loc) / self.scale
+        if abs(z) == math.inf:
+            return -math.inf if z > 0.0 else 0.0
+        return self._logsf(z)
 
     def quantile(self, q: Any) -> Any:
         """The x with `cdf(x) == q`; nan unless 0 <= q <= 1."""

@@ -122,7 +122,7 @@ def log_mass(distribution, lower, upper):
         above = distribution.logsf(lower)
         return above + log1mexp(above - distribution.logsf(upper))
     within = distribution.logcdf(upper)
-    return within + log1mexp(within - below)
+    return within if below == -math.inf else within + log1mexp(within - below)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ class Mixture(Distribution):
     """A value of `components[i]` with probability `weights[i]`; both are tuples.
 
     Weights are taken as they are: where they do not add up to 1 (`validate=True` asks), nor do densities.
+    A negative weight gives nan.
     """
 
     weights: Any
@@ -37,6 +38,8 @@ class Mixture(Distribution):
         """Of one number for each component."""
         total = 0.0
         for weight, number in zip(self.weights, numbers, strict=False):
+            if not weight >= 0.0:
+                return math.nan
             total = total + weight * number
         return total
 
@@ -51,6 +54,8 @@ class Mixture(Distribution):
             return -math.inf if largest < 0.0 else math.inf
         total = 0.0
         for weight, logarithm in zip(self.weights, logarithms, strict=False):
+            if not weight >= 0.0:
+                return math.nan
             if logarithm > -math.inf:
                 total = total + weight * math.exp(logarithm - largest)
         return largest + log(total)

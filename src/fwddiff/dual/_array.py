@@ -11,6 +11,7 @@ import numpy as np
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._building import building_handlers
 from fwddiff.dual._chain import differentiable, row_of
+from fwddiff.dual._ignored import refuse_ignored
 from fwddiff.dual._matrices import matrix_handlers
 from fwddiff.dual._number import Number, lost
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, map_parts, strip, terms, value_at
@@ -42,6 +43,7 @@ class Dual(Number):
         return call_ufunc(ufunc, method, inputs, options)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        refuse_ignored()
         if not all(issubclass(t, Parts | np.ndarray) for t in types):
             return NotImplemented
         if function not in _handlers():

@@ -9,6 +9,7 @@ import numpy as np
 
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, row_of
+from fwddiff.dual._ignored import refuse_ignored
 from fwddiff.dual._number import max_level
 from fwddiff.dual._parts import Operand, strip
 from fwddiff.dual._reductions import maximum_of, minimum_of, product, total
@@ -26,6 +27,7 @@ _REDUCTIONS: dict[Any, Callable[..., Operand]] = {
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What `__array_ufunc__` has to return."""
+    refuse_ignored()
     out = options.pop("out", None)
     _refuse(ufunc, options)
     operands = tuple(as_floating(x) for x in inputs)

@@ -4,6 +4,7 @@ against central differences of the plain functions: first and second order."""
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -89,3 +90,20 @@ def test_equal_eigenvalues_have_slopes_of_their_sum_alone():
     slopes = fd.jacobian(lambda a: np.linalg.eigvalsh(np.eye(2) * a), 2.0, backend="numpy")
     np.testing.assert_allclose(slopes, [1.0, 1.0])
     assert math.isnan(fd.jacobian(lambda a: np.linalg.eigh(np.eye(2) * a)[1], 2.0, backend="numpy")[0, 1])
+
+
+def test_what_asks_for_exact_ratios_says_what_to_use():
+    for f in (
+        lambda v: statistics.mean(v),
+        lambda v: statistics.stdev([v[0], v[1]]),
+        lambda v: v[0] * len(v[0].hex()),
+    ):
+        with pytest.raises(fd.DerivativeError, match="would lose its derivative"):
+            fd.gradient(f, V, backend="numpy")
+
+
+def test_a_host_that_traces_knows_the_shape_of_lists_of_numbers():
+    jax = pytest.importorskip("jax")
+    f = fd.fwddiff(lambda v: np.cumsum([v[:1], v[1:2]], axis=0) ** 2, engine="numpy")
+    slopes = jax.jacrev(jax.jit(f))(jax.numpy.array([1.0, 2.0]))
+    np.testing.assert_allclose(slopes, [[[2.0, 0.0]], [[6.0, 6.0]]])

@@ -22,18 +22,19 @@ _FUNCTIONS: tuple[Callable, ...] = (
 )  # fmt: skip
 
 
-def of_lists() -> dict[Callable, Callable]:
-    """NumPy function → its form on lists that hold duals, too."""
+def of_lists(as_array: Callable[[Any], Any] | None = None) -> dict[Callable, Callable]:
+    """NumPy function → its form on lists that hold duals, too; `as_array` makes arrays of such lists."""
+    made = as_array or _as_array
     # NumPy 1 calls it by its older name.
     trapezoid = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009
-    return {function: _of_lists(function) for function in (*_FUNCTIONS, trapezoid)}
+    return {function: _of_lists(function, made) for function in (*_FUNCTIONS, trapezoid)}
 
 
-def _of_lists(function: Callable) -> Callable:
+def _of_lists(function: Callable, as_array: Callable[[Any], Any]) -> Callable:
     @functools.wraps(function)
     def of_anything(*arguments: Any, **options: Any) -> Any:
-        given = [_as_array(x) for x in arguments]
-        return function(*given, **{name: _as_array(x) for name, x in options.items()})
+        given = [as_array(x) for x in arguments]
+        return function(*given, **{name: as_array(x) for name, x in options.items()})
 
     return of_anything
 

@@ -214,6 +214,15 @@ class Number(Parts):
 
     conj = conjugate
 
+    def as_integer_ratio(self) -> NoReturn:
+        raise lost(
+            "as_integer_ratio(), or a function that calls it as those of `statistics` do,",
+            "use numpy's functions (numpy.mean, numpy.std, numpy.median).",
+        )
+
+    def hex(self) -> NoReturn:
+        raise lost("hex()", "its text has no place for it.")
+
     def is_integer(self) -> bool:
         return float(_step(self)).is_integer()
 

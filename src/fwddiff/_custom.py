@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,21 @@ def custom_rule(
     return FwdDiff(f, "auto", wrt, "recompute", "single", None, out_shape, rule)
 
 
+def _check_is_function(function: Any) -> None:
+    """Rules belong to functions. A method is called with an object, which has no partial."""
+    name = getattr(function, "__name__", None)
+    if name is None:
+        raise ArgumentError(f"scalar_rule needs a function, not a {type(function).__name__}: use def.")
+    if not name.isidentifier():
+        raise ArgumentError(f"scalar_rule needs a function with a name, not {name!r}: use def.")
+    first = next(iter(inspect.signature(function).parameters), None)
+    if isinstance(function, types.MethodType) or first in ("self", "cls"):
+        raise ArgumentError(
+            f"scalar_rule of the method {function.__qualname__} would be ignored: a rule belongs to a "
+            "function of numbers. Write a function, give it the rule, and call it in the method."
+        )
+
+
 def scalar_rule(function: Callable, *partials: str, value: str | None = None) -> Callable:
     """Teach the engines a scalar function: one partial per argument, as text.
 
@@ -63,8 +79,7 @@ def scalar_rule(function: Callable, *partials: str, value: str | None = None) ->
         ArgumentError: an expression is not of the language, or the number of partials is not that of the
             arguments.
     """
-    if not function.__name__.isidentifier():
-        raise ArgumentError(f"scalar_rule needs a function with a name, not {function.__name__!r}: use def.")
+    _check_is_function(function)
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) for parameter in parameters):
         raise ArgumentError(

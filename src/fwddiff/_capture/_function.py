@@ -59,6 +59,8 @@ class Function:
         self.function = _copy(self.live) if isinstance(self.live, types.FunctionType) else self.live
         self.meaning = meaning_of(function) if meaning is None else meaning
         self.row = rules.added_row(copied_from(self.live) or self.live)
+        if self.row is None:
+            rules.share_code(self.live)
         self.python_only = _python_only(self)
         self.held: list[Path] = []
         self.captures: list[Capture] = []

@@ -24,6 +24,7 @@ from fwddiff.dual._array import Dual, DualArray
 from fwddiff.dual._bodies import element_by_element, stand_in
 from fwddiff.dual._chain import apply, differentiable, row_of, where
 from fwddiff.dual._elimination import determinant
+from fwddiff.dual._lists import of_lists
 from fwddiff.dual._made import Room, creators, restart, room, room_now, with_levels
 from fwddiff.dual._math import math_namespace
 from fwddiff.dual._parts import (
@@ -57,6 +58,7 @@ __all__ = [
     "levels",
     "make",
     "math_namespace",
+    "of_lists",
     "partials",
     "restart",
     "room",

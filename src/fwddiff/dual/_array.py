@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -11,9 +12,11 @@ import numpy as np
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._building import building_handlers
 from fwddiff.dual._chain import differentiable, row_of
+from fwddiff.dual._ignored import refuse_ignored
 from fwddiff.dual._matrices import matrix_handlers
 from fwddiff.dual._number import Number, lost
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, map_parts, strip, terms, value_at
+from fwddiff.dual._rearranging import rearranging_handlers
 from fwddiff.dual._reductions import is_by_value, reduction_handlers
 from fwddiff.dual._scipy import is_sparse
 from fwddiff.dual._shapes import CREATORS, as_floating, multilinear, refuse_options, shape_handlers
@@ -24,7 +27,8 @@ from fwddiff.dual._ufuncs import call_ufunc, copy_to
 @cache
 def _handlers() -> dict[Any, Callable[..., Any]]:
     own = shape_handlers() | reduction_handlers() | statistics_handlers()
-    return own | matrix_handlers() | building_handlers() | {np.copyto: copy_to}
+    own |= matrix_handlers() | building_handlers() | rearranging_handlers()
+    return own | {np.copyto: copy_to}
 
 
 class Dual(Number):
@@ -42,6 +46,8 @@ class Dual(Number):
         return call_ufunc(ufunc, method, inputs, options)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        refuse_ignored()
+        arguments, options = _with_first(function, arguments, options)
         if not all(issubclass(t, Parts | np.ndarray) for t in types):
             return NotImplemented
         if function not in _handlers():
@@ -198,8 +204,8 @@ class DualArray(Dual):
     __slots__ = ()
 
     @property
-    def flat(self) -> Iterator[Operand]:
-        return iter(np.ravel(self))
+    def flat(self) -> Operand:
+        return np.ravel(self)
 
     def __len__(self) -> int:
         return len(strip(self))
@@ -221,11 +227,28 @@ class DualArray(Dual):
             _write(part, index, -0.0 if type(items[k]) is int else items[k])
             self.depends[k] |= type(items[k]) is not int
 
+    @property
+    def nbytes(self) -> int:
+        return strip(self).nbytes
+
+    def searchsorted(self, *arguments: Any, **options: Any) -> Any:
+        return np.searchsorted(self, *arguments, **options)
+
     def fill(self, item: Operand) -> None:
         self[...] = item
 
     def tolist(self) -> Any:
         return [x.tolist() if x.ndim else x for x in self]
+
+
+def _with_first(function: Any, arguments: tuple, options: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    """The first argument by position, also where it was given by name (`np.sum(a=x)`)."""
+    if arguments or not options:
+        return arguments, options
+    first = next(iter(inspect.signature(function).parameters))
+    if first not in options:
+        return arguments, options
+    return (options[first],), {name: x for name, x in options.items() if name != first}
 
 
 def _are_constant(items: Any) -> bool:

@@ -41,6 +41,18 @@ def _powers_of_base(
     return np.power(base, _points(start, stop, num, endpoint, **options))
 
 
+def _geometric(
+    start: Operand, stop: Operand, num: int = 50, endpoint: bool = True, **options: Any
+) -> Operand:
+    """`numpy.geomspace`, between points of one sign."""
+    start, stop = as_floating(start), as_floating(stop)
+    return start * (stop / start) ** _points(0.0, 1.0, num, endpoint)
+
+
+def _product_of_polynomials(a1: Operand, a2: Operand) -> Operand:
+    return np.convolve(a1, a2)
+
+
 def _powers(x: Operand, N: int | None = None, increasing: bool = False) -> Operand:
     """`numpy.vander`: columns of powers."""
     count = np.size(strip(x)) if N is None else N
@@ -84,6 +96,8 @@ def building_handlers() -> dict[Any, Handler]:
     return {
         np.linspace: _points,
         np.logspace: _powers_of_base,
+        np.geomspace: _geometric,
+        np.polymul: _product_of_polynomials,
         np.vander: _powers,
         np.polyval: _polynomial,
         np.select: _selected,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fwddiff._errors import DerivativeError
+from fwddiff.dual._ignored import refuse_ignored
 from fwddiff.dual._parts import (
     Operand,
     Parts,
@@ -37,6 +38,7 @@ def apply(row: Row, function: Callable[..., Operand], arguments: Sequence[Operan
     `function` itself computes the value, so that errors and dtypes are its own (`math.log(0.0)` raises,
     `numpy.log` does not); where a value is a dual of a lower level, `function` comes back here.
     """
+    refuse_ignored()
     level = max(map(level_of, arguments))
     pairs = zip(arguments, row.partials, strict=True)
     if any(text is None and level_of(argument) == level for argument, text in pairs):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fwddiff.dual._chain import missing
+from fwddiff.dual._chain import missing, where
 from fwddiff.dual._parts import Operand, level_of, make, map_parts, partials, strip, value_at
 from fwddiff.dual._shapes import Handler, as_floating
 
@@ -79,6 +79,35 @@ def _product_of_all(arrays: Sequence[Operand], *, out: None = None) -> Operand:
     return functools.reduce(np.matmul, map(as_floating, arrays))
 
 
+def _eigenvalues(a: Operand, UPLO: Any = "L") -> Operand:
+    return _symmetric_eigen(a, UPLO)[0]
+
+
+def _symmetric_eigen(a: Operand, UPLO: Any = "L") -> Any:
+    """`numpy.linalg.eigh`. With P = VᵀA'V: w' = diag P, V' = V (F ∘ P), F_ij = 1 / (w_j - w_i) for i ≠ j.
+
+    M. Giles, "Collected matrix derivative results", 2008, 3.1. Equal eigenvalues have no derivative of V.
+    """
+    level = level_of(a)
+    if level < 0:
+        return np.linalg.eigh(a, UPLO)
+    lower = a if UPLO == "L" else _transposed(a)
+    w, v = found = _symmetric_eigen(value_at(lower, level))
+    n = np.shape(strip(w))[-1]
+    apart = np.reshape(w, (*np.shape(strip(w))[:-1], 1, n)) - np.reshape(w, (*np.shape(strip(w)), 1))
+    with np.errstate(all="ignore"):
+        f = where(np.eye(n, dtype=bool), 0.0, 1.0 / apart)
+        moved = [_transposed(v) @ _symmetric(p) @ v for p in partials(lower, level, len(lower.partials))]
+        slopes = [np.einsum("...ii->...i", p) for p in moved]
+        turned = [v @ (f * p) for p in moved]
+    return type(found)(make(w, slopes, level), make(v, turned, level))
+
+
+def _symmetric(p: Operand) -> Operand:
+    """What `eigh` makes of a lower triangle."""
+    return np.tril(p) + _transposed(np.tril(p, -1))
+
+
 def matrix_handlers() -> dict[Any, Handler]:
     """NumPy function → its form on duals."""
     return {
@@ -86,4 +115,6 @@ def matrix_handlers() -> dict[Any, Handler]:
         np.linalg.cholesky: _cholesky,
         np.linalg.matrix_power: _power,
         np.linalg.multi_dot: _product_of_all,
+        np.linalg.eigh: _symmetric_eigen,
+        np.linalg.eigvalsh: _eigenvalues,
     }

@@ -13,6 +13,7 @@ import numpy as np
 
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, differentiable, row_of
+from fwddiff.dual._ignored import refuse_ignored
 from fwddiff.dual._made import room_now
 from fwddiff.dual._parts import Operand, Parts, is_constant, level_of, settled, strip
 from fwddiff.dual._scipy import as_one_object, is_asked_by_sparse, loss
@@ -77,10 +78,17 @@ def _as_operand(self: Number, other: Operand) -> Operand:
 
 def _comparison(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def compare(self: Number, other: Operand) -> Any:
+        refuse_ignored()
         other = _as_operand(self, other)
         return function(strip(self), strip(other)) if is_operand(other) else NotImplemented
 
     return compare
+
+
+def _step(x: Operand) -> Operand:
+    """The plain number, for what has no derivative."""
+    refuse_ignored()
+    return strip(x)
 
 
 def lost(what: str, instead: str) -> DerivativeError:
@@ -135,25 +143,26 @@ class Number(Parts):
         )
 
     def __bool__(self) -> bool:
-        return bool(strip(self))
+        return bool(_step(self))
 
     # Step functions: the plain result is exact, as its derivative is zero.
     def __int__(self) -> int:
-        return int(strip(self))
+        return int(_step(self))
 
     def __trunc__(self) -> int:
-        return math.trunc(strip(self))
+        return math.trunc(_step(self))
 
     def __floor__(self) -> int:
-        return math.floor(strip(self))
+        return math.floor(_step(self))
 
     def __ceil__(self) -> int:
-        return math.ceil(strip(self))
+        return math.ceil(_step(self))
 
     def __round__(self, digits: int | None = None) -> Any:
-        return round(strip(self), digits)
+        return round(_step(self), digits)
 
     def __float__(self) -> float:
+        refuse_ignored()
         if is_constant(self):
             return float(strip(self))
         raise lost(
@@ -205,8 +214,17 @@ class Number(Parts):
 
     conj = conjugate
 
+    def as_integer_ratio(self) -> NoReturn:
+        raise lost(
+            "as_integer_ratio(), or a function that calls it as those of `statistics` do,",
+            "use numpy's functions (numpy.mean, numpy.std, numpy.median).",
+        )
+
+    def hex(self) -> NoReturn:
+        raise lost("hex()", "its text has no place for it.")
+
     def is_integer(self) -> bool:
-        return float(strip(self)).is_integer()
+        return float(_step(self)).is_integer()
 
 
 def max_level(operands: Any) -> int:

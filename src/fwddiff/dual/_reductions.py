@@ -21,7 +21,7 @@ _BY_VALUE: tuple[Any, ...] = (
     np.nonzero, np.flatnonzero, np.argwhere, np.isclose, np.allclose, np.iscomplexobj, np.isrealobj,
     np.iscomplex,
     np.isreal, np.searchsorted, np.result_type, np.array_equiv, np.isneginf, np.isposinf, np.nanargmax,
-    np.nanargmin,
+    np.nanargmin, np.array_equal, np.digitize,
 )  # fmt: skip
 Axis = int | tuple[int, ...] | None
 

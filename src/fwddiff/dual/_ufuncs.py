@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from fwddiff._errors import DerivativeError
 from fwddiff.dual._chain import apply, row_of
+from fwddiff.dual._ignored import refuse_ignored
 from fwddiff.dual._number import max_level
 from fwddiff.dual._parts import Operand, strip
 from fwddiff.dual._reductions import maximum_of, minimum_of, product, total
@@ -26,6 +29,7 @@ _REDUCTIONS: dict[Any, Callable[..., Operand]] = {
 
 def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What `__array_ufunc__` has to return."""
+    refuse_ignored()
     out = options.pop("out", None)
     _refuse(ufunc, options)
     operands = tuple(as_floating(x) for x in inputs)
@@ -97,10 +101,7 @@ def _call(ufunc: np.ufunc, *operands: Operand, **options: Any) -> Any:
 
 def _reduce(ufunc: np.ufunc, x: Operand, axis: Any = 0, **options: Any) -> Operand:
     if ufunc not in _REDUCTIONS:
-        raise DerivativeError(
-            f"numpy.{ufunc.__name__}.reduce has no derivative in the numpy engine: reduce in a loop "
-            "over the axis."
-        )
+        return _folded(ufunc, x, axis, **options)
     return _REDUCTIONS[ufunc](x, axis, **options)
 
 
@@ -109,10 +110,22 @@ def _accumulate(ufunc: np.ufunc, x: Operand, axis: int = 0) -> Operand:
         return np.cumsum(x, axis=axis)
     if ufunc is np.multiply:
         return np.cumprod(x, axis=axis)
-    raise DerivativeError(
-        f"numpy.{ufunc.__name__}.accumulate has no derivative in the numpy engine: accumulate in a "
-        "loop over the axis."
-    )
+    return np.stack(list(itertools.accumulate(_along(x, axis), ufunc)), axis=axis)
+
+
+def _folded(ufunc: np.ufunc, x: Operand, axis: Any = 0, keepdims: bool = False, **options: Any) -> Operand:
+    """Of other functions: one element after the other, as NumPy does it."""
+    if ufunc.nin != 2 or options or not isinstance(axis, int):
+        raise DerivativeError(
+            f"numpy.{ufunc.__name__}.reduce with these options has no derivative in the numpy engine: reduce "
+            "in a loop over the axis."
+        )
+    result = functools.reduce(ufunc, _along(x, axis))
+    return np.expand_dims(result, axis) if keepdims else result
+
+
+def _along(x: Operand, axis: int) -> list[Operand]:
+    return [np.take(x, k, axis=axis) for k in range(np.shape(strip(x))[axis])]
 
 
 def _outer(ufunc: np.ufunc, a: Operand, b: Operand) -> Operand:

@@ -11,6 +11,7 @@ Source of the formulas: NIST Digital Library of Mathematical Functions, https://
 """
 
 from collections.abc import Callable
+from types import CodeType
 from typing import NamedTuple
 
 from fwddiff._errors import ArgumentError
@@ -43,7 +44,9 @@ __all__ = [
     "name_of",
     "of_families",
     "recorded",
+    "ruled_codes",
     "scalar_namespace",
+    "share_code",
     "tensor_methods",
 ]
 
@@ -74,6 +77,9 @@ _recorded: dict[str, Callable] = {}
 _of_recorded: dict[object, Row] = {}
 # By the identity of the function's code, which compiled and wrapped forms of it share.
 _rows_of_functions: dict[int, tuple[Callable, Row]] = {}
+# Code of functions with rows → their names; not of code that functions without a row have too.
+ruled_codes: dict[CodeType, str] = {}
+_shared_codes: set[CodeType] = set()
 # Another object whenever a rule was added: what was decided before may not hold any more.
 given = object()
 
@@ -82,6 +88,14 @@ def added_row(function: object) -> Row | None:
     """The row that `add_rule` gave this function, if it did."""
     found = _rows_of_functions.get(id(function))
     return None if found is None else found[1]
+
+
+def share_code(function: object) -> None:
+    """A function without a row may be of the same code as one that has one."""
+    code = getattr(function, "__code__", None)
+    if code in ruled_codes:
+        _shared_codes.add(code)
+        del ruled_codes[code]
 
 
 def underlying(function: Callable) -> Callable:
@@ -217,7 +231,11 @@ def add_rule(
     global given
     TABLE[_key(name)] = row
     _added[_key(name)] = function
-    _rows_of_functions[id(underlying(function))] = underlying(function), row
+    inner = underlying(function)
+    _rows_of_functions[id(inner)] = inner, row
+    code = getattr(inner, "__code__", None)
+    if code is not None and code not in _shared_codes:
+        ruled_codes[code] = name
     given = object()
     return row
 

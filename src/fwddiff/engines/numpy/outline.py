@@ -76,6 +76,7 @@ def standins() -> StandIns:
     """What would ask a number for its value."""
     arrays = {getattr(np, name): unknown.new_array(getattr(np, name)) for name in _CREATORS}
     arrays |= {getattr(np, name): unknown.array(getattr(np, name)) for name in _ARRAYS}
+    arrays |= dual.of_lists(_listed)
     arrays[get_tmp] = _buffer
     silent = {builtins.print: lambda *arguments, **options: None}
     silent |= {isinstance: of_plain(isinstance, unknown.example)}
@@ -83,6 +84,15 @@ def standins() -> StandIns:
     types = {kind: unknown.conversion(kind) for kind in kinds}
     types |= {type: of_plain(type, unknown.example)}
     return StandIns(unknown.math_namespace, arrays | silent, types, unknown.example, unknown.special)
+
+
+def _listed(x: Any) -> Any:
+    """A list of numbers, some of which are not known, as an array."""
+    return unknown.array(np.asarray)(x) if type(x) in (list, tuple) and _has_unknown(x) else x
+
+
+def _has_unknown(x: Any) -> bool:
+    return any(map(_has_unknown, x)) if isinstance(x, list | tuple) else isinstance(x, Unknown)
 
 
 def _buffer(cache: Any, x: Any) -> Any:

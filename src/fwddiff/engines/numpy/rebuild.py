@@ -7,6 +7,7 @@ captured attribute are copied, one level deep each. One `Rebuilt` serves one eva
 from __future__ import annotations
 
 import builtins
+import enum
 import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +126,8 @@ class Rebuilt:
         """Replacements by root and attributes: nested dicts ending in ("set", position) or ("is", value)."""
         tree: dict[str, Any] = {}
         for path, position in node.own.items():
-            _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
+            if not _is_of_enum(node, path):
+                _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
         for path, (callee, _) in node.calls.items():
             plain = isinstance(node.lookup(path), types.FunctionType | types.MethodType)
             if not plain or is_touched(callee, self.classes) or self._is_known(callee):
@@ -191,6 +193,13 @@ def is_touched(node: Function, classes: Callable[[Any], Any]) -> bool:
         or any(substitutes(member, classes))
         for member in node.nodes()
     )
+
+
+def _is_of_enum(node: Function, path: Path) -> bool:
+    """Whether a number is the value of a member (`Kind.LINEAR.value`): it stays, and the class is no class to
+    copy, because members are compared by identity."""
+    root, steps = path
+    return any(isinstance(node.lookup((root, steps[:k])), enum.Enum) for k in range(len(steps)))
 
 
 def _insert(tree: dict[str, Any], path: Path, leaf: tuple) -> None:

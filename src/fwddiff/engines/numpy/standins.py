@@ -111,4 +111,6 @@ def duals() -> StandIns:
     kinds = {isinstance: of_plain(isinstance, dual.strip)}
     kinds |= {asked: of_plain(asked, _as_given) for asked in (hasattr, np.isscalar)}
     types = conversions | {type: of_plain(type, _as_given)}
-    return StandIns(dual.math_namespace(), kinds | dual.creators(), types, dual.strip, dual.stand_in)
+    return StandIns(
+        dual.math_namespace(), kinds | dual.of_lists() | dual.creators(), types, dual.strip, dual.stand_in
+    )

@@ -282,6 +282,13 @@ def _same_text(equal: bool) -> Choose:
     return choose
 
 
+def _text(kinds: Sequence[Any]) -> None:
+    """Numba's text of a float is "<object type:float64>"."""
+    known = types.UnicodeType | types.StringLiteral | types.Integer | types.Boolean
+    if kinds and not isinstance(kinds[0], known):
+        raise errors.TypingError("it makes text of a number, and kernels have numbers alone")
+
+
 def _signbit(builder: Any, x: Any) -> Any:
     sign = call_opaque(builder, PREFIX + "copysign", [_DOUBLE(1.0), x])
     return builder.fcmp_ordered("<", sign, _DOUBLE(0.0))
@@ -317,6 +324,7 @@ def _all() -> dict[Any, Choose]:
         where: _where,
         np.where: _where,
         builtins.round: _round_to_digits,
+        **dict.fromkeys((builtins.str, builtins.repr, builtins.format), _text),
         magnitude: _magnitude,
         constant: _constant,
         to_float64: _to_float64,

@@ -68,6 +68,7 @@ LAYERS = (
     "_special",
     "_native",
     "_errors",
+    "_probe",
 )
 FORBIDDEN = {("hosts", "engines"), ("engines", "hosts"), ("hosts", "dual"), ("hosts", "rules")}
 

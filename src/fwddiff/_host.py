@@ -31,6 +31,7 @@ import numpy as np
 
 from fwddiff import _capture, _dual_host, hosts
 from fwddiff._errors import ArgumentError, HostError
+from fwddiff._probe import probe
 
 _PLAIN = (float, int, bool, np.generic, np.ndarray, str, bytes, type(None))
 
@@ -94,7 +95,7 @@ def leaf_signature(leaf: Any) -> Any:
     kind = type(leaf)
     if kind in (float, int, bool):
         return kind
-    dtype = getattr(leaf, "dtype", None)
+    dtype = probe(leaf, "dtype")
     found = _owner_or_type(leaf)
     if dtype is not None:
         # Variables of TensorFlow have no `ndim`.
@@ -199,8 +200,8 @@ def why_no_array(leaf: Any, host: ModuleType | None) -> str | None:
         or not any(hasattr(kind, name) for name in _ARRAY_LIKE)
     ):
         return None
-    if hasattr(leaf, "columns") and hasattr(leaf, "to_numpy"):
+    if probe(leaf, "columns") is not None and probe(leaf, "to_numpy") is not None:
         return f"{named}: pass its columns as NumPy arrays, one by one: x['name'].to_numpy()."
-    if hasattr(leaf, "to_numpy"):
+    if probe(leaf, "to_numpy") is not None:
         return f"{named}: pass a NumPy array instead, x.to_numpy()."
     return f"{named}, which no loaded framework owns: pass a NumPy array instead, as np.asarray(x) may give."

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from fwddiff import rules
 from fwddiff._buffers import DiffCache
 from fwddiff._capture._bytecode import nested_codes, uses
 from fwddiff._capture._meaning import meaning_of
@@ -30,6 +31,7 @@ from fwddiff._capture._stack import ELEMENT, Path
 from fwddiff._capture._values import is_foreign
 from fwddiff._classes import own_construction
 from fwddiff._errors import CaptureError
+from fwddiff._probe import probe
 
 _ATOMS = (bool, int, float, complex, str, bytes, types.NoneType, types.EllipsisType)
 _UFUNC_MODULES = ("numpy", "scipy.special")
@@ -96,7 +98,7 @@ class Description:
             return self._reference(value, describe)
         if isinstance(value, DiffCache):
             return self._reference(value, lambda cache: f"buffer {cache.form()}")
-        if hasattr(value, "py_func") or hasattr(value, "__fwddiff_function__"):
+        if rules.made_from(value) is not None:
             wrt = meaning_of(value).wrt
             return f"wrapped {self.value(unbound(value)[1])} {wrt and sorted(wrt)}"
         return self._by_name(value)
@@ -158,9 +160,9 @@ class Description:
             return f"dtype {value.descr}"
         if type(value).__module__.startswith("numba.core.types"):
             return f"Numba's {value!r}"
-        name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+        name = probe(value, "__qualname__") or probe(value, "__name__")
         modules = (
-            getattr(value, "__module__", None),
+            probe(value, "__module__"),
             *(_UFUNC_MODULES if isinstance(value, np.ufunc) else ()),
         )
         for module in modules:

@@ -24,6 +24,7 @@ import numpy as np
 from fwddiff._capture._content import content
 from fwddiff._capture._tables import leaf_arrays
 from fwddiff._capture._values import Owned, is_struct
+from fwddiff._probe import probe
 
 Read = Callable[[Any, Any], list[Any] | None]
 COPIED_FROM = "__fwddiff_copied_from__"
@@ -95,7 +96,7 @@ class Guard:
         """A value that is an input: of the same kind, and used in the same way."""
         kind, accepts = type(value), self.constant(_accepts(value, self._owned))
         same = f"type({name}) is {self.constant(kind)}"
-        if isinstance(value, np.ndarray) or (self._owned(value) and hasattr(value, "ndim")):
+        if isinstance(value, np.ndarray) or (self._owned(value) and probe(value, "ndim") is not None):
             same += f" and {'' if value.ndim else 'not '}{name}.ndim"
         elif is_struct(value) or self._owned(value):
             same = "False"

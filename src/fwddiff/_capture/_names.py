@@ -7,8 +7,10 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from fwddiff import rules
 from fwddiff._capture._stack import IMPORT, Steps
 from fwddiff._errors import CaptureError
+from fwddiff._probe import probe
 
 
 def unbound(function: Any) -> tuple[Any, Any]:
@@ -20,9 +22,9 @@ def unbound(function: Any) -> tuple[Any, Any]:
         return function.__self__, unbound(function.__func__)[1]
     if isinstance(function, types.FunctionType | type) or function is None:
         return None, function
-    underlying = getattr(function, "py_func", None) or getattr(function, "__fwddiff_function__", None)
-    if underlying is not None:
-        return unbound(underlying)
+    inner = rules.made_from(function)
+    if inner is not None:
+        return unbound(inner)
     method = next((vars(c)["__call__"] for c in type(function).__mro__ if "__call__" in vars(c)), None)
     if isinstance(method, types.FunctionType) and method.__module__ == type(function).__module__:
         return function, method
@@ -66,7 +68,7 @@ def look_up(function: types.FunctionType, bound: Any, root: str, steps: Steps) -
     read = root_reader(function, bound, root)
     value = None if read is None else read()
     for step in steps:
-        value = getattr(value, step, None)
+        value = probe(value, step)
     return value
 
 

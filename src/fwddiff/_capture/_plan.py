@@ -95,9 +95,7 @@ def guard_parts(parts: Iterable[Any], owned: Owned = lambda value: False) -> Cal
 def has_code(function: Any) -> bool:
     """Whether this is a function or method in Python code, or compiled or wrapped from one."""
     direct = isinstance(function, types.FunctionType | types.MethodType)
-    compiled = not isinstance(function, type) and (
-        hasattr(function, "py_func") or hasattr(function, "__fwddiff_function__")
-    )
+    compiled = not isinstance(function, type) and rules.made_from(function) is not None
     return (direct or compiled) and isinstance(unbound(function)[1], types.FunctionType)
 
 

@@ -30,6 +30,7 @@ from fwddiff._capture._names import look_up, root_reader, unbound
 from fwddiff._capture._stack import ELEMENT, Use, parameters
 from fwddiff._capture._values import is_foreign
 from fwddiff._errors import CaptureError
+from fwddiff._probe import probe
 
 _GENERATORS = (random.Random, np.random.Generator, np.random.BitGenerator, np.random.RandomState)
 _CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
@@ -105,7 +106,7 @@ def _look_for_state(node: Function, found: Iterable[Use]) -> None:
         owner, name, value = None, root.rpartition(" ")[2], read()
         _refuse_source(node, name, owner, value)
         for step in steps:
-            owner, value, name = value, getattr(value, step, None), f"{name}.{step}"
+            owner, value, name = value, probe(value, step), f"{name}.{step}"
             _refuse_source(node, name, owner, value)
         _refuse_writing(node, use, owner, value, name)
 
@@ -147,7 +148,7 @@ def _is_used_up(value: Any) -> bool:
 def _is_random(value: Any) -> bool:
     if type(value) in (dict, list, tuple):
         return any(map(_is_random, value.values() if isinstance(value, dict) else value))
-    owner = getattr(value, "__self__", None) if callable(value) else None
+    owner = probe(value, "__self__") if callable(value) else None
     return isinstance(value, _GENERATORS) or isinstance(owner, _GENERATORS)
 
 

@@ -21,6 +21,7 @@ from fwddiff._capture._bytecode import nested_codes, uses, uses_of_computed
 from fwddiff._capture._names import look_up, unbound
 from fwddiff._capture._stack import APPLIED, COMPUTED, ELEMENT, Argument, Steps, Use, parameters
 from fwddiff._capture._values import is_struct
+from fwddiff._probe import probe
 
 _OF_NUMBERS = (float, int, bool, abs, round, pow, divmod, np.float32, np.float64, np.int32, np.int64)
 _OF_SEVERAL = (min, max)
@@ -145,7 +146,7 @@ def _judge(scope: _Scope, value: Any, rest: Steps, use: Use, visited: set) -> st
 
 def _inside(value: Any, step: str) -> Sequence[Any]:
     if step != ELEMENT:
-        return [getattr(value, step, None)]
+        return [probe(value, step)]
     return (
         list(value.values())
         if isinstance(value, dict)
@@ -207,7 +208,7 @@ def _takes_numbers(function: Any, count: int) -> bool:
         return function.signature is None
     if any(function is several for several in _OF_SEVERAL):
         return count > 1
-    if getattr(function, "__module__", None) == "math":
+    if probe(function, "__module__") == "math":
         return function.__name__ not in _OF_SEQUENCES and isinstance(function, type(math.exp))
     return any(function is known for known in (*_OF_NUMBERS, *_rule_functions(len(rules.TABLE))))
 
@@ -220,8 +221,8 @@ def _rule_functions(size: int) -> tuple[Any, ...]:
 def _is_array(value: Any) -> bool:
     if is_struct(value):
         return False
-    ndim = getattr(value, "ndim", None)  # asked first: a symbolic shape has no length
-    return bool(len(getattr(value, "shape", ())) if ndim is None else ndim)
+    ndim = probe(value, "ndim")  # asked first: a symbolic shape has no length
+    return bool(len(probe(value, "shape", ())) if ndim is None else ndim)
 
 
 def leaf_arrays(value: Any) -> bool:

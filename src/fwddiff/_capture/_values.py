@@ -191,8 +191,8 @@ def _parts(value: Any, owned: Owned) -> Iterator[Any]:
         yield value.wrapped
     elif hasattr(type(value), "__fwddiff_function__"):
         yield from (value.__fwddiff_function__, getattr(value, "options", None))
-    elif hasattr(value, "py_func"):  # compiled: what else it holds is the compiler's
-        yield value.py_func
+    elif (inner := rules.made_from(value)) is not None:  # compiled: what else it holds is the compiler's
+        yield inner
     elif isinstance(value, _MAPPINGS):
         yield from value.values()
     elif isinstance(value, _CONTAINERS):

@@ -15,6 +15,7 @@ from types import CodeType
 from typing import NamedTuple
 
 from fwddiff._errors import ArgumentError
+from fwddiff._probe import probe
 from fwddiff._record import Record
 from fwddiff.rules._callables import OWN, VALUES, functions_of, scalar_functions
 from fwddiff.rules._frameworks import elementwise, is_frameworks, tensor_methods
@@ -100,8 +101,14 @@ def share_code(function: object) -> None:
 
 def underlying(function: Callable) -> Callable:
     """The Python function of a compiled or wrapped one."""
-    inner = getattr(function, "py_func", None) or getattr(function, "__fwddiff_function__", None)
+    inner = made_from(function)
     return function if inner is None else underlying(inner)
+
+
+def made_from(value: object) -> Callable | None:
+    """What a compiled or wrapped function was made from, `None` of all else."""
+    inner = probe(value, "py_func") or probe(value, "__fwddiff_function__")
+    return inner if callable(inner) else None
 
 
 def scalar_namespace() -> dict[str, Callable]:

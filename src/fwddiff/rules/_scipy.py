@@ -55,8 +55,10 @@ def is_of_arrays(own: Any) -> bool:
 
 def distribution_function(value: Any) -> Callable | None:
     """Our function of numbers that a method of a distribution of `scipy.stats` means (`norm.logpdf`)."""
-    owner = getattr(value, "__self__", None)
-    if not isinstance(value, types.MethodType) or not type(owner).__module__.startswith("scipy.stats."):
+    if not isinstance(value, types.MethodType):
+        return None
+    owner = value.__self__
+    if not type(owner).__module__.startswith("scipy.stats."):
         return None
     name = getattr(owner, "name", "")
     if getattr(sys.modules.get("scipy.stats"), name, None) is not owner:  # one that the user made

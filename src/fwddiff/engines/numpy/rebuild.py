@@ -7,6 +7,7 @@ captured attribute are copied, one level deep each. One `Rebuilt` serves one eva
 from __future__ import annotations
 
 import builtins
+import collections
 import enum
 import functools
 import types
@@ -34,6 +35,7 @@ from fwddiff._errors import CaptureError, DerivativeError
 from fwddiff.engines.numpy import ruled
 from fwddiff.engines.numpy.unknown import foreign_call
 
+_UNCHANGING = (str, bytes, int, float, complex, tuple, frozenset)
 _MADE_BY_CLASS = 1 << 9  # flag of types that a `class` statement made
 
 
@@ -228,8 +230,7 @@ def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, An
     cls: Any = type(value)
     if hidden:
         cls = type(cls)(cls.__name__, (cls,), {"__slots__": ()})
-    built_in: Any = next(base for base in cls.__mro__ if not base.__flags__ & _MADE_BY_CLASS)
-    copied = built_in.__new__(cls)
+    copied = _with_content(cls, value)
     if hasattr(value, "__dict__"):
         vars(copied).update(vars(value))
     for name in _slots(type(value)):
@@ -239,6 +240,23 @@ def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, An
         copied,
         lambda name, new: _set_on_class(cls, name, new) if name in hidden else _put(copied, name, new),
     )
+
+
+def _with_content(cls: Any, value: Any) -> Any:
+    """An instance of `cls` that holds what a built-in base of its class keeps: text, elements, items."""
+    built_in: Any = next(base for base in cls.__mro__ if not base.__flags__ & _MADE_BY_CLASS)
+    copied = built_in.__new__(cls, value) if issubclass(built_in, _UNCHANGING) else built_in.__new__(cls)
+    if issubclass(built_in, collections.defaultdict):
+        built_in.__init__(copied, value.default_factory)
+    elif issubclass(built_in, collections.deque):
+        built_in.__init__(copied, maxlen=value.maxlen)
+    if issubclass(built_in, dict):
+        built_in.update(copied, dict.items(value))
+    elif issubclass(built_in, set):
+        built_in.update(copied, built_in.__iter__(value))
+    elif issubclass(built_in, list | collections.deque):
+        built_in.extend(copied, built_in.__iter__(value))
+    return copied
 
 
 def _is_hidden(value: Any, name: str) -> bool:

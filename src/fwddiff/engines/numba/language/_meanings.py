@@ -22,6 +22,7 @@ from llvmlite import ir
 from fwddiff import rules
 from fwddiff._magnitude import magnitude
 from fwddiff._native.internals import AbstractTemplate, cpu_target, errors, signature, utils
+from fwddiff._probe import probe
 from fwddiff.engines.numba.frontend.constants import constant
 from fwddiff.engines.numba.frontend.numbers import is_number, to_float32, to_float64, where
 from fwddiff.engines.numba.language import _target
@@ -338,7 +339,7 @@ MEANINGS = {function: Meaning(function, choose) for function, choose in _all().i
 
 
 def _meaning(value: Any) -> Meaning | None:
-    own = getattr(value, "meaning", None)
+    own = probe(value, "meaning")
     if isinstance(own, Meaning):
         return own
     try:

@@ -173,7 +173,10 @@ class _Typing(typing.Context):
             yield own
 
     def resolve_value_type(self, val: Any) -> Any:
-        return self.meanings(val) or super().resolve_value_type(val)
+        try:
+            return self.meanings(val) or super().resolve_value_type(val)
+        except LookupError as error:  # a user's `__getattr__ = dict.__getitem__`, asked for a type of Numba's
+            raise ValueError(f"Cannot determine Numba type of {type(val)}") from error
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """Operators of numbers are looked up once: Numba tries dozens of forms at each place, each time."""

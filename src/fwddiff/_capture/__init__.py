@@ -31,6 +31,7 @@ from fwddiff._capture._bytecode import catches, has_handler, nested_codes, uses
 from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
+from fwddiff._capture._identity import asked_which
 from fwddiff._capture._instructions import has_loop, instructions
 from fwddiff._capture._meaning import NOTHING, STANDS_FOR, Foreign, Meaning, UserRule, meaning_of
 from fwddiff._capture._names import unbound
@@ -59,6 +60,7 @@ __all__ = [
     "Path",
     "Use",
     "UserRule",
+    "asked_which",
     "attributes",
     "catches",
     "content",

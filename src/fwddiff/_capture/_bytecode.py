@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import CodeType, FunctionType
 
 from fwddiff._capture._instructions import instructions
-from fwddiff._capture._stack import UNKNOWN, Item, Stack, Use
+from fwddiff._capture._stack import UNKNOWN, Item, Path, Stack, Use
 
 _MOST_PASSES = 6
 
@@ -24,6 +24,12 @@ def uses_of_computed(code: CodeType) -> tuple[Use, ...]:
     """Where an array is asked of what arithmetic made of a value: `(y * x).sum()`. The path is that of the
     value, then `COMPUTED`, the functions applied, and attributes."""
     return tuple(_followed(code).computed)
+
+
+@functools.lru_cache(maxsize=4096)
+def identities(code: CodeType) -> tuple[tuple[Path, str], ...]:
+    """Values of which the code asks which object they are, and how (see `IDENTITY`)."""
+    return tuple(_followed(code).identities)
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
-from fwddiff._capture._instructions import FAMILIES, SIMPLE, assigned_names, instructions
+from fwddiff._capture._instructions import (
+    FAMILIES,
+    IDENTITY,
+    IDENTITY_CALLS,
+    SIMPLE,
+    assigned_names,
+    instructions,
+)
 
 Steps = tuple[str, ...]
 ELEMENT = "[]"  # the step from a container to what it contains
@@ -59,7 +66,8 @@ def parameters(code: CodeType) -> tuple[str, ...]:
 
 
 class Stack:
-    """`aliases`: what local variables hold; `stored` collects it for the next pass, `found` the uses."""
+    """`aliases`: what local variables hold; `stored` collects it for the next pass, `found` the uses,
+    `identities` where it matters which object a value is."""
 
     def __init__(self, code: CodeType, aliases: dict[str, Item]):
         self.code, self.aliases = code, aliases
@@ -68,6 +76,7 @@ class Stack:
         self.position = {i.offset: k for k, i in enumerate(self.instructions)}
         self.found: dict[Use, None] = {}
         self.computed: dict[Use, None] = {}
+        self.identities: dict[tuple[Path, str], None] = {}
         self.stored: dict[str, Item] = {}
         self.stack: list[Item] = []
         self.keywords: tuple[str, ...] = ()
@@ -129,7 +138,21 @@ class Stack:
         count, how, pushes = SIMPLE[instruction.opname]
         items = self._take(count)
         self.use(items, how)
+        if instruction.opname in IDENTITY and not self._is_with_constant(instruction):
+            self._asked_which(items, IDENTITY[instruction.opname])
         self.stack += [self._computed_from(*items) if how == "scalar" else UNKNOWN] * pushes
+
+    def _is_with_constant(self, instruction) -> bool:
+        """`x is None`, `x == "linear"`; less and greater than are no question of identity."""
+        before = self.instructions[self.position[instruction.offset] - 1]
+        is_order = instruction.opname == "COMPARE_OP" and instruction.argval not in ("==", "!=")
+        return is_order or before.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT"))
+
+    def _asked_which(self, items: Iterable[Item], how: str) -> None:
+        for item in items:
+            for path in sorted(item - _MARK):
+                if {COMPUTED, PACKED}.isdisjoint(path[1]):
+                    self.identities[path, how] = None
 
     def _raise_varargs(self, instruction) -> None:
         self.use(self._take(instruction.arg), "neutral")
@@ -219,6 +242,7 @@ class Stack:
     def _store_subscr(self, instruction) -> None:
         value, container, index = self._take(3)
         self.use([value, index], "whole")
+        self._asked_which([index], "[]")
         self.use([container], "written")
 
     def _store_slice(self, instruction) -> None:
@@ -257,6 +281,7 @@ class Stack:
     def _binary_subscr(self, instruction) -> None:
         container, index = self._take(2)
         self.use([index], "whole")
+        self._asked_which([index], "[]")
         self._open(container, 1)
 
     def _binary_slice(self, instruction) -> None:
@@ -324,6 +349,8 @@ class Stack:
         self.use(leading, "whole")
         self.use([callee], "called")
         callee = frozenset(path for path in callee - _MARK if COMPUTED not in path[1])
+        for how in {IDENTITY_CALLS.get((root, *steps)[-1], "") for root, steps in callee} - {""}:
+            self._asked_which(arguments, how)
         count = total - len(keywords)
         for place, item in zip((*range(count), *keywords), arguments, strict=True):
             self.use([item], "argument", Argument(callee, place, count))

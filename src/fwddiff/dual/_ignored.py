@@ -34,7 +34,7 @@ def refuse_ignored() -> None:
 
 
 def _is_engine(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__", "").startswith(_ENGINES)
+    return str(frame.f_globals.get("__name__")).startswith(_ENGINES)
 
 
 def _is_by_rule(frame: FrameType) -> bool:

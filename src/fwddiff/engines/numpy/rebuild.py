@@ -21,6 +21,7 @@ from fwddiff._capture import (
     Function,
     Path,
     Use,
+    asked_which,
     attributes,
     has_code,
     has_rule,
@@ -47,7 +48,21 @@ class Rebuilt:
         self.positions = {id(capture): k for k, capture in enumerate(plan.captures)}
         self.setters: list[list[Callable[[Any], None]]] = [[] for _ in plan.captures]
         self.functions: dict[int, Callable] = {}
+        self.copied: dict[int, Any] = {}
         self.call = self.function(plan)
+        self._refuse_identity()
+
+    def _refuse_identity(self) -> None:
+        """What is copied is another object; code that asks which one it is would take another branch."""
+        found = asked_which(self.plan, self.copied)
+        if found is not None:
+            node, (root, steps), how = found
+            name = ".".join((root, *steps))
+            raise DerivativeError(
+                f"`{node.function.__name__}` asks by `{how}` which object `{name}` is, and works on a copy "
+                "of it, because its attributes are inputs of the derivative: the answer would be wrong. Compare "
+                "what it holds, a name or a number, or give its class an `__eq__` and ask by `==`."
+            )
 
     def set_captured(self, values: Sequence[Any]) -> None:
         """Give every captured variable its value for the next call."""
@@ -174,6 +189,7 @@ class Rebuilt:
     def _copy(self, value: Any, branch: dict[str, Any]) -> Any:
         """A shallow copy of an object, module or class with some attributes replaced."""
         copied, put = _shallow(value, branch)
+        self.copied[id(value)] = value
         for attribute, inner in branch.items():
             if isinstance(inner, dict):
                 put(attribute, self._copy(getattr(value, attribute), inner))
@@ -224,7 +240,7 @@ def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, An
         copied.__dict__.update(vars(value))
         return copied, copied.__dict__.__setitem__
     if isinstance(value, type):
-        copied = type(value)(value.__name__, (value,), {"__slots__": ()})
+        copied = _like(value)
         return copied, functools.partial(_set_on_class, copied)
     hidden = {name for name in branch if _is_hidden(value, name)}
     cls: Any = type(value)
@@ -240,6 +256,19 @@ def _shallow(value: Any, branch: dict[str, Any]) -> tuple[Any, Callable[[str, An
         copied,
         lambda name, new: _set_on_class(cls, name, new) if name in hidden else _put(copied, name, new),
     )
+
+
+def _like(cls: type) -> type:
+    """A class that stands for another: its instances are those of the other, and it is equal to it."""
+    answers: dict[str, Any] = {
+        "__instancecheck__": lambda _, x: isinstance(x, cls),
+        "__subclasscheck__": lambda _, other: issubclass(other, cls),
+        "__eq__": lambda own, other: other is own or other is cls,
+        "__hash__": lambda _: hash(cls),
+    }
+    members = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    kind: Any = type(type(cls).__name__, (type(cls),), answers)
+    return kind(cls.__name__, (cls,), members)
 
 
 def _with_content(cls: Any, value: Any) -> Any:

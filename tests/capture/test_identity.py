@@ -1,9 +1,11 @@
 """Code that asks which object it has, where Python code meets a copy of an object: right, or refused."""
 
+import dataclasses
+
 import pytest
 
 import fwddiff as fd
-from fwddiff import DerivativeError
+from fwddiff import CompileError, DerivativeError, fwddiff
 
 
 class Body:
@@ -85,7 +87,7 @@ class Named:
         self.name, self.rate = name, rate
 
     def __eq__(self, other):
-        return self.name == other.name
+        return isinstance(other, Named) and self.name == other.name
 
     def __hash__(self):
         return hash(self.name)
@@ -135,3 +137,62 @@ def test_a_class_of_which_attributes_are_inputs_is_asked_as_itself(function, slo
 def test_which_class_it_is_is_refused():
     with pytest.raises(DerivativeError, match="asks by `is` which object `Settings` is"):
         fd.derivative(lambda x: x * Settings.rate if type(SETTINGS) is Settings else x, 2.0, backend="numpy")
+
+
+@dataclasses.dataclass
+class Mass:
+    value: float
+
+    def is_same(self, other):
+        return other is self
+
+
+@dataclasses.dataclass(eq=False)
+class Alone:
+    value: float
+
+
+ONE, ALONE = Mass(3.0), Alone(3.0)
+MASSES, ALL_ALONE = [ONE, Mass(3.0)], (ALONE, Alone(3.0))
+
+
+def all_others(x):
+    return sum(x * m.value * ONE.value for m in MASSES if m is not ONE)
+
+
+def by_a_method(x):
+    return x * ONE.value if ONE.is_same(MASSES[0]) else x
+
+
+def alone(x):
+    return x * ALONE.value if ALL_ALONE[0] == ALONE else x
+
+
+@pytest.mark.parametrize("function", [all_others, by_a_method, alone])
+def test_captured_structs_are_made_anew(function):
+    with pytest.raises(DerivativeError, match=r"asks by `\S+` which object"):
+        fd.derivative(function, 2.0, backend="numpy")
+    with pytest.raises(CompileError):
+        fd.derivative(function, 2.0, backend="numba")
+
+
+@pytest.mark.parametrize(("engine", "error"), [("numpy", DerivativeError), ("numba", CompileError)])
+def test_struct_arguments_are_made_anew(engine, error):
+    g = fwddiff(
+        lambda mass, masses: sum(m.value * mass.value for m in masses if m is not mass), engine=engine
+    )
+    with pytest.raises(error, match="by `is` which object"):
+        fd.rrule(g, ONE, MASSES)[1](1.0)
+
+
+def test_structs_made_inside_are_compared_as_python_does():
+    def same_one(x):
+        one = Mass(x)
+        other = one
+        return x if one is other else 5 * x
+
+    def equal(x):
+        return x if Mass(x) == Mass(x + 0.0) else 5 * x
+
+    assert fd.derivative(same_one, 2.0) == 1.0
+    assert fd.derivative(equal, 2.0) == 1.0

@@ -20,6 +20,7 @@ same code of which that is true. One generated function says so, and reads the c
     _names, _values                    from names to values; what is data, what hides arrays
     _tables                            which arrays are used as a whole
     _state                             what gives something else at each call, what a call would change
+    _identity                          where code asks which object it has
     _refusals, _fingerprint            errors; text of all that compiled code depends on
     _guard, _content                   whether a plan still holds; values told apart by what they hold
     _function, _layout, _plan          the outcome; the order of captured values; sorts it all
@@ -31,13 +32,13 @@ from fwddiff._capture._bytecode import catches, has_handler, nested_codes, uses
 from fwddiff._capture._content import content
 from fwddiff._capture._fingerprint import Description
 from fwddiff._capture._function import Capture, Function, attributes
-from fwddiff._capture._identity import asked_which
+from fwddiff._capture._identity import asked_of_parameters, asked_which, decides
 from fwddiff._capture._instructions import has_loop, instructions
 from fwddiff._capture._meaning import NOTHING, STANDS_FOR, Foreign, Meaning, UserRule, meaning_of
 from fwddiff._capture._names import unbound
 from fwddiff._capture._ours import refers_to_us
 from fwddiff._capture._plan import guard_parts, has_code, is_struct_class, plan
-from fwddiff._capture._stack import Path, Use
+from fwddiff._capture._stack import Path, Use, parameters
 from fwddiff._capture._state import refuse_state, refuse_stateful
 from fwddiff._capture._values import (
     has_rule,
@@ -46,6 +47,7 @@ from fwddiff._capture._values import (
     is_data,
     is_foreign,
     is_operation,
+    is_struct,
     looks_after,
 )
 
@@ -60,10 +62,12 @@ __all__ = [
     "Path",
     "Use",
     "UserRule",
+    "asked_of_parameters",
     "asked_which",
     "attributes",
     "catches",
     "content",
+    "decides",
     "guard_parts",
     "has_code",
     "has_handler",
@@ -75,10 +79,12 @@ __all__ = [
     "is_data",
     "is_foreign",
     "is_operation",
+    "is_struct",
     "is_struct_class",
     "looks_after",
     "meaning_of",
     "nested_codes",
+    "parameters",
     "plan",
     "refers_to_us",
     "refuse_state",

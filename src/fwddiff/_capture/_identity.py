@@ -25,7 +25,7 @@ def asked_which(plan: Function, objects: dict[int, Any]) -> tuple[Function, Path
         for code in (node.function.__code__, *nested_codes(node.function.__code__)):
             for path, how in _questions(node, code):
                 value = node.lookup(path)
-                if id(value) in objects and _decides(value, how):
+                if id(value) in objects and decides(value, how):
                     return node, path, how
     return None
 
@@ -45,14 +45,27 @@ def _asked_by_callees(node: Function, use: Use) -> Iterator[str]:
         if isinstance(inner, FunctionType) and not is_foreign(inner.__module__):
             names, place = parameters(inner.__code__), use.argument.place
             name = place if isinstance(place, str) else _at(names, place + (instance is not None))
-            yield from (how for asked, how in identities(inner.__code__) if asked == (name, ()))
+            yield from (how for asked, how in _with_inner(inner.__code__) if asked == (name, ()))
+
+
+def asked_of_parameters(node: Function) -> dict[str, str]:
+    """Parameters of the function that its code asks about, and how."""
+    names = set(parameters(node.function.__code__)) - {node.self_name}
+    asked = _with_inner(node.function.__code__)
+    return {root: how for (root, steps), how in asked if root in names and not steps}
+
+
+def _with_inner(code: CodeType) -> Iterator[tuple[Path, str]]:
+    """Questions of the code, and of functions and comprehensions in it, which see its variables."""
+    for inner in (code, *nested_codes(code)):
+        yield from identities(inner)
 
 
 def _at(names: tuple[str, ...], place: int) -> str | None:
     return names[place] if place < len(names) else None
 
 
-def _decides(value: Any, how: str) -> bool:
+def decides(value: Any, how: str) -> bool:
     """Whether the answer hangs on which object it is; a class of the user's may say what is equal."""
     if how in _OF_THE_OBJECT:
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import collections
+import dataclasses
 import enum
 import functools
 import types
@@ -21,13 +22,17 @@ from fwddiff._capture import (
     Function,
     Path,
     Use,
+    asked_of_parameters,
     asked_which,
     attributes,
+    decides,
     has_code,
     has_rule,
     held_rule,
     is_foreign,
+    is_struct,
     nested_codes,
+    parameters,
     plan,
     unbound,
     uses,
@@ -57,12 +62,7 @@ class Rebuilt:
         found = asked_which(self.plan, self.copied)
         if found is not None:
             node, (root, steps), how = found
-            name = ".".join((root, *steps))
-            raise DerivativeError(
-                f"`{node.function.__name__}` asks by `{how}` which object `{name}` is, and works on a copy "
-                "of it, because its attributes are inputs of the derivative: the answer would be wrong. Compare "
-                "what it holds, a name or a number, or give its class an `__eq__` and ask by `==`."
-            )
+            raise asks_which(node, ".".join((root, *steps)), how)
 
     def set_captured(self, values: Sequence[Any]) -> None:
         """Give every captured variable its value for the next call."""
@@ -125,6 +125,7 @@ class Rebuilt:
         )
         function.__kwdefaults__ = original.__kwdefaults__
         function.__module__, function.__qualname__ = original.__module__, original.__qualname__
+        function = _refusing(function, node)
         if node.bound is None:
             return function
         return lambda *args, **kwargs: function(myself.cell_contents, *args, **kwargs)
@@ -144,6 +145,7 @@ class Rebuilt:
         tree: dict[str, Any] = {}
         for path, position in node.own.items():
             if not _is_of_enum(node, path):
+                self.copied |= {id(part): part for part in _made_again(node.lookup(path))}
                 _insert(tree, path, ("set", self.positions[id(node.captures[position])]))
         for path, (callee, _) in node.calls.items():
             plain = isinstance(node.lookup(path), types.FunctionType | types.MethodType)
@@ -200,6 +202,44 @@ class Rebuilt:
         return copied
 
 
+def asks_which(node: Function, name: str, how: str) -> DerivativeError:
+    return DerivativeError(
+        f"`{node.function.__name__}` asks by `{how}` which object `{name}` is, and works on a copy of it, "
+        "because what it holds are inputs of the derivative: the answer would be wrong. Compare a name or a "
+        "number that it holds, or give its class an `__eq__` and ask by `==`."
+    )
+
+
+def _refusing(function: Any, node: Function) -> Any:
+    """The function; where it asks which object a parameter is, not for structs and containers: those that are
+    arguments, or captured, are made anew for each call."""
+    asked = asked_of_parameters(node)
+    if not asked:
+        return function
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for name, value in (*zip(parameters(node.function.__code__), args, strict=False), *kwargs.items()):
+            how = asked.get(name)
+            if how and is_struct(value) and decides(value, how):
+                raise asks_which(node, name, how)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _made_again(value: Any) -> Iterator[Any]:
+    """Structs and containers that are inputs, and those inside: each call has its own."""
+    if isinstance(value, dict | list | tuple):
+        yield value
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _made_again(part)
+    elif dataclasses.is_dataclass(value):
+        yield value
+        for field in dataclasses.fields(value):
+            yield from _made_again(getattr(value, field.name, None))
+
+
 def is_touched(node: Function, classes: Callable[[Any], Any]) -> bool:
     """Whether the function, or one that it calls, has to be rebuilt."""
     return any(
@@ -208,6 +248,7 @@ def is_touched(node: Function, classes: Callable[[Any], Any]) -> bool:
         or member.row
         or member.meaning != NOTHING
         or member.state is not None
+        or asked_of_parameters(member)
         or any(substitutes(member, classes))
         for member in node.nodes()
     )

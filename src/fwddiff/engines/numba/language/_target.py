@@ -33,10 +33,12 @@ from fwddiff._native.internals import (
     cpu,
     cpu_target,
     dispatcher,
+    errors,
     target_extension,
     typing,
 )
 from fwddiff.engines.numba.frontend.inner import InnerCompiler
+from fwddiff.engines.numba.frontend.structs import StructType
 from fwddiff.engines.numba.language._lists import MemoryOfLists
 from fwddiff.engines.numba.language._print import printing
 from fwddiff.engines.numba.ssa.code import Refused
@@ -140,6 +142,7 @@ def _twin(function: Any) -> Any:
 
 
 _OPERATORS = frozenset(f for f in vars(operator).values() if isinstance(f, BuiltinFunctionType))
+_OBJECTS = (types.BaseTuple, types.List, StructType)
 _NUMBERS = (types.Float, types.Integer, types.Boolean)  # literals are of other types
 
 
@@ -180,6 +183,9 @@ class _Typing(typing.Context):
 
     def resolve_function_type(self, func: Any, args: Any, kws: Any) -> Any:
         """Operators of numbers are looked up once: Numba tries dozens of forms at each place, each time."""
+        key = getattr(func, "typing_key", func)
+        if key in (operator.is_, operator.is_not) and all(isinstance(a, _OBJECTS) for a in args):
+            raise errors.TypingError("it asks by `is` which object it has, and kernels have values alone")
         func = self.meanings(func) or func
         key = (func, tuple(args))
         if kws or not _is_operator(func) or not all(type(a) in _NUMBERS for a in args):

@@ -7,11 +7,10 @@
 # make test-pythons  the tests on the other Pythons that are found here (3.12 to 3.14, in pyenv's folder or by name), with the
 #                newest JAX; make test-pythons-short, a part of them on the newest: under four minutes
 # make lint      ruff and pyright
-# make bench     the benchmarks against their peers, under 15 minutes; make bench-quick, under two
 # make hosts-table  docs/conformance.md, from the matrix of hosts and transformations
 # make scenarios docs/scenarios.md, from the catalogue of operators × backends
 # make docs      the documentation, into site/
-# make bench     every workload beside its peers; writes docs/benchmarks.md: some ten minutes
+# make bench     every workload beside its peers; writes docs/benchmarks.md: half an hour
 # make bench-quick   small sizes, fewer peers: one to two minutes
 
 # The first Python of 3.11 or later that can make environments (some systems package ensurepip apart).

@@ -125,7 +125,9 @@ class Rebuilt:
         )
         function.__kwdefaults__ = original.__kwdefaults__
         function.__module__, function.__qualname__ = original.__module__, original.__qualname__
-        function = _refusing(function, node)
+        asked = asked_of_parameters(node)
+        if asked:
+            function = _Refusing(function, node, asked)
         if node.bound is None:
             return function
         return lambda *args, **kwargs: function(myself.cell_contents, *args, **kwargs)
@@ -210,22 +212,24 @@ def asks_which(node: Function, name: str, how: str) -> DerivativeError:
     )
 
 
-def _refusing(function: Any, node: Function) -> Any:
-    """The function; where it asks which object a parameter is, not for structs and containers: those that are
-    arguments, or captured, are made anew for each call."""
-    asked = asked_of_parameters(node)
-    if not asked:
-        return function
+class _Refusing:
+    """A function that asks which object a parameter is, not for structs and containers: those that are
+    arguments, or captured, are made anew for each call. Plans see the function itself (`py_func`)."""
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        for name, value in (*zip(parameters(node.function.__code__), args, strict=False), *kwargs.items()):
-            how = asked.get(name)
+    def __init__(self, function: types.FunctionType, node: Function, asked: dict[str, str]):
+        self.py_func, self.node, self.asked = function, node, asked
+        self.__name__ = function.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        names = parameters(self.py_func.__code__)
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+            how = self.asked.get(name)
             if how and is_struct(value) and decides(value, how):
-                raise asks_which(node, name, how)
-        return function(*args, **kwargs)
+                raise asks_which(self.node, name, how)
+        return self.py_func(*args, **kwargs)
 
-    return call
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
 
 
 def _made_again(value: Any) -> Iterator[Any]:
@@ -351,7 +355,9 @@ def _put(copied: Any, attribute: str, value: Any) -> None:
 
 def _set_on_class(cls: type, attribute: str, value: Any) -> None:
     # A function found on a class would become a method.
-    type.__setattr__(cls, attribute, staticmethod(value) if isinstance(value, types.FunctionType) else value)
+    type.__setattr__(
+        cls, attribute, staticmethod(value) if isinstance(value, types.FunctionType | _Refusing) else value
+    )
 
 
 # --- functions of numbers that do not know duals ------------------------------------------------------------

@@ -3,7 +3,6 @@
 import collections
 
 import pytest
-import torch
 
 import fwddiff as fd
 from fwddiff import fwddiff
@@ -35,9 +34,8 @@ def test_they_are_captured(parameters, engine):
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=["dict", "object"])
 def test_they_are_arguments(parameters):
-    x = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
-    fwddiff(lambda x, parameters: x * x * parameters.k, engine="numpy")(x, parameters).backward()
-    assert x.grad == 12.0
+    g = fwddiff(lambda x, parameters: x * x * parameters.k, engine="numpy")
+    assert fd.unthunk(fd.rrule(g, 2.0, parameters)[1](1.0)[0]) == 12.0
 
 
 def test_a_changed_value_is_seen():

@@ -96,7 +96,7 @@ def test_names_lead_to_the_rule(f):
         lambda x: Plain().static(x),
         lambda x: kept * x,
         lambda x: heir.method(x),
-        lambda x: getattr(module, "ten")(x),  # noqa: B009
+        lambda x: getattr(module, "ten")(x),  # noqa: B009 - the spelling tested
         lambda x: table.get("ten")(x),  # pyright: ignore[reportOptionalCall]
         lambda x: sum([o.method(x) for o in [kept]]),
         lambda x: operator.methodcaller("method", x)(kept),

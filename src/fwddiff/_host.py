@@ -95,7 +95,10 @@ def leaf_signature(leaf: Any) -> Any:
     kind = type(leaf)
     if kind in (float, int, bool):
         return kind
-    dtype = probe(leaf, "dtype")
+    try:
+        dtype = getattr(leaf, "dtype", None)
+    except Exception:  # as `probe` does, whose call each array of each call would wait for
+        dtype = None
     found = _owner_or_type(leaf)
     if dtype is not None:
         # Variables of TensorFlow have no `ndim`.

@@ -51,9 +51,7 @@ SIMPLE = {
 
 # What tells one object from another: comparisons, and functions and methods that compare or hash.
 IDENTITY = {"IS_OP": "is", "CONTAINS_OP": "in", "COMPARE_OP": "=="}
-IDENTITY_CALLS = {"id": "id", "hash": "hash"} | {
-    name: name for name in ("index", "count", "remove", "discard", "get", "pop", "setdefault", "add")
-}
+IDENTITY_CALLS = {"id", "hash", "index", "count", "remove", "discard", "get", "pop", "setdefault", "add"}
 
 # Instructions by the beginning of their names; the first that fits counts.
 FAMILIES = (

@@ -349,7 +349,7 @@ class Stack:
         self.use(leading, "whole")
         self.use([callee], "called")
         callee = frozenset(path for path in callee - _MARK if COMPUTED not in path[1])
-        for how in {IDENTITY_CALLS.get((root, *steps)[-1], "") for root, steps in callee} - {""}:
+        for how in IDENTITY_CALLS & {(root, *steps)[-1] for root, steps in callee}:
             self._asked_which(arguments, how)
         count = total - len(keywords)
         for place, item in zip((*range(count), *keywords), arguments, strict=True):

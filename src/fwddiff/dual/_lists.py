@@ -26,7 +26,7 @@ def of_lists(as_array: Callable[[Any], Any] | None = None) -> dict[Callable, Cal
     """NumPy function → its form on lists that hold duals, too; `as_array` makes arrays of such lists."""
     made = as_array or _as_array
     # NumPy 1 calls it by its older name.
-    trapezoid = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009
+    trapezoid = getattr(np, "trapezoid", None) or getattr(np, "trapz")  # noqa: B009 - no stub has it
     return {function: _of_lists(function, made) for function in (*_FUNCTIONS, trapezoid)}
 
 

@@ -8,14 +8,7 @@ from typing import Any
 
 import numpy as np
 from fwddiff import _tree, dual
-from fwddiff._capture import (
-    Function,
-    has_code,
-    has_handler,
-    held_rule,
-    holds_host_array,
-    plan,
-)
+from fwddiff._capture import Function, has_code, has_handler, held_rule, holds_host_array, plan
 from fwddiff._errors import CaptureError
 from fwddiff._problem import Problem
 from fwddiff.engines.numpy.rebuild import Rebuilt

@@ -88,11 +88,7 @@ def standins() -> StandIns:
 
 def _listed(x: Any) -> Any:
     """A list of numbers, some of which are not known, as an array."""
-    return unknown.array(np.asarray)(x) if type(x) in (list, tuple) and _has_unknown(x) else x
-
-
-def _has_unknown(x: Any) -> bool:
-    return any(map(_has_unknown, x)) if isinstance(x, list | tuple) else isinstance(x, Unknown)
+    return unknown.array(np.asarray)(x) if type(x) in (list, tuple) and unknown.holds_unknown(x) else x
 
 
 def _buffer(cache: Any, x: Any) -> Any:

@@ -12,7 +12,7 @@ import dataclasses
 import enum
 import functools
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fwddiff._capture import (
@@ -59,7 +59,7 @@ class Rebuilt:
 
     def _refuse_identity(self) -> None:
         """What is copied is another object; code that asks which one it is would take another branch."""
-        found = asked_which(self.plan, self.copied)
+        found = asked_which(self.plan, self.copied) if self.copied else None
         if found is not None:
             node, (root, steps), how = found
             raise asks_which(node, ".".join((root, *steps)), how)
@@ -234,14 +234,19 @@ class _Refusing:
 
 def _made_again(value: Any) -> Iterator[Any]:
     """Structs and containers that are inputs, and those inside: each call has its own."""
-    if isinstance(value, dict | list | tuple):
-        yield value
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _made_again(part)
-    elif dataclasses.is_dataclass(value):
-        yield value
-        for field in dataclasses.fields(value):
-            yield from _made_again(getattr(value, field.name, None))
+    if not is_struct(value):
+        return
+    yield value
+    for part in _parts(value):
+        yield from _made_again(part)
+
+
+def _parts(struct: Any) -> Iterable[Any]:
+    if isinstance(struct, list | tuple):
+        return struct
+    if isinstance(struct, dict):
+        return struct.values()
+    return [getattr(struct, field.name, None) for field in dataclasses.fields(struct)]
 
 
 def is_touched(node: Function, classes: Callable[[Any], Any]) -> bool:

@@ -53,14 +53,14 @@ def example(x: Any) -> Any:
     """Something of the same shape and dtype, for NumPy."""
     if isinstance(x, Unknown):
         return x.example
-    if isinstance(x, list | tuple) and _holds_unknown(x):
+    if isinstance(x, list | tuple) and holds_unknown(x):
         return type(x)(map(example, x)) if type(x) in (list, tuple) else tuple(map(example, x))
     return x
 
 
-def _holds_unknown(x: Any) -> bool:
+def holds_unknown(x: Any) -> bool:
     if isinstance(x, list | tuple):
-        return any(map(_holds_unknown, x))
+        return any(map(holds_unknown, x))
     return isinstance(x, Unknown)
 
 
@@ -289,7 +289,7 @@ def _of_math(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def stand_in(*arguments: Any, **options: Any) -> Any:
         # Iterators are opened, because the function would.
         arguments = tuple(list(a) if isinstance(a, Iterator) else a for a in arguments)
-        if _holds_unknown(arguments) or _holds_unknown(tuple(options.values())):
+        if holds_unknown(arguments) or holds_unknown(tuple(options.values())):
             return unknown(result)
         return function(*arguments, **options)
 
@@ -345,7 +345,7 @@ def array(function: Callable[..., Any]) -> Callable[..., Any]:
     def made(items: Any, *arguments: Any, **options: Any) -> Any:
         if isinstance(items, Iterator):
             items = list(items)
-        if not _holds_unknown(items):
+        if not holds_unknown(items):
             return function(items, *arguments, **options)
         return _asked(function, items, *arguments, **options)
 
